@@ -1,0 +1,105 @@
+"""What agents, rollouts and learners say to each other."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["Arrays", "Episodes", "Floats", "Fragment", "Learner", "Policy", "Transitions"]
+
+Floats = NDArray[np.float64]
+Arrays = dict[str, NDArray[Any]]
+"""Named arrays: weights, or a whole state."""
+
+
+class Policy(Protocol):
+    """Chooses actions for a batch of environments, in NumPy."""
+
+    def act(
+        self, observation: Floats, state: Arrays, rng: np.random.Generator | None
+    ) -> tuple[Floats, Arrays, Arrays]:
+        """Choose one action for each environment.
+
+        Args:
+            observation: ``[N, D]``.
+            state: what the policy remembers, one row for each environment; empty for memoryless policies.
+            rng: source of exploration noise; None acts deterministically.
+
+        Returns:
+            The actions ``[N, J]``, the next state, and extras to record.
+        """
+
+
+@dataclass(frozen=True)
+class Transitions:
+    """Time-major experience of N environments over T steps."""
+
+    observation: Floats
+    """``[T, N, D]`` what was acted on."""
+    action: Floats
+    """``[T, N, J]`` as the policy chose it, before clipping to [-1, 1]."""
+    reward: Floats
+    """``[T, N]``"""
+    episode_start: NDArray[np.bool_]
+    """``[T, N]`` the observation is the first of its episode."""
+    terminated: NDArray[np.bool_]
+    """``[T, N]`` the step ended the episode in a failure."""
+    truncated: NDArray[np.bool_]
+    """``[T, N]`` the step ended the episode at its horizon."""
+    final_observation: Floats
+    """``[K, D]`` the last observations of the truncated episodes, in the order of ``np.argwhere(truncated)``."""
+    next_observation: Floats
+    """``[N, D]`` the observation after the last step."""
+
+
+@dataclass(frozen=True)
+class Episodes:
+    """The episodes that ended in a fragment, in the order in which they ended."""
+
+    environment: NDArray[np.int64]
+    """``[K]`` number of the environment in the run."""
+    reward: Floats
+    """``[K]`` return."""
+    length: NDArray[np.int64]
+    """``[K]`` control steps."""
+    speed: Floats
+    """``[K]`` mean forward speed of the head in m/s."""
+    ended_by: NDArray[np.int8]
+    """``[K]`` index into ``wormwood.envs.simulation.ENDED_BY``."""
+
+
+@dataclass(frozen=True)
+class Fragment:
+    """What one shard's rollout gave."""
+
+    shard: int
+    iteration: int
+    """Also the version of the policy that acted."""
+    steps: int
+    """Environment steps taken."""
+    episodes: Episodes
+    transitions: Transitions | None
+    """None where the learner needs only returns."""
+
+
+class Learner(Protocol):
+    """Owns parameters and improves them from fragments."""
+
+    def weights(self) -> Arrays:
+        """Return what rollouts of the coming iteration act with."""
+
+    def update(self, fragments: Sequence[Fragment], iteration: int) -> Mapping[str, float]:
+        """Improve from one iteration's fragments, in shard order, and return metrics."""
+
+    def policy_weights(self) -> Arrays:
+        """Return the weights of the policy to evaluate and export."""
+
+    def state(self) -> Arrays:
+        """Return everything that influences future updates."""
+
+    def restore(self, state: Arrays) -> None:
+        """Go on from ``state``, bit for bit."""

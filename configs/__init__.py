@@ -1,0 +1,1 @@
+"""Presets shipped with the package: training runs, bodies, transfer suites and clusters."""

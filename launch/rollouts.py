@@ -1,0 +1,244 @@
+"""The rollout: a pure function of weights, a shard's state and the iteration. Who runs it and where does not matter."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from wormwood.agents.catalogue import AgentConfig, make_policy
+from wormwood.agents.interfaces import Arrays, Episodes, Floats, Fragment, Policy, Transitions
+from wormwood.envs.bodies import Body
+from wormwood.envs.randomness import EpisodeStreams, shared_streams, stream, training_streams
+from wormwood.envs.simulation import Simulation, Step
+from wormwood.envs.tasks import Task
+
+__all__ = ["NonFiniteError", "RolloutPlan", "RolloutWorker", "Shard"]
+
+
+class NonFiniteError(FloatingPointError):
+    """An observation, action or reward is NaN or infinite."""
+
+
+@dataclass(frozen=True)
+class RolloutPlan:
+    """What every rollout of a run has in common; workers build their environments from it."""
+
+    seed: int
+    body: Body
+    task: Task
+    agent: AgentConfig
+    shards: int
+    """Number of shards: the unit of work. Results depend on it, never on the number of workers."""
+    environments: int
+    """Environments of each shard."""
+    steps: int
+    """Control steps of each rollout."""
+    population: int = 0
+    """Candidates whose weights arrive stacked, split evenly among the shards; 0 for a single policy."""
+    starts: int = 1
+    """With a population: episodes of each candidate, on the same starts for all. Each iteration begins afresh."""
+    imports: tuple[str, ...] = ()
+    """Modules that a worker imports first, which add the user's own tasks."""
+
+    @property
+    def steps_per_iteration(self) -> int:
+        """Environment steps of one iteration."""
+        return self.shards * self.environments * self.steps
+
+
+@dataclass(frozen=True)
+class Shard:
+    """A fixed batch of environments: its number, and its state between rollouts (empty before the first)."""
+
+    index: int
+    state: Arrays = field(default_factory=dict)
+
+
+class RolloutWorker:
+    """Executes rollouts. It keeps no state but scratch space: any worker gives the same result for the same call."""
+
+    def __init__(self, plan: RolloutPlan) -> None:
+        """Prepare for the rollouts of one plan."""
+        self._plan = plan
+        self._simulations: dict[int, Simulation] = {}
+
+    def rollout(self, weights: Arrays, shard: Shard, iteration: int) -> tuple[Fragment, Shard]:
+        """Run one shard for ``plan.steps`` control steps.
+
+        Args:
+            weights: the policy's, or the whole population's stacked.
+            shard: where to go on from.
+            iteration: numbers the rollout, and so its randomness.
+
+        Returns:
+            The fragment, and the shard to go on from.
+
+        Raises:
+            NonFiniteError: an observation, action or reward is NaN or infinite.
+        """
+        simulation = self._simulation(shard.index, iteration)
+        if self._plan.population:
+            policy = make_policy(self._plan.agent, self._candidates(weights, shard.index), *self._where)
+            return _play_episodes(simulation, policy, shard, iteration, self._plan)
+        policy = make_policy(self._plan.agent, weights, *self._where)
+        return _play_on(simulation, policy, shard, iteration, self._plan)
+
+    @property
+    def _where(self) -> tuple[Body, Task]:
+        return self._plan.body, self._plan.task
+
+    def _candidates(self, weights: Arrays, shard: int) -> Arrays:
+        share = self._plan.population // self._plan.shards
+        return {name: stacked[shard * share : (shard + 1) * share] for name, stacked in weights.items()}
+
+    def _simulation(self, shard: int, iteration: int) -> Simulation:
+        plan = self._plan
+        if shard not in self._simulations:
+            self._simulations[shard] = Simulation(
+                *self._where, plan.environments, streams=training_streams(plan.seed), first=shard * plan.environments
+            )
+        simulation = self._simulations[shard]
+        simulation.streams = _streams(plan, iteration)
+        return simulation
+
+
+def _streams(plan: RolloutPlan, iteration: int) -> EpisodeStreams:
+    if plan.population:
+        return shared_streams(plan.seed, starts=plan.starts, generation=iteration)
+    return training_streams(plan.seed)
+
+
+def _play_episodes(
+    simulation: Simulation, policy: Policy, shard: Shard, iteration: int, plan: RolloutPlan
+) -> tuple[Fragment, Shard]:
+    """Play one whole episode in each environment, without noise, and report the returns."""
+    observation, memory = simulation.reset(), dict[str, Floats]()
+    tally = _Tally(simulation)
+    alive = np.ones(simulation.count, dtype=bool)
+    for _ in range(plan.steps):
+        action, memory, _ = policy.act(observation, memory, None)
+        step = simulation.step(np.clip(action, -1.0, 1.0))
+        _require_finite(simulation, shard, iteration, action, step)
+        # An environment whose episode ended early waits for the others: its next episode does not count.
+        tally.add(step, counted=alive)
+        alive &= ~step.done
+        observation = step.observation
+    fragment = Fragment(shard.index, iteration, plan.steps * simulation.count, tally.episodes(), None)
+    return fragment, shard
+
+
+def _play_on(
+    simulation: Simulation, policy: Policy, shard: Shard, iteration: int, plan: RolloutPlan
+) -> tuple[Fragment, Shard]:
+    """Go on from the shard's state with exploration noise, and record transitions."""
+    tally = _Tally(simulation)
+    if shard.state:
+        simulation.restore(shard.state)
+        tally.restore(shard.state)
+    else:
+        simulation.reset()
+    record = _Recorder(plan, simulation)
+    rng = stream(plan.seed, "action", shard.index, iteration)
+    observation, memory = simulation.observation, dict[str, Floats]()
+    for t in range(plan.steps):
+        episode_start = simulation.steps == 0
+        action, memory, _ = policy.act(observation, memory, rng)
+        step = simulation.step(np.clip(action, -1.0, 1.0))
+        _require_finite(simulation, shard, iteration, action, step)
+        record.add(t, observation, action, episode_start, step)
+        tally.add(step)
+        observation = step.observation
+    fragment = Fragment(
+        shard.index, iteration, plan.steps * simulation.count, tally.episodes(), record.transitions(observation)
+    )
+    return fragment, Shard(shard.index, {**simulation.state(), **tally.state()})
+
+
+class _Recorder:
+    """Arrays that a rollout fills step by step."""
+
+    def __init__(self, plan: RolloutPlan, simulation: Simulation) -> None:
+        shape = (plan.steps, simulation.count)
+        self.observation = np.empty((*shape, simulation.layout.size))
+        self.action = np.empty((*shape, simulation.body.joints))
+        self.reward = np.empty(shape)
+        self.episode_start = np.empty(shape, dtype=bool)
+        self.terminated = np.empty(shape, dtype=bool)
+        self.truncated = np.empty(shape, dtype=bool)
+        self.final: list[Floats] = []
+
+    def add(
+        self, t: int, observation: Floats, action: Floats, episode_start: np.ndarray[tuple[int], np.dtype[np.bool_]],
+        step: Step,
+    ) -> None:
+        self.observation[t], self.action[t], self.episode_start[t] = observation, action, episode_start
+        self.reward[t], self.terminated[t], self.truncated[t] = step.reward, step.terminated, step.truncated
+        if step.truncated.any():
+            self.final.append(step.final_observation[step.truncated])
+
+    def transitions(self, next_observation: Floats) -> Transitions:
+        size = self.observation.shape[2]
+        return Transitions(
+            self.observation, self.action, self.reward, self.episode_start, self.terminated, self.truncated,
+            final_observation=np.concatenate([np.empty((0, size)), *self.final]),
+            next_observation=next_observation.copy(),
+        )
+
+
+class _Tally:
+    """Returns and speeds of running episodes, and the list of those that ended."""
+
+    def __init__(self, simulation: Simulation) -> None:
+        self._first = simulation.first
+        self._reward, self._speed = np.zeros(simulation.count), np.zeros(simulation.count)
+        self._length = np.zeros(simulation.count, dtype=np.int64)
+        self._ended: list[tuple[int, float, int, float, int]] = []
+
+    def restore(self, state: Arrays) -> None:
+        self._reward[:], self._speed[:] = state["episode_reward"], state["episode_speed"]
+        self._length[:] = state["episode_length"]
+
+    def state(self) -> Arrays:
+        return {"episode_reward": self._reward, "episode_speed": self._speed, "episode_length": self._length}
+
+    def add(self, step: Step, *, counted: np.ndarray[tuple[int], np.dtype[np.bool_]] | None = None) -> None:
+        self._reward += step.reward
+        self._speed += step.speed
+        self._length += 1
+        done = step.done
+        if not done.any():
+            return
+        for row in np.flatnonzero(done if counted is None else done & counted):
+            length = int(self._length[row])
+            self._ended.append(
+                (self._first + int(row), self._reward[row], length, self._speed[row] / length, int(step.ended_by[row]))
+            )
+        self._reward[done], self._speed[done], self._length[done] = 0.0, 0.0, 0
+
+    def episodes(self) -> Episodes:
+        columns = list(zip(*self._ended, strict=True)) or [()] * 5
+        environment, reward, length, speed, ended_by = columns
+        return Episodes(
+            np.array(environment, dtype=np.int64),
+            np.array(reward, dtype=np.float64),
+            np.array(length, dtype=np.int64),
+            np.array(speed, dtype=np.float64),
+            np.array(ended_by, dtype=np.int8),
+        )
+
+
+def _require_finite(simulation: Simulation, shard: Shard, iteration: int, action: Floats, step: Step) -> None:
+    # One sum is NaN or infinite if any term is: cheap enough for every step.
+    if np.isfinite(step.reward.sum() + action.sum() + step.final_observation.sum()):
+        return
+    quantities = {"reward": step.reward[:, None], "action": action, "observation": step.final_observation}
+    for name, values in quantities.items():
+        wrong = np.argwhere(~np.isfinite(values))
+        if len(wrong):
+            row, column = wrong[0]
+            raise NonFiniteError(
+                f"{name} is {values[row, column]} in environment {simulation.first + row} of body "
+                f"{simulation.body.name}, task {simulation.task.name}: shard {shard.index}, iteration {iteration}, "
+                f"step {simulation.steps[row]} of its episode, column {column}"
+            )

@@ -1,0 +1,283 @@
+"""The run folder: its configuration, metrics and summary, and the lock that gives it one writer."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import json
+import math
+import os
+import socket
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Any, Self
+
+import numpy as np
+
+from wormwood.errors import BadInput, nearest
+
+__all__ = ["Run", "RunFolder", "read_metrics", "sync_directory", "to_json", "write_text_atomic"]
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """Where a run keeps its files. Anyone may read them, also while the run goes on."""
+
+    path: Path
+
+    @property
+    def config(self) -> Path:
+        """``config.yaml``: the complete configuration. A folder that has it is a run."""
+        return self.path / "config.yaml"
+
+    @property
+    def metrics(self) -> Path:
+        """``metrics.jsonl``: one line for each iteration."""
+        return self.path / "metrics.jsonl"
+
+    @property
+    def summary(self) -> Path:
+        """``summary.json``: the results, once there are any."""
+        return self.path / "summary.json"
+
+    @property
+    def checkpoints(self) -> Path:
+        """``checkpoints/``: holds ``step-N/``."""
+        return self.path / "checkpoints"
+
+    @property
+    def agent(self) -> Path:
+        """``agent/``: the exported policy."""
+        return self.path / "agent"
+
+    @property
+    def lock(self) -> Path:
+        """``.lock``: held by the run's writer, whose process it names."""
+        return self.path / ".lock"
+
+    def read_config(self) -> str:
+        """Return the text of ``config.yaml``.
+
+        Raises:
+            BadInput: this is not a run folder, or it cannot be read.
+        """
+        try:
+            return self.config.read_text(encoding="utf-8")
+        except (FileNotFoundError, NotADirectoryError):
+            runs = [str(config.parent) for config in self.path.parent.glob("*/config.yaml")]
+            close = nearest(str(self.path), runs)
+            hint = f" (nearest: {close!r})" if close else ""
+            raise BadInput(f"{self.path} is not a run folder: expected config.yaml in it{hint}") from None
+        except (OSError, UnicodeDecodeError) as error:
+            raise BadInput(f"cannot read {self.config}: {error}") from error
+
+    def read_summary(self) -> dict[str, Any] | None:
+        """Return ``summary.json``, or None before there is one."""
+        try:
+            summary: dict[str, Any] = json.loads(self.summary.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return None
+        except ValueError as error:
+            raise BadInput(f"{self.summary} is not JSON: {error}") from error
+        return summary
+
+
+@dataclass(frozen=True)
+class Run(RunFolder):
+    """A run folder held for writing, until ``close``, the end of a ``with`` block or the death of the process."""
+
+    config_yaml: str
+    """The text of ``config.yaml``."""
+    _lock: IO[str]
+
+    @classmethod
+    def create(cls, out: Path, config_yaml: str) -> Self:
+        """Start a run in a new or empty folder.
+
+        Raises:
+            BadInput: the folder has files in it or cannot be written. Nothing is left behind.
+        """
+        folder = RunFolder(out)
+        with _named(out), _removed_on_failure(out):
+            _require_empty(folder)
+            out.mkdir(parents=True, exist_ok=True)
+            lock = _acquire(folder)
+            try:
+                _require_empty(folder)  # again: another process may have made its run before we held the lock
+                write_text_atomic(folder.config, config_yaml)
+            except BaseException:
+                folder.lock.unlink()
+                lock.close()
+                raise
+        return cls(out, config_yaml, lock)
+
+    @classmethod
+    def resume(cls, out: Path) -> Self:
+        """Go on with the run in ``out``.
+
+        Raises:
+            BadInput: it is not a run folder, another process writes to it, or it cannot be written.
+        """
+        folder = RunFolder(out)
+        config_yaml = folder.read_config()
+        with _named(out):
+            return cls(out, config_yaml, _acquire(folder))
+
+    def close(self) -> None:
+        """Release the folder."""
+        self._lock.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def log(self, metrics: Mapping[str, object]) -> None:
+        """Append one line to ``metrics.jsonl``; ``metrics["iteration"]`` counts finished iterations.
+
+        Numbers that are not finite are written as null.
+        """
+        self._require_open()
+        if "iteration" not in metrics:
+            raise ValueError("metrics need an 'iteration', by which resuming finds the line to go on from")
+        with _path_in_errors(self.metrics), self.metrics.open("a", encoding="utf-8") as file:
+            file.write(to_json(metrics) + "\n")
+
+    def truncate_metrics(self, step: int) -> None:
+        """Drop the lines of iterations after ``step``, and any line that was only half written."""
+        self._require_open()
+        if self.metrics.exists():
+            kept = [line for line in _complete_lines(self.metrics) if line["iteration"] <= step]
+            write_text_atomic(self.metrics, "".join(to_json(line) + "\n" for line in kept))
+
+    def write_summary(self, summary: Mapping[str, object]) -> None:
+        """Replace ``summary.json``."""
+        self._require_open()
+        write_text_atomic(self.summary, to_json(summary, indent=2) + "\n")
+
+    def _require_open(self) -> None:
+        if self._lock.closed:
+            raise RuntimeError(f"the run {self.path} is closed: another process may be writing to it")
+
+
+def read_metrics(path: Path) -> list[dict[str, Any]]:
+    """Return the lines of a ``metrics.jsonl``; none where there is no such file. A half-written line is left out."""
+    return list(_complete_lines(path)) if path.exists() else []
+
+
+def write_text_atomic(path: Path, text: str) -> None:
+    """Replace a file so that a reader, or a crash, finds the old text or the new, never a part.
+
+    Raises:
+        OSError: it cannot be written; the old file stands, and no other is left.
+    """
+    temporary = path.with_name(f".{path.name}.temporary")
+    with _path_in_errors(path):
+        try:
+            with temporary.open("w", encoding="utf-8") as file:
+                file.write(text)
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
+        sync_directory(path.parent)
+
+
+def sync_directory(path: Path) -> None:
+    """Force the entries of a directory to the disk."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        # Some network file systems cannot do this for directories; there is nothing better to be had from them.
+        if error.errno not in {errno.EINVAL, errno.ENOTSUP}:
+            raise
+    finally:
+        os.close(descriptor)
+
+
+def to_json(value: object, *, indent: int | None = None) -> str:
+    """Return strict JSON; NumPy numbers and arrays become plain, and what is not finite becomes null."""
+    return json.dumps(_plain(value), indent=indent, allow_nan=False)
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, (np.generic, np.ndarray)):
+        value = value.tolist()
+    if isinstance(value, Mapping):
+        return {str(key): _plain(entry) for key, entry in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(entry) for entry in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _complete_lines(path: Path) -> Iterator[dict[str, Any]]:
+    for line in path.read_text(encoding="utf-8", errors="replace").splitlines(keepends=True):
+        with contextlib.suppress(ValueError):
+            entry = json.loads(line)
+            if line.endswith("\n") and isinstance(entry, dict) and isinstance(entry.get("iteration"), int):
+                yield entry
+
+
+@contextlib.contextmanager
+def _path_in_errors(path: Path) -> Iterator[None]:
+    """Name the file where the operating system does not, as when the disk is full."""
+    try:
+        yield
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from error
+
+
+def _require_empty(folder: RunFolder) -> None:
+    if folder.config.exists():
+        raise BadInput(f"--out {folder.path} already has a run: add --resume or choose another --out")
+    # A run that was killed while it was being created leaves no more than its lock and an unfinished configuration.
+    rubbish = {folder.lock.name, f".{folder.config.name}.temporary"}
+    if folder.path.exists() and any(entry.name not in rubbish for entry in folder.path.iterdir()):
+        raise BadInput(f"--out {folder.path} is not empty and has no run: choose another --out")
+
+
+def _acquire(folder: RunFolder) -> IO[str]:
+    lock = folder.lock.open("a+", encoding="utf-8")
+    try:
+        # flock, not lockf: it also keeps out a second writer in this process.
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        lock.truncate(0)
+        lock.write(f"{os.getpid()} on {socket.gethostname()}")
+        lock.flush()
+    except OSError as error:
+        with lock:
+            lock.seek(0)
+            if isinstance(error, BlockingIOError):
+                raise BadInput(f"the run {folder.path} is being written by process {lock.read()}") from None
+        raise
+    return lock
+
+
+@contextlib.contextmanager
+def _named(out: Path) -> Iterator[None]:
+    """Turn what the operating system refuses into bad input that names the folder."""
+    try:
+        yield
+    except OSError as error:
+        raise BadInput(f"cannot write to the output folder {out}: {error.strerror}; choose another --out") from error
+
+
+@contextlib.contextmanager
+def _removed_on_failure(out: Path) -> Iterator[None]:
+    """Remove the folders that the block made, where it fails."""
+    missing = [folder for folder in (out, *out.parents) if not folder.exists()]
+    try:
+        yield
+    except BaseException:
+        with contextlib.suppress(OSError):
+            for folder in missing:
+                folder.rmdir()
+        raise

@@ -1,0 +1,1 @@
+"""Gradient-boosted forests: binning, growing, predicting. Knows no reinforcement learning."""
