@@ -11,14 +11,26 @@ import numpy as np
 from wormwood.agents.circuits.config import NCAPConfig
 from wormwood.agents.circuits.ncap import NCAP
 from wormwood.agents.circuits.ncap import initial_weights as initial_circuit
+from wormwood.agents.circuits.ncap import search_space as circuit_space
 from wormwood.agents.interfaces import Arrays, Floats, Policy
 from wormwood.agents.perceptrons.config import MLPConfig
 from wormwood.agents.perceptrons.mlp import MLP
 from wormwood.agents.perceptrons.mlp import initial_weights as initial_perceptron
+from wormwood.agents.perceptrons.mlp import search_space as perceptron_space
+from wormwood.agents.search_space import SearchSpace
 from wormwood.envs.bodies import Body
 from wormwood.envs.tasks import Task
 
-__all__ = ["AGENTS", "AgentConfig", "AgentKind", "initial_weights", "make_policy"]
+__all__ = [
+    "AGENTS",
+    "AgentConfig",
+    "AgentKind",
+    "UniformPolicy",
+    "ZeroPolicy",
+    "initial_weights",
+    "make_policy",
+    "search_space",
+]
 
 AgentConfig = NCAPConfig | MLPConfig
 
@@ -29,20 +41,20 @@ class AgentKind:
 
     initial_weights: Callable[[Any, Body, Task, np.random.Generator], Arrays]
     make_policy: Callable[[Any, Arrays, Body, Task], Policy]
+    search_space: Callable[[Any, Arrays], SearchSpace]
     summary: str
 
 
 def _ncap(config: NCAPConfig, weights: Arrays, body: Body, task: Task) -> Policy:
     noise = np.exp(weights["log_std"]) if "log_std" in weights else 0.0
-    return NCAP(
-        config, weights, joint_limit=np.array(body.joint_limit), layout=task.layout(body), noise_std=noise
-    )
+    return NCAP(config, weights, body=body, layout=task.layout(body), noise_std=noise)
 
 
 AGENTS = {
     "ncap": AgentKind(
-        lambda config, body, task, rng: initial_circuit(config, body.joints, rng),
+        lambda config, body, task, rng: initial_circuit(config, body, rng),
         _ncap,
+        circuit_space,
         "the C. elegans swimming circuit",
     ),
     "mlp": AgentKind(
@@ -50,6 +62,7 @@ AGENTS = {
             config, layout=task.layout(body), joints=body.joints, rng=rng
         ),
         lambda config, weights, body, task: MLP(weights, layout=task.layout(body)),
+        lambda config, weights: perceptron_space(weights),
         "a multilayer perceptron",
     ),
 }
@@ -67,6 +80,11 @@ def make_policy(config: AgentConfig, weights: Arrays, body: Body, task: Task) ->
         BadInput: the agent does not fit the body or task.
     """
     return AGENTS[config.kind].make_policy(config, weights, body, task)
+
+
+def search_space(config: AgentConfig, weights: Arrays) -> SearchSpace:
+    """Return how evolution searches the weights of an agent."""
+    return AGENTS[config.kind].search_space(config, weights)
 
 
 class UniformPolicy:

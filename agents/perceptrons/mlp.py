@@ -6,10 +6,11 @@ import numpy as np
 
 from wormwood.agents.interfaces import Arrays, Floats
 from wormwood.agents.perceptrons.config import MLPConfig
+from wormwood.agents.search_space import Parameter, SearchSpace
 from wormwood.envs.layouts import ObservationLayout
 from wormwood.errors import bad_input
 
-__all__ = ["MLP", "initial_weights"]
+__all__ = ["MLP", "initial_weights", "search_space"]
 
 CLIP = 10.0
 """Standardised inputs are clipped to this many deviations."""
@@ -24,6 +25,11 @@ def initial_weights(config: MLPConfig, *, layout: ObservationLayout, joints: int
         weights[f"layer{index}_weight"] = rng.standard_normal((fan_in, fan_out)) * scale
         weights[f"layer{index}_bias"] = np.zeros(fan_out)
     return weights
+
+
+def search_space(weights: Arrays) -> SearchSpace:
+    """Return how evolution searches the weights: as they are."""
+    return SearchSpace(tuple(Parameter(name, values.shape) for name, values in weights.items()))
 
 
 class MLP:

@@ -1,0 +1,58 @@
+"""The table of actors: each kind of agent as a torch module, for learners that follow gradients."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from torch import Tensor
+
+from wormwood.agents.catalogue import AgentConfig
+from wormwood.agents.circuits.module import NCAPActor
+from wormwood.agents.interfaces import Arrays
+from wormwood.agents.perceptrons.module import MLPActor
+from wormwood.envs.bodies import Body
+from wormwood.envs.tasks import Task
+
+__all__ = ["ACTORS", "Actor", "ActorKind", "make_actor"]
+
+
+class Actor(Protocol):
+    """A module whose parameters are an agent's weights."""
+
+    def __call__(self, observation: Tensor) -> Tensor:
+        """Return the mean actions ``[N, J]`` at observations ``[N, D]``."""
+
+    def weights(self) -> Arrays:
+        """Return the weights for the policy in NumPy."""
+
+    def project(self) -> None:
+        """Put the parameters back within their bounds."""
+
+
+class ActorKind:
+    """How to build one kind of actor, and what it looks at."""
+
+    def __init__(self, make: Callable[[Any, Arrays, Body, Task], Any], *, standardized: bool) -> None:
+        """``standardized`` actors are given observations whose velocities and command are standardised."""
+        self.make, self.standardized = make, standardized
+
+
+ACTORS = {
+    "ncap": ActorKind(
+        lambda config, weights, body, task: NCAPActor(config, weights, body=body, layout=task.layout(body)),
+        standardized=False,
+    ),
+    "mlp": ActorKind(
+        lambda config, weights, body, task: MLPActor(weights, layout=task.layout(body)), standardized=True
+    ),
+}
+
+
+def make_actor(config: AgentConfig, weights: Arrays, body: Body, task: Task) -> Any:
+    """Build an actor, which is a torch module, with these weights.
+
+    Raises:
+        BadInput: the agent does not fit the task, or cannot learn from gradients as it is configured.
+    """
+    return ACTORS[config.kind].make(config, weights, body, task)

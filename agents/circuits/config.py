@@ -1,0 +1,113 @@
+"""Settings of the C. elegans locomotion circuit."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from wormwood.envs.bodies import Body
+from wormwood.errors import bad_input
+
+__all__ = ["SYNAPSES", "NCAPConfig", "Synapse"]
+
+
+@dataclass(frozen=True)
+class Synapse:
+    """One kind of connection in the circuit."""
+
+    source: str
+    target: str
+    sign: int
+    """+1 excitatory, -1 inhibitory."""
+
+
+SYNAPSES: Mapping[str, Synapse] = {
+    "prop": Synapse("stretch receptor of the joint in front", "B neuron", +1),
+    "osc": Synapse("oscillator", "first B neuron", +1),
+    "ipsi": Synapse("B neuron", "muscle of the same side", +1),
+    "contra": Synapse("B neuron", "muscle of the other side", -1),
+    "speed": Synapse("command to slow down", "B neuron", -1),
+    "turn": Synapse("command to turn", "B neurons next to the head", +1),
+}
+"""Every weight by name, in the order of parameter vectors."""
+
+
+@dataclass(frozen=True)
+class NCAPConfig:
+    """The circuit and its ablations. The defaults are the published circuit with its 4 shared weights."""
+
+    kind: Literal["ncap"] = "ncap"
+    """Which agent this is."""
+    share_weights: bool = True
+    """One weight for each kind of synapse; otherwise one for each synapse, and the policy is tied to its body."""
+    constrain_signs: bool = True
+    """Keep excitatory weights positive and inhibitory ones negative (Dale's law)."""
+    constraint: Literal["hard", "straight_through"] = "hard"
+    """How gradients pass the clamps on weights and activities: ``hard`` stops them where a clamp is active, as in the
+    reference, which leaves most weights without any; ``straight_through`` lets them pass. Actions are the same."""
+    initialization: Literal["unit", "uniform"] = "unit"
+    """Weights of magnitude 1, or uniform in [0, 1]. Without constrained signs the signs are drawn, too."""
+    proprioception: bool = True
+    """Let each joint excite the next: what makes the wave travel."""
+    oscillator: bool = True
+    """Drive the joint next to the head with a square wave."""
+    speed_control: bool = False
+    """Let a command inhibit all B neurons."""
+    turn_control: bool = False
+    """Let commands excite the B neurons of one side."""
+    turn_joints: int = 1
+    """Number of joints, from the head, that turning commands reach."""
+    steering: Literal["fixed", "learned"] = "fixed"
+    """How a target becomes commands: by the reference's thresholds, or by a linear map that is learned."""
+    full_speed: float = 0.2
+    """Commanded speed in m/s at which nothing is inhibited."""
+    period: float = 60.0
+    """Control steps of one oscillation."""
+    body_periods: dict[str, float] = field(default_factory=dict)
+    """Period on bodies of these names, in place of ``period`` or of what was learned."""
+    learn_period: bool = False
+    """Search the period together with the weights. Only evolution can: no gradient reaches it."""
+    bounds: dict[str, tuple[float, float]] = field(default_factory=dict)
+    """Smallest and largest magnitude, by weight or ``period``, that learning keeps to. Unbounded proprioception makes
+    the circuit oscillate by itself, and the spread over starts grow."""
+
+    def __post_init__(self) -> None:
+        """Check what types alone do not say."""
+        periods = {"period": self.period, **{f"body_periods.{name}": p for name, p in self.body_periods.items()}}
+        for name, period in periods.items():
+            if not (math.isfinite(period) and period > 0):
+                raise bad_input(name, where="agent ncap", expected="a positive number of control steps", got=period)
+        known = [*SYNAPSES, "period"]
+        for name, (low, high) in self.bounds.items():
+            if name not in known:
+                expected = f"one of {', '.join(known)}"
+                raise bad_input("bounds", where="agent ncap", expected=expected, got=name, nearest_to=known)
+            if not 0 < low < high:
+                expected = "two positive numbers, the smaller first"
+                raise bad_input(f"bounds.{name}", where="agent ncap", expected=expected, got=(low, high))
+        if self.turn_joints < 1:
+            raise bad_input("turn_joints", where="agent ncap", expected="at least 1", got=self.turn_joints)
+
+    @property
+    def synapses(self) -> tuple[str, ...]:
+        """Names of the kinds of synapse that this circuit has, in the order of ``SYNAPSES``."""
+        present = {
+            "prop": self.proprioception,
+            "osc": self.oscillator,
+            "speed": self.speed_control,
+            "turn": self.turn_control,
+        }
+        return tuple(name for name in SYNAPSES if present.get(name, True))
+
+    def shape(self, synapse: str, joints: int) -> tuple[int, ...]:
+        """Return the shape of one weight: () where shared, else ``(sides, joints it reaches)``; dorsal is side 0."""
+        if self.share_weights:
+            return ()
+        reached = {"prop": joints - 1, "osc": 1, "turn": min(self.turn_joints, joints)}
+        return 2, reached.get(synapse, joints)
+
+    def period_on(self, body: Body) -> float | None:
+        """Return the period that this body was given, or None where it has none of its own."""
+        return self.body_periods.get(body.name)

@@ -1,0 +1,1 @@
+"""Evolution strategies: learners that need nothing but returns."""

@@ -1,0 +1,35 @@
+"""What evolution learns from: the mean return of each candidate."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from wormwood.agents.interfaces import Floats, Fragment
+
+__all__ = ["candidate_returns", "return_metrics"]
+
+
+def candidate_returns(fragments: Sequence[Fragment], *, population: int, starts: int) -> Floats:
+    """Return the mean return ``[M]`` over the starts of each candidate.
+
+    Environment ``m * starts + s`` plays candidate ``m`` from start ``s``, one episode each.
+
+    Raises:
+        ValueError: an environment has no episode, or more than one.
+    """
+    environment = np.concatenate([fragment.episodes.environment for fragment in fragments])
+    reward = np.concatenate([fragment.episodes.reward for fragment in fragments])
+    if not np.array_equal(np.sort(environment), np.arange(population * starts)):
+        raise ValueError(f"expected one episode of each of {population * starts} environments, got {environment}")
+    return reward[np.argsort(environment)].reshape(population, starts).mean(axis=1)
+
+
+def return_metrics(returns: Floats) -> dict[str, float]:
+    """Summarise the returns ``[M]`` of one generation."""
+    return {
+        "return_mean": float(returns.mean()),
+        "return_best": float(returns.max()),
+        "return_worst": float(returns.min()),
+    }

@@ -1,0 +1,1 @@
+"""Proximal policy optimisation of structured actors, through Stable-Baselines3."""

@@ -1,0 +1,174 @@
+"""PPO as a learner: fragments go into Stable-Baselines3's rollout buffer, and its own ``train`` is called."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import torch
+from gymnasium.spaces import Box
+from stable_baselines3 import PPO
+from stable_baselines3.common.logger import Logger
+from torch import Tensor
+
+from wormwood.agents.catalogue import AgentConfig
+from wormwood.agents.determinism import seeded_generators
+from wormwood.agents.interfaces import Arrays, Floats, Fragment, Transitions
+from wormwood.agents.ppo.config import PPOConfig
+from wormwood.agents.ppo.policy import StructuredPolicy
+from wormwood.agents.torch_states import optimizer_arrays, restore_module, restore_optimizer
+from wormwood.envs.bodies import Body
+from wormwood.envs.tasks import Task
+
+__all__ = ["PPOLearner", "joined"]
+
+
+class PPOLearner:
+    """Improves an actor by policy gradients."""
+
+    def __init__(
+        self,
+        config: PPOConfig,
+        agent: AgentConfig,
+        weights: Arrays,
+        *,
+        body: Body,
+        task: Task,
+        environments: int,
+        steps: int,
+        seed: int,
+        device: str = "cpu",
+    ) -> None:
+        """Start from ``weights``, for iterations of ``steps`` control steps of ``environments`` environments."""
+        self._config, self._seed, self._updates = config, seed, 0
+        self._model = PPO(
+            StructuredPolicy,
+            None,  # type: ignore[arg-type] # there is no environment: rollouts happen elsewhere
+            learning_rate=config.critic_rate,
+            n_steps=steps,
+            batch_size=config.batch_size,
+            n_epochs=config.epochs,
+            gamma=config.gamma,
+            gae_lambda=config.gae_lambda,
+            clip_range=config.clip_range,
+            normalize_advantage=config.normalize_advantage,
+            ent_coef=config.entropy_coefficient,
+            vf_coef=config.value_coefficient,
+            max_grad_norm=config.max_grad_norm,
+            target_kl=config.target_kl,
+            policy_kwargs={
+                "agent": agent,
+                "body": body,
+                "task": task,
+                "weights": weights,
+                "noise_std": config.noise_std,
+                "learn_noise": config.learn_noise,
+                "critic": config.critic,
+                "critic_hidden": config.critic_hidden,
+                "actor_rate_scale": config.actor_rate / config.critic_rate,
+            },
+            device=device,
+            _init_setup_model=False,
+        )
+        size = task.layout(body).size
+        self._model.observation_space = Box(-np.inf, np.inf, (size,), dtype=np.float32)
+        self._model.action_space = Box(-1.0, 1.0, (body.joints,), dtype=np.float32)
+        self._model.n_envs = environments
+        with seeded_generators(seed, 0):
+            self._model._setup_model()
+        self._model.set_logger(Logger(folder=None, output_formats=[]))
+
+    @property
+    def _policy(self) -> StructuredPolicy:
+        assert isinstance(self._model.policy, StructuredPolicy)
+        return self._model.policy
+
+    def weights(self) -> Arrays:
+        return self._policy.agent_weights()
+
+    def policy_weights(self) -> Arrays:
+        return self._policy.agent_weights()
+
+    def update(self, fragments: Sequence[Fragment], iteration: int) -> Mapping[str, float]:
+        experience = joined(fragments)
+        self._fill_buffer(experience)
+        self._updates += 1
+        with seeded_generators(self._seed, self._updates):
+            self._model.train()
+        # After the update: the actions of this experience were chosen with what was known before it.
+        self._policy.normalizer.update(self._tensor(experience.observation))
+        logged = self._model.logger.name_to_value
+        metrics = {name.removeprefix("train/"): float(value) for name, value in logged.items()}
+        logged.clear()
+        return metrics
+
+    @torch.no_grad()
+    def _fill_buffer(self, experience: Transitions) -> None:
+        """Do what SB3's ``collect_rollouts`` does with each step, and compute the advantages."""
+        buffer, policy = self._model.rollout_buffer, self._policy
+        policy.set_training_mode(False)
+        steps, environments = experience.reward.shape
+        actions = self._tensor(experience.action)
+        values, log_probs, _ = policy.evaluate_actions(self._tensor(experience.observation), actions)
+        values, log_probs = (flat.reshape(steps, environments) for flat in (values, log_probs))
+        reward = experience.reward.copy()
+        if experience.truncated.any():
+            # The episode was cut, not lost: what it would have earned is estimated.
+            final_values = policy.predict_values(self._tensor(experience.final_observation))
+            reward[experience.truncated] += self._config.gamma * final_values.cpu().numpy().ravel()
+        buffer.reset()
+        for t in range(steps):
+            buffer.add(
+                experience.observation[t],
+                experience.action[t],
+                reward[t],
+                experience.episode_start[t],
+                values[t],
+                log_probs[t],
+            )
+        last_values = policy.predict_values(self._tensor(experience.next_observation))
+        dones = experience.terminated[-1] | experience.truncated[-1]
+        buffer.compute_returns_and_advantage(last_values=last_values, dones=dones)
+
+    def _tensor(self, values: Floats) -> Tensor:
+        flat = values.reshape(-1, values.shape[-1])
+        return torch.as_tensor(flat, dtype=torch.float32, device=self._model.device)
+
+    def state(self) -> Arrays:
+        arrays = {f"policy/{name}": values.cpu().numpy().copy() for name, values in self._policy.state_dict().items()}
+        counters = {"updates": np.array(self._updates), "gradient_steps": np.array(self._model._n_updates)}
+        return {**arrays, **optimizer_arrays(self._policy.optimizer), **counters}
+
+    def restore(self, state: Arrays) -> None:
+        restore_module(self._policy, state, prefix="policy/")
+        restore_optimizer(self._policy.optimizer, state)
+        self._updates, self._model._n_updates = int(state["updates"]), int(state["gradient_steps"])
+
+
+def joined(fragments: Sequence[Fragment]) -> Transitions:
+    """Put the environments of all fragments beside each other, in the order of the shards.
+
+    Raises:
+        ValueError: a fragment has no transitions.
+    """
+    parts = [fragment.transitions for fragment in fragments if fragment.transitions is not None]
+    if len(parts) != len(fragments):
+        raise ValueError("PPO learns from transitions, and a fragment has none")
+    steps = {
+        name: np.concatenate([getattr(part, name) for part in parts], axis=1)
+        for name in ("observation", "action", "reward", "episode_start", "terminated", "truncated")
+    }
+    size = parts[0].observation.shape[2]
+    final = np.zeros((*steps["truncated"].shape, size))
+    for part, columns in zip(parts, _columns(parts), strict=True):
+        final[:, columns][part.truncated] = part.final_observation
+    return Transitions(
+        **steps,
+        final_observation=final[steps["truncated"]],
+        next_observation=np.concatenate([part.next_observation for part in parts]),
+    )
+
+
+def _columns(parts: Sequence[Transitions]) -> list[slice]:
+    ends = np.cumsum([part.reward.shape[1] for part in parts])
+    return [slice(int(end) - part.reward.shape[1], int(end)) for part, end in zip(parts, ends, strict=True)]

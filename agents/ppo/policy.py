@@ -1,0 +1,196 @@
+"""Structured actors as Stable-Baselines3 policies: ``PPO(NCAPPolicy, env)``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from gymnasium.spaces import Box, Space
+from stable_baselines3.common.policies import ActorCriticPolicy
+from stable_baselines3.common.type_aliases import Schedule
+from torch import Tensor, nn
+
+from wormwood.agents.actors import ACTORS, make_actor
+from wormwood.agents.catalogue import AgentConfig, initial_weights
+from wormwood.agents.circuits.config import NCAPConfig
+from wormwood.agents.interfaces import Arrays
+from wormwood.agents.ppo.critics import RunningNormalizer, make_critic
+from wormwood.envs.bodies import Body, load_body
+from wormwood.envs.randomness import stream
+from wormwood.envs.tasks import Task, task_from_name
+from wormwood.errors import bad_input
+
+__all__ = ["NCAPPolicy", "StructuredPolicy"]
+
+
+class ProjectedAdam(torch.optim.Adam):
+    """Adam whose parameter groups scale the one learning rate that SB3 sets, and which keeps an actor in its bounds."""
+
+    def __init__(self, groups: Any, *, project: Callable[[], None], **kwargs: Any) -> None:
+        """Take parameter groups with a ``rate_scale`` each; ``project`` is called after every step."""
+        super().__init__(groups, **kwargs)
+        self._project = project
+
+    def step(self, closure: Any = None) -> Any:
+        """Take one step."""
+        rates = [group["lr"] for group in self.param_groups]
+        for group in self.param_groups:
+            group["lr"] = group["lr"] * group["rate_scale"]
+        try:
+            loss = super().step(closure)
+        finally:
+            for group, rate in zip(self.param_groups, rates, strict=True):
+                group["lr"] = rate
+        self._project()
+        return loss
+
+
+class _PassOn(nn.Module):
+    """Gives the observation to actor and critic as it is, where SB3 expects its own layers."""
+
+    def forward(self, observation: Tensor) -> tuple[Tensor, Tensor]:
+        return observation, observation
+
+    def forward_actor(self, observation: Tensor) -> Tensor:
+        return observation
+
+    def forward_critic(self, observation: Tensor) -> Tensor:
+        return observation
+
+
+class _Standardized(nn.Module):
+    """A module that sees standardised observations."""
+
+    def __init__(self, normalizer: RunningNormalizer, module: nn.Module) -> None:
+        super().__init__()
+        self.normalizer, self.module = normalizer, module
+
+    def forward(self, observation: Tensor) -> Tensor:
+        value: Tensor = self.module(self.normalizer(observation))
+        return value
+
+
+class StructuredPolicy(ActorCriticPolicy):
+    """An actor of ``wormwood.agents`` with Gaussian exploration noise, and a critic."""
+
+    def __init__(
+        self,
+        observation_space: Space[Any],
+        action_space: Space[Any],
+        lr_schedule: Schedule,
+        *,
+        agent: AgentConfig,
+        body: str | Body | None = None,
+        task: str | Task = "swim",
+        weights: Arrays | None = None,
+        noise_std: float = 0.3,
+        learn_noise: bool = False,
+        critic: str = "flat",
+        critic_hidden: tuple[int, ...] = (64, 64),
+        actor_rate_scale: float = 1.0,
+        **kwargs: Any,
+    ) -> None:
+        """Build the policy, as ``PPO(StructuredPolicy, env, policy_kwargs={...})`` does.
+
+        Args:
+            observation_space: of the task.
+            action_space: one action in [-1, 1] for each joint.
+            lr_schedule: learning rate of the critic.
+            agent: what acts.
+            body: a body, its name or YAML file; None is dm_control's swimmer with one joint for each action.
+            task: whose observation it is.
+            weights: the actor's at the start; None draws them.
+            noise_std: standard deviation of the exploration noise at the start.
+            learn_noise: learn it, too.
+            critic: ``"flat"`` or ``"pooled"``, see ``PPOConfig.critic``.
+            critic_hidden: units of each hidden layer of the critic.
+            actor_rate_scale: learning rate of the actor, as a multiple of the critic's.
+            kwargs: further arguments of SB3's ``ActorCriticPolicy``.
+
+        Raises:
+            BadInput: the spaces are not those of the body and task, or the agent does not fit.
+        """
+        self.task = task_from_name(task) if isinstance(task, str) else task
+        self.body = _body_of(body, action_space)
+        _check_spaces(self.body, self.task, observation_space, action_space)
+        self._agent, self._weights = agent, weights
+        self._noise_std, self._learn_noise = noise_std, learn_noise
+        self._critic, self._critic_hidden = critic, tuple(critic_hidden)
+        self._actor_rate_scale = actor_rate_scale
+        super().__init__(observation_space, action_space, lr_schedule, ortho_init=False, **kwargs)
+
+    def _build(self, lr_schedule: Schedule) -> None:
+        layout = self.task.layout(self.body)
+        seed = int(torch.randint(2**31, ()))
+        weights = self._weights or initial_weights(self._agent, self.body, self.task, stream(seed, "update"))
+        self.actor = make_actor(self._agent, weights, self.body, self.task)
+        self.normalizer = RunningNormalizer(layout)
+        critic = make_critic(self._critic, self._critic_hidden, body=self.body, layout=layout)
+        self.mlp_extractor = _PassOn()  # type: ignore[assignment]
+        standardized = ACTORS[self._agent.kind].standardized
+        self.action_net = _Standardized(self.normalizer, self.actor) if standardized else self.actor
+        self.value_net = _Standardized(self.normalizer, critic)  # type: ignore[assignment]
+        log_std = torch.full((self.body.joints,), self._noise_std).log()
+        self.log_std = nn.Parameter(log_std, requires_grad=self._learn_noise)
+        actor_parameters = [p for p in (*self.actor.parameters(), self.log_std) if p.requires_grad]
+        groups = [
+            {"params": actor_parameters, "rate_scale": self._actor_rate_scale},
+            {"params": list(critic.parameters()), "rate_scale": 1.0},
+        ]
+        self.optimizer = ProjectedAdam(groups, lr=lr_schedule(1), eps=1e-5, project=self.actor.project)
+
+    def agent_weights(self) -> Arrays:
+        """Return the weights of the policy in NumPy: the actor's, its noise, and what it standardises by."""
+        weights: Arrays = {**self.actor.weights(), "log_std": self.log_std.detach().cpu().double().numpy().copy()}
+        if ACTORS[self._agent.kind].standardized:
+            weights["observation_mean"] = self.normalizer.mean.cpu().numpy().copy()
+            weights["observation_deviation"] = self.normalizer.deviation.cpu().numpy().copy()
+        return weights
+
+    def _get_constructor_parameters(self) -> dict[str, Any]:
+        # SB3 puts these into the files it saves, and builds the policy from them.
+        names = ("observation_space", "action_space")
+        return {
+            **{name: value for name, value in super()._get_constructor_parameters().items() if name in names},
+            "lr_schedule": self._dummy_schedule,
+            "agent": self._agent,
+            "body": self.body,
+            "task": self.task,
+            "noise_std": self._noise_std,
+            "learn_noise": self._learn_noise,
+            "critic": self._critic,
+            "critic_hidden": self._critic_hidden,
+            "actor_rate_scale": self._actor_rate_scale,
+        }
+
+
+class NCAPPolicy(StructuredPolicy):
+    """The C. elegans circuit for SB3's on-policy algorithms: ``PPO(NCAPPolicy, make_swimmers("swimmer-6", 8))``."""
+
+    def __init__(
+        self, observation_space: Space[Any], action_space: Space[Any], lr_schedule: Schedule, **kwargs: Any
+    ) -> None:
+        """Build the policy; ``kwargs`` are those of ``StructuredPolicy``, of which none is required.
+
+        The circuit's gradients pass its clamps unless ``agent`` says otherwise, and its weights are learned 10 times
+        as fast as the critic's.
+        """
+        kwargs.setdefault("agent", NCAPConfig(constraint="straight_through"))
+        kwargs.setdefault("actor_rate_scale", 10.0)
+        super().__init__(observation_space, action_space, lr_schedule, **kwargs)
+
+
+def _body_of(body: str | Body | None, action_space: Space[Any]) -> Body:
+    if isinstance(body, Body):
+        return body
+    joints = action_space.shape[0] if isinstance(action_space, Box) and action_space.shape else 1
+    return load_body(body or f"swimmer-{joints + 1}")
+
+
+def _check_spaces(body: Body, task: Task, observation_space: Space[Any], action_space: Space[Any]) -> None:
+    spaces = {"observation": (observation_space, task.layout(body).size), "action": (action_space, body.joints)}
+    for name, (space, size) in spaces.items():
+        if space.shape != (size,):
+            expected = f"{size} numbers, as body {body.name} and task {task.name} have"
+            raise bad_input(f"{name} space", where="policy", expected=expected, got=space.shape)

@@ -1,0 +1,35 @@
+"""States of torch modules and optimisers as named arrays, without pickle."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from wormwood.agents.interfaces import Arrays
+
+__all__ = ["optimizer_arrays", "restore_module", "restore_optimizer"]
+
+
+def restore_module(module: nn.Module, state: Arrays, *, prefix: str) -> None:
+    """Load the entries of ``state`` whose names begin with ``prefix`` into a module, which must have all of them."""
+    own = {name.removeprefix(prefix): torch.from_numpy(state[name]) for name in state if name.startswith(prefix)}
+    module.load_state_dict(own, strict=True)
+
+
+def optimizer_arrays(optimizer: torch.optim.Optimizer) -> Arrays:
+    """Return an optimiser's moments and counters as ``optimizer/<parameter>/<name>``; none before its first step."""
+    return {
+        f"optimizer/{index}/{name}": torch.as_tensor(values).cpu().numpy().copy()
+        for index, entries in optimizer.state_dict()["state"].items()
+        for name, values in entries.items()
+    }
+
+
+def restore_optimizer(optimizer: torch.optim.Optimizer, state: Arrays) -> None:
+    """Go on from ``optimizer_arrays``."""
+    entries: dict[int, dict[str, torch.Tensor]] = {}
+    for name, values in state.items():
+        if name.startswith("optimizer/"):
+            _, index, quantity = name.split("/")
+            entries.setdefault(int(index), {})[quantity] = torch.from_numpy(values.copy())
+    optimizer.load_state_dict({"state": entries, "param_groups": optimizer.state_dict()["param_groups"]})
