@@ -1,1 +1,1 @@
-"""Presets shipped with the package: training runs, bodies, transfer suites and clusters."""
+"""Presets that come with the package, as YAML files, and how YAML is read."""

@@ -12,8 +12,9 @@ from wormwood.envs.bodies import Body
 from wormwood.envs.randomness import EpisodeStreams, shared_streams, stream, training_streams
 from wormwood.envs.simulation import Simulation, Step
 from wormwood.envs.tasks import Task
+from wormwood.launch.states import nest, unnest
 
-__all__ = ["NonFiniteError", "RolloutPlan", "RolloutWorker", "Shard"]
+__all__ = ["NonFiniteError", "Rollout", "RolloutPlan", "RolloutWorker", "Shard"]
 
 
 class NonFiniteError(FloatingPointError):
@@ -38,8 +39,6 @@ class RolloutPlan:
     """Candidates whose weights arrive stacked, split evenly among the shards; 0 for a single policy."""
     starts: int = 1
     """With a population: episodes of each candidate, on the same starts for all. Each iteration begins afresh."""
-    imports: tuple[str, ...] = ()
-    """Modules that a worker imports first, which add the user's own tasks."""
 
     @property
     def steps_per_iteration(self) -> int:
@@ -55,6 +54,10 @@ class Shard:
     state: Arrays = field(default_factory=dict)
 
 
+Rollout = tuple[Fragment, Shard]
+"""What one call gives: the experience, and the shard to go on from."""
+
+
 class RolloutWorker:
     """Executes rollouts. It keeps no state but scratch space: any worker gives the same result for the same call."""
 
@@ -63,7 +66,7 @@ class RolloutWorker:
         self._plan = plan
         self._simulations: dict[int, Simulation] = {}
 
-    def rollout(self, weights: Arrays, shard: Shard, iteration: int) -> tuple[Fragment, Shard]:
+    def rollout(self, weights: Arrays, shard: Shard, iteration: int) -> Rollout:
         """Run one shard for ``plan.steps`` control steps.
 
         Args:
@@ -111,9 +114,9 @@ def _streams(plan: RolloutPlan, iteration: int) -> EpisodeStreams:
 
 def _play_episodes(
     simulation: Simulation, policy: Policy, shard: Shard, iteration: int, plan: RolloutPlan
-) -> tuple[Fragment, Shard]:
+) -> Rollout:
     """Play one whole episode in each environment, without noise, and report the returns."""
-    observation, memory = simulation.reset(), dict[str, Floats]()
+    observation, memory = simulation.reset(), Arrays()
     tally = _Tally(simulation)
     alive = np.ones(simulation.count, dtype=bool)
     for _ in range(plan.steps):
@@ -123,6 +126,7 @@ def _play_episodes(
         # An environment whose episode ended early waits for the others: its next episode does not count.
         tally.add(step, counted=alive)
         alive &= ~step.done
+        _forget(memory, step)
         observation = step.observation
     fragment = Fragment(shard.index, iteration, plan.steps * simulation.count, tally.episodes(), None)
     return fragment, shard
@@ -130,7 +134,7 @@ def _play_episodes(
 
 def _play_on(
     simulation: Simulation, policy: Policy, shard: Shard, iteration: int, plan: RolloutPlan
-) -> tuple[Fragment, Shard]:
+) -> Rollout:
     """Go on from the shard's state with exploration noise, and record transitions."""
     tally = _Tally(simulation)
     if shard.state:
@@ -140,7 +144,7 @@ def _play_on(
         simulation.reset()
     record = _Recorder(plan, simulation)
     rng = stream(plan.seed, "action", shard.index, iteration)
-    observation, memory = simulation.observation, dict[str, Floats]()
+    observation, memory = simulation.observation, unnest("memory", shard.state)
     for t in range(plan.steps):
         episode_start = simulation.steps == 0
         action, memory, _ = policy.act(observation, memory, rng)
@@ -148,11 +152,19 @@ def _play_on(
         _require_finite(simulation, shard, iteration, action, step)
         record.add(t, observation, action, episode_start, step)
         tally.add(step)
+        _forget(memory, step)
         observation = step.observation
     fragment = Fragment(
         shard.index, iteration, plan.steps * simulation.count, tally.episodes(), record.transitions(observation)
     )
-    return fragment, Shard(shard.index, {**simulation.state(), **tally.state()})
+    return fragment, Shard(shard.index, {**simulation.state(), **tally.state(), **nest("memory", memory)})
+
+
+def _forget(memory: Arrays, step: Step) -> None:
+    """Let policies begin each episode with a memory of zeros."""
+    if memory and step.done.any():
+        for name, values in memory.items():
+            memory[name] = np.where(step.done.reshape(-1, *[1] * (values.ndim - 1)), 0, values)
 
 
 class _Recorder:

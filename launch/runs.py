@@ -126,6 +126,12 @@ class Run(RunFolder):
         with _named(out):
             return cls(out, config_yaml, _acquire(folder))
 
+    def replace_config(self, config_yaml: str) -> None:
+        """Replace the text of ``config.yaml``, as when a run is to go on for longer."""
+        self._require_open()
+        if config_yaml != self.config_yaml:
+            write_text_atomic(self.config, config_yaml)
+
     def close(self) -> None:
         """Release the folder."""
         self._lock.close()

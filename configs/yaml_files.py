@@ -1,0 +1,98 @@
+"""YAML without code: presets of the package, files of the user, and values of the command line."""
+
+from __future__ import annotations
+
+import re
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from wormwood.errors import bad_input
+
+__all__ = ["parse_mapping", "parse_value", "preset_names", "read_preset_or_file", "to_yaml"]
+
+
+class _Loader(yaml.SafeLoader):
+    """Safe YAML in which 5e-4 is a number, as YAML 1.2 has it; PyYAML alone asks for a dot."""
+
+
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"[-+]?[0-9]+(\.[0-9]*)?[eE][-+]?[0-9]+$"), list("-+0123456789")
+)
+
+
+class _Dumper(yaml.SafeDumper):
+    """Safe YAML that writes lists of plain values on one line."""
+
+
+def _represent_list(dumper: _Dumper, values: Any) -> yaml.Node:
+    plain = not any(isinstance(value, dict | list | tuple) for value in values)
+    return dumper.represent_sequence("tag:yaml.org,2002:seq", values, flow_style=plain)
+
+
+_Dumper.add_representer(list, _represent_list)
+_Dumper.add_representer(tuple, _represent_list)
+
+
+def to_yaml(mapping: dict[str, Any]) -> str:
+    """Return the text of a mapping, its keys in their order."""
+    return yaml.dump(mapping, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=120)
+
+
+def parse_value(text: str, *, where: str) -> Any:
+    """Return the value of a YAML text.
+
+    Raises:
+        BadInput: it is not YAML.
+    """
+    try:
+        return yaml.load(text, Loader=_Loader)
+    except yaml.YAMLError as error:
+        summary = " ".join(str(error).split())
+        raise bad_input("invalid YAML", where=where, expected="a value or a mapping", got=summary) from None
+
+
+def parse_mapping(text: str, *, where: str) -> dict[str, Any]:
+    """Return the mapping of a YAML text.
+
+    Raises:
+        BadInput: it is not YAML, or not a mapping with names as keys.
+    """
+    value = parse_value(text, where=where)
+    if not isinstance(value, dict) or not all(isinstance(key, str) for key in value):
+        raise bad_input("YAML", where=where, expected="a mapping of names to values", got=value)
+    return value
+
+
+def preset_names(folder: str) -> list[str]:
+    """Return the names of the presets in one of the package's folders, such as ``"bodies"`` or ``"train"``."""
+    entries = resources.files("wormwood.configs").joinpath(folder).iterdir()
+    return sorted(entry.name.removesuffix(".yaml") for entry in entries if entry.name.endswith(".yaml"))
+
+
+def read_preset_or_file(folder: str, name: str, *, what: str, where: str) -> tuple[str, str]:
+    """Return the text of a preset or of a user's YAML file, and where it is from, for error messages.
+
+    Args:
+        folder: of the presets.
+        name: of a preset, or the path of a file that ends in .yaml or .yml.
+        what: the kind of preset, for error messages.
+        where: the option that names it.
+
+    Raises:
+        BadInput: there is no such preset, or the file cannot be read.
+    """
+    names = preset_names(folder)
+    if name in names:
+        preset = resources.files("wormwood.configs").joinpath(folder, f"{name}.yaml")
+        return preset.read_text(encoding="utf-8"), f"{what} {name}"
+    path = Path(name)
+    if path.suffix not in (".yaml", ".yml"):
+        expected = f"a name of `wormwood list` or a .yaml file, such as {', '.join(names[:3])}"
+        raise bad_input(f"unknown {what}", where=where, expected=expected, got=name, nearest_to=names)
+    try:
+        return path.read_text(encoding="utf-8"), name
+    except (OSError, UnicodeDecodeError) as error:
+        raise bad_input(f"unreadable {what} file", where=name, expected="a YAML file", got=str(error)) from None

@@ -1,0 +1,163 @@
+"""Agents as people share them: a folder with ``agent.json`` and ``agent.safetensors``. Loading one runs no code."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import safetensors.numpy
+from pydantic import Field, TypeAdapter, ValidationError
+from safetensors import SafetensorError
+
+from wormwood.agents.catalogue import (
+    AgentConfig,
+    UniformPolicy,
+    ZeroPolicy,
+    initial_weights,
+    make_policy,
+)
+from wormwood.agents.circuits.config import NCAPConfig
+from wormwood.agents.interfaces import Arrays, Policy
+from wormwood.agents.perceptrons.config import MLPConfig
+from wormwood.envs.bodies import GYMNASIUM_SWIMMER, Body, body_from_mapping
+from wormwood.envs.randomness import PURPOSES, stream
+from wormwood.envs.tasks import Task
+from wormwood.errors import BadInput, bad_input
+from wormwood.launch.runs import RunFolder, to_json, write_text_atomic
+
+__all__ = ["BUILT_IN", "Agent", "load_agent", "save_agent"]
+
+SCHEMA = 1
+AGENT_FILE, WEIGHTS_FILE = "agent.json", "agent.safetensors"
+
+BUILT_IN: Mapping[str, tuple[AgentConfig | None, str]] = {
+    "ncap": (NCAPConfig(), "the C. elegans circuit before any training"),
+    "mlp": (MLPConfig(), "a multilayer perceptron before any training"),
+    "random": (None, "actions uniform in [-1, 1]"),
+    "zero": (None, "no action at all"),
+}
+"""Agents that need no file, by name, with what they are."""
+
+
+@dataclass(frozen=True)
+class Agent:
+    """A policy that can act on bodies: its kind, and its weights if it has any."""
+
+    name: str
+    """What results are filed under."""
+    config: AgentConfig | None = None
+    """None for the agents that only draw their actions."""
+    weights: Arrays | None = None
+    """None starts untrained on every body anew."""
+    body: Body | None = None
+    """What it was trained on."""
+    task: str = "swim"
+    """What it was trained for."""
+
+    def policy(self, body: Body, task: Task, *, seed: int = 0) -> Policy:
+        """Build the policy for a body and task.
+
+        Args:
+            body: what acts.
+            task: what it is asked to do.
+            seed: of initial weights and random actions, where there are any.
+
+        Raises:
+            BadInput: the agent does not fit the body or task.
+        """
+        if self.config is not None:
+            rng = stream(seed, "update")
+            weights = self.weights or initial_weights(self.config, body, task, rng)
+            return make_policy(self.config, weights, body, task)
+        if self.name == "zero":
+            return ZeroPolicy(body.joints)
+        return UniformPolicy(body.joints, stream(seed, "evaluation", 0, PURPOSES.index("action")))
+
+
+def save_agent(folder: Path, agent: Agent, *, origin: Mapping[str, object] | None = None) -> None:
+    """Write an agent to a folder, the weights first.
+
+    Args:
+        folder: made where missing; an agent in it is replaced.
+        agent: with weights.
+        origin: anything worth knowing about where it comes from, such as the seed and the return.
+    """
+    if agent.weights is None or agent.config is None or agent.body is None:
+        raise ValueError("only a trained agent can be saved")
+    folder.mkdir(parents=True, exist_ok=True)
+    data = safetensors.numpy.save(agent.weights)
+    (folder / WEIGHTS_FILE).write_bytes(data)
+    described = {
+        "schema": SCHEMA,
+        "name": agent.name,
+        "config": dataclasses.asdict(agent.config),
+        "task": agent.task,
+        "body": dataclasses.asdict(agent.body),
+        "weights": {"file": WEIGHTS_FILE, "sha256": hashlib.sha256(data).hexdigest()},
+        "origin": dict(origin or {}),
+    }
+    write_text_atomic(folder / AGENT_FILE, to_json(described, indent=2) + "\n")
+
+
+def load_agent(name_or_path: str) -> Agent:
+    """Return a built-in agent, or that of a run or of an exported folder.
+
+    Raises:
+        BadInput: there is no such agent, or its files are damaged or from a later version.
+    """
+    if name_or_path in BUILT_IN:
+        return Agent(name_or_path, BUILT_IN[name_or_path][0])
+    path = Path(name_or_path)
+    if (path / AGENT_FILE).is_file():
+        return _read_agent(path)
+    run = RunFolder(path)
+    if (run.agent / AGENT_FILE).is_file():
+        return dataclasses.replace(_read_agent(run.agent), name=path.resolve().name)
+    if run.config.is_file():
+        expected = "a run that has finished; go on with `wormwood train --resume`"
+        raise bad_input("unfinished run", where="agent", expected=expected, got=name_or_path)
+    expected = f"a run, an exported agent, or one of {', '.join(BUILT_IN)}"
+    neighbours = [str(found.parent) for found in path.parent.glob("*/config.yaml")]
+    raise bad_input(
+        "unknown agent", where="agent", expected=expected, got=name_or_path, nearest_to=[*BUILT_IN, *neighbours]
+    )
+
+
+_CONFIG: TypeAdapter[Any] = TypeAdapter(Annotated[AgentConfig, Field(discriminator="kind")])
+
+
+def _read_agent(folder: Path) -> Agent:
+    where = str(folder / AGENT_FILE)
+    try:
+        described = json.loads((folder / AGENT_FILE).read_text(encoding="utf-8"))
+        data = (folder / WEIGHTS_FILE).read_bytes()
+        if described["schema"] != SCHEMA:
+            raise bad_input("agent format", where=where, expected=f"schema {SCHEMA}", got=described["schema"])
+        found = hashlib.sha256(data).hexdigest()
+        if found != described["weights"]["sha256"]:
+            expected = f"SHA-256 {described['weights']['sha256']}"
+            raise bad_input("damaged weights", where=str(folder / WEIGHTS_FILE), expected=expected, got=found)
+        return Agent(
+            name=str(described["name"]),
+            config=_CONFIG.validate_python(described["config"]),
+            weights=safetensors.numpy.load(data),
+            body=_read_body(described["body"], where),
+            task=str(described["task"]),
+        )
+    except BadInput:
+        raise
+    except (OSError, ValueError, KeyError, TypeError, ValidationError, SafetensorError) as error:
+        summary = " ".join(str(error).split())
+        raise bad_input("damaged agent", where=where, expected="an exported agent", got=summary) from error
+
+
+def _read_body(fields: dict[str, Any], where: str) -> Body:
+    if fields.get("model") == "gymnasium":
+        return GYMNASIUM_SWIMMER
+    kept = {name: value for name, value in fields.items() if name != "model"}
+    return body_from_mapping(kept, name="body", where=where)

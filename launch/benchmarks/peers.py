@@ -1,0 +1,166 @@
+"""How fast the peers step a swimmer, each in its own best way: gymnasium's AsyncVectorEnv and loops over dm_control.
+
+Both start processes, so a script that calls this must guard its start with ``if __name__ == "__main__"``.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from functools import partial
+from multiprocessing.connection import Connection
+
+import gymnasium
+import numpy as np
+from gymnasium.vector import AsyncVectorEnv
+
+from wormwood.agents.catalogue import UniformPolicy
+from wormwood.envs.bodies import GYMNASIUM_SWIMMER, Body, swimmer
+from wormwood.envs.randomness import stream
+from wormwood.envs.tasks import GymnasiumForward, Navigate, Task
+from wormwood.launch.benchmarks.closed_loop import SEED, ClosedLoop
+from wormwood.launch.benchmarks.rounds import Contestant, Progress, interleave, ratios
+
+__all__ = ["bench_dm_control", "bench_gymnasium"]
+
+SLICE = 0.03  # s
+LINKS = 6  # of dm_control's swimmer6
+
+
+def bench_gymnasium(
+    *,
+    swimmers: int,
+    threads: int,
+    seconds: float,
+    environments: Sequence[int] = (2, 4, 8),
+    progress: Progress | None = None,
+) -> dict[str, float]:
+    """Compare with ``AsyncVectorEnv`` of Swimmer-v5, at the number of environments at which it is fastest.
+
+    Both step the same body for the same task with uniform random actions, drawn within the measured time, and reset.
+    Ours has ``swimmers`` swimmers on ``threads`` threads; theirs has one process for each environment, shared memory
+    and no environment checker.
+    """
+    with ExitStack() as stack:
+        peers = {f"async {count}": stack.enter_context(_async_swimmers(count)) for count in environments}
+        ours = stack.enter_context(
+            _random_swimmers(GYMNASIUM_SWIMMER, GymnasiumForward(), swimmers=swimmers, threads=threads)
+        )
+        speeds = interleave({"ours": ours, **peers}, seconds=seconds, name="gymnasium", progress=progress)
+    count = max(environments, key=lambda count: float(np.median(speeds[f"async {count}"])))
+    best = speeds[f"async {count}"]
+    return {
+        **ratios("gymnasium_ratio", speeds["ours"], best),
+        "gymnasium_environments": count,
+        "gymnasium_steps_per_second": float(np.median(best)),
+        "gymnasium_own_steps_per_second": float(np.median(speeds["ours"])),
+    }
+
+
+def bench_dm_control(
+    *, swimmers: int, threads: int, seconds: float, progress: Progress | None = None
+) -> dict[str, float]:
+    """Compare with loops over dm_control's swimmer6, one process for each of our threads, all at once.
+
+    Both step the same body for the same task (navigate) with uniform random actions, drawn within the measured time,
+    and reset. Their speed is the sum of the processes' own, without what talking to them takes.
+    """
+    with ExitStack() as stack:
+        peer = stack.enter_context(_dm_control_loops(threads))
+        ours = stack.enter_context(_random_swimmers(swimmer(LINKS), Navigate(), swimmers=swimmers, threads=threads))
+        speeds = interleave({"ours": ours, "theirs": peer}, seconds=seconds, name="dm_control", progress=progress)
+    return {
+        **ratios("dm_control_ratio", speeds["ours"], speeds["theirs"]),
+        "dm_control_processes": threads,
+        "dm_control_steps_per_second": float(np.median(speeds["theirs"])),
+        "dm_control_own_steps_per_second": float(np.median(speeds["ours"])),
+    }
+
+
+@contextmanager
+def _random_swimmers(body: Body, task: Task, *, swimmers: int, threads: int) -> Iterator[Contestant]:
+    def policy(index: int) -> UniformPolicy:
+        return UniformPolicy(body.joints, stream(SEED, "action", index))
+
+    loop = ClosedLoop(body, task, make_policy=policy, swimmers=swimmers, threads=threads)
+    try:
+        yield lambda: loop.play(2).speed
+    finally:
+        loop.close()
+
+
+@contextmanager
+def _async_swimmers(count: int) -> Iterator[Contestant]:
+    make = partial(gymnasium.make, "Swimmer-v5", disable_env_checker=True)
+    environments = AsyncVectorEnv([make] * count, context="forkserver")
+    rng = stream(SEED, "action", count)
+
+    def step() -> None:
+        environments.step(rng.uniform(-1.0, 1.0, (count, GYMNASIUM_SWIMMER.joints)).astype(np.float32))
+
+    try:
+        environments.reset(seed=SEED)
+        yield lambda: count * _speed(step, SLICE)
+    finally:
+        environments.close()
+
+
+@contextmanager
+def _dm_control_loops(count: int) -> Iterator[Contestant]:
+    context = multiprocessing.get_context("forkserver")
+    loops, processes = [], []
+    try:
+        for index in range(count):
+            ours, theirs = context.Pipe()
+            process = context.Process(target=_dm_control_loop, args=(theirs, index), daemon=True)
+            process.start()
+            theirs.close()
+            loops.append(ours)
+            processes.append(process)
+        for loop in loops:
+            loop.recv()  # ready
+
+        def play() -> float:
+            for loop in loops:
+                loop.send(SLICE)
+            return sum(float(loop.recv()) for loop in loops)
+
+        yield play
+    finally:
+        for loop in loops:
+            loop.close()
+        for process in processes:
+            process.join()
+
+
+def _dm_control_loop(connection: Connection, index: int) -> None:
+    """Play slices of the length that comes in, and answer with their speeds, until the other end closes."""
+    from dm_control.suite import swimmer as suite
+
+    environment = suite.swimmer6(random=index)
+    environment.reset()
+    rng = stream(SEED, "action", index)
+
+    def step() -> None:
+        # After the last step of an episode, dm_control's step resets.
+        environment.step(rng.uniform(-1.0, 1.0, LINKS - 1))
+
+    connection.send(True)
+    while True:
+        try:
+            seconds = connection.recv()
+        except EOFError:
+            return
+        connection.send(_speed(step, seconds))
+
+
+def _speed(step: Callable[[], None], seconds: float) -> float:
+    """Return how many steps a second ``step`` makes, over at least ``seconds``."""
+    began, steps, passed = time.perf_counter(), 0, 0.0
+    while passed < seconds:
+        step()
+        steps += 1
+        passed = time.perf_counter() - began
+    return steps / passed

@@ -1,0 +1,172 @@
+"""The command `wormwood`: arguments, exit codes and errors. What the verbs do is in ``commands.py``."""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+import traceback
+from collections.abc import Sequence
+from types import FrameType
+from typing import Any, NoReturn
+
+import wormwood
+from wormwood.errors import BadInput, bad_input
+from wormwood.launch import commands
+from wormwood.launch.checkpoints import CheckpointError
+from wormwood.launch.rollouts import NonFiniteError
+from wormwood.launch.training import Interrupted
+
+__all__ = ["main", "make_parser"]
+
+DONE, FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
+
+AGENT_HELP = "a run, an exported agent, or one of ncap, mlp, random, zero (none of them trained)"
+
+
+class _Parser(argparse.ArgumentParser):
+    """An argument parser whose errors are bad input like any other: one line, with the nearest valid name."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter, **kwargs)
+
+    def error(self, message: str) -> NoReturn:
+        unknown = message.removeprefix("unrecognized arguments: ").split()[0]
+        if message.startswith("unrecognized") and unknown.startswith("-"):
+            options = [option for action in self._actions for option in action.option_strings]
+            expected = f"one of {', '.join(option for option in options if option.startswith('--'))}"
+            raise bad_input("unknown option", where=self.prog, expected=expected, got=unknown, nearest_to=options)
+        raise BadInput(f"{self.prog}: {message} (see {self.prog} --help)")
+
+    def _check_value(self, action: argparse.Action, value: Any) -> None:
+        if action.choices is not None and value not in action.choices:
+            names = [str(choice) for choice in action.choices]
+            what = f"unknown {action.metavar or action.dest}"
+            raise bad_input(what, where=self.prog, expected=f"one of {', '.join(names)}", got=value, nearest_to=names)
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """Return the parser of all verbs; each sets ``run`` to the function of ``commands.py`` that does it."""
+    parser = _Parser(prog="wormwood", description=wormwood.__doc__)
+    parser.add_argument("--version", action="version", version=f"wormwood {wormwood.__version__}")
+    verbs = parser.add_subparsers(dest="verb", metavar="verb", required=True, parser_class=_Parser)
+    for add in (_add_train, _add_evaluate, _add_inspect, _add_video, _add_list, _add_bench):
+        add(verbs)
+    return parser
+
+
+def _verb(verbs: Any, name: str, run: Any, summary: str, example: str) -> argparse.ArgumentParser:
+    parser: argparse.ArgumentParser = verbs.add_parser(
+        name, help=summary, description=f"{summary[0].upper()}{summary[1:]}.", epilog=f"example: {example}"
+    )
+    parser.set_defaults(run=run)
+    parser.add_argument("--json", action="store_true", help="print one JSON object instead of text")
+    return parser
+
+
+def _add_train(verbs: Any) -> None:
+    example = "wormwood train swim-ncap-cma --workers 2 --set body=swimmer-12"
+    parser = _verb(verbs, "train", commands.train_command, "train an agent, or go on with a run", example)
+    parser.add_argument("preset", nargs="?", help="a name of `wormwood list presets`, or a YAML file")
+    parser.add_argument("--seed", type=_whole, help="of all randomness; default: the preset's, which is 0")
+    parser.add_argument("--workers", type=_whole, default=0, help="Ray actors that collect experience; 0 uses none")
+    parser.add_argument("--out", help="folder of the run; default: a new one in runs/")
+    parser.add_argument("--resume", action="store_true", help="go on with the run in --out, from its newest checkpoint")
+    parser.add_argument(
+        "--set", dest="overrides", action="append", default=[], metavar="KEY.PATH=VALUE", help="change the preset"
+    )
+
+
+def _add_evaluate(verbs: Any) -> None:
+    example = "wormwood evaluate ncap --body swimmer-6 swimmer-12"
+    parser = _verb(verbs, "evaluate", commands.evaluate_command, "play held-out episodes on one or more bodies", example)
+    parser.add_argument("agent", help=AGENT_HELP)
+    parser.add_argument("--body", nargs="+", default=[], help="names or YAML files; default: the agent's own")
+    parser.add_argument("--task", help="a name of `wormwood list tasks`; default: the agent's own")
+    parser.add_argument("--episodes", type=_positive, default=10, help="held-out starts; default 10")
+    parser.add_argument("--seed", type=_whole, default=0, help="of the held-out starts; default 0")
+
+
+def _add_inspect(verbs: Any) -> None:
+    example = "wormwood inspect ncap --out circuit"
+    parser = _verb(verbs, "inspect", commands.inspect_command, "show what an agent is made of", example)
+    parser.add_argument("agent", help=AGENT_HELP)
+    parser.add_argument("--body", help="a name or YAML file; default: the agent's own")
+    parser.add_argument("--out", help="folder for JSON and picture; default: print only")
+
+
+def _add_video(verbs: Any) -> None:
+    example = "wormwood video ncap --body swimmer-12 --out worm.gif"
+    parser = _verb(verbs, "video", commands.video_command, "draw an agent on a held-out start as MP4, GIF or PNG", example)
+    parser.add_argument("agent", help=AGENT_HELP)
+    parser.add_argument("--body", help="a name or YAML file; default: the agent's own")
+    parser.add_argument("--task", help="a name of `wormwood list tasks`; default: the agent's own")
+    parser.add_argument("--seconds", type=_seconds, default=12.0, help="simulated time; default 12")
+    parser.add_argument("--seed", type=_whole, default=0, help="of the held-out start; default 0")
+    parser.add_argument("--out", required=True, help="a .mp4, .gif or .png file; a .png shows the way as one picture")
+
+
+def _add_list(verbs: Any) -> None:
+    parser = _verb(verbs, "list", commands.list_command, "list what there is", "wormwood list presets")
+    parser.add_argument("what", metavar="list", choices=("presets", "bodies", "tasks", "agents"))
+
+
+def _add_bench(verbs: Any) -> None:
+    parser = _verb(verbs, "bench", commands.bench_command, "measure speed side by side", "wormwood bench rollout")
+    parser.add_argument("what", metavar="benchmark", choices=("rollout",))
+    parser.add_argument("--seconds", type=_seconds, default=40.0, help="about how long to measure; default 40")
+
+
+def _whole(text: str) -> int:
+    return _number(text, int, lambda value: value >= 0, "a whole number of at least 0")
+
+
+def _positive(text: str) -> int:
+    return _number(text, int, lambda value: value >= 1, "a whole number of at least 1")
+
+
+def _seconds(text: str) -> float:
+    return _number(text, float, lambda value: 0 < value < float("inf"), "a positive number of seconds")
+
+
+def _number(text: str, kind: Any, accept: Any, expected: str) -> Any:
+    try:
+        value = kind(text)
+    except ValueError:
+        value = None
+    if value is None or not accept(value):
+        raise argparse.ArgumentTypeError(f"expected {expected}, got {text!r}")
+    return value
+
+
+def _interrupt(signal_number: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code: 0 done, 1 failed, 2 bad input, 130 interrupted."""
+    # Schedulers of clusters end jobs with SIGTERM: leave a checkpoint then, too.
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        options = make_parser().parse_args(arguments)
+        options.run(options)
+    except BadInput as error:
+        print(f"wormwood: {error}", file=sys.stderr)
+        return BAD_INPUT
+    except (CheckpointError, NonFiniteError) as error:
+        print(f"wormwood: {error}", file=sys.stderr)
+        return FAILED
+    except Interrupted as stopped:
+        print(f"wormwood: {stopped}", file=sys.stderr)
+        return INTERRUPTED
+    except KeyboardInterrupt:
+        print("wormwood: interrupted", file=sys.stderr)
+        return INTERRUPTED
+    except Exception:
+        traceback.print_exc()
+        return FAILED
+    return DONE
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,245 @@
+"""What each verb of the command `wormwood` does, given its parsed arguments."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+from pathlib import Path
+from typing import Any
+
+from wormwood.agents.catalogue import AGENTS
+from wormwood.agents.learners import LEARNERS
+from wormwood.configs.yaml_files import preset_names, read_preset_or_file
+from wormwood.envs.bodies import Body, body_names, load_body
+from wormwood.envs.rendering import draw_strip, draw_video, write_picture, write_video
+from wormwood.envs.tasks import TASKS, Task, task_from_name
+from wormwood.errors import bad_input
+from wormwood.launch.agent_files import BUILT_IN, Agent, load_agent
+from wormwood.launch.configs import RunConfig, load_config, parse_config
+from wormwood.launch.console import note, print_json, print_table, print_text, progress_bar, training_watcher
+from wormwood.launch.evaluation import evaluate, record_poses
+from wormwood.launch.inspection import inspect_agent
+from wormwood.launch.plots import plot_learning_curve
+from wormwood.launch.runs import Run, RunFolder, read_metrics, to_json
+from wormwood.launch.training import Interrupted, Watcher, train
+
+__all__ = [
+    "bench_command",
+    "evaluate_command",
+    "inspect_command",
+    "list_command",
+    "train_command",
+    "video_command",
+]
+
+RUNS = Path("runs")
+FRAMES_PER_SECOND = 50 / 3  # every second control step of dm_control's swimmers
+STRIP_POSES = 6
+
+TRAIN_KEYS = (
+    "run", "seed", "workers", "steps", "episodes", "seconds", "return_mean", "return_std", "speed_mean", "state_sha256"
+)  # fmt: skip
+RESULT_KEYS = ("agent", "body", "episodes", "return_mean", "return_std", "speed_mean")
+
+
+def train_command(options: argparse.Namespace) -> None:
+    """Train an agent, or go on with a run.
+
+    Raises:
+        BadInput: the preset, an override or the output folder is wrong.
+        Interrupted: the user stopped the run; the message says how to go on.
+    """
+    with _open_run(options) as (run, config):
+        note(f"{config.agent.kind} on {config.built_body.name}, task {config.task}, by {config.learner.kind}: {run.path}")
+        watching: Any = contextlib.nullcontext(Watcher()) if options.json else training_watcher(config.iterations)
+        try:
+            with watching as watcher:
+                summary = train(run, config, workers=options.workers, watcher=watcher)
+        except Interrupted:
+            raise Interrupted(f"stopped; go on with: wormwood train --out {run.path} --resume") from None
+        curve = run.path / "curve.png"
+        plot_learning_curve(read_metrics(run.metrics), curve, title=run.path.name, final=summary["return_mean"])
+    if options.json:
+        print_json({key: summary[key] for key in TRAIN_KEYS})
+        return
+    print_table("", ["result", "value"], [(key, _text(summary[key])) for key in TRAIN_KEYS])
+    print_text(f"agent: {run.agent}\ncurve: {curve}\nnext:  wormwood evaluate {run.path} --body swimmer-6 swimmer-12")
+
+
+@contextlib.contextmanager
+def _open_run(options: argparse.Namespace) -> Any:
+    """Give the run, held for writing, and its configuration."""
+    given = None
+    if options.preset:
+        given = load_config(options.preset, overrides=options.overrides, seed=options.seed)
+    if options.resume:
+        with Run.resume(_run_to_resume(options)) as run:
+            config = parse_config(run.config_yaml, where=str(run.config))
+            if given is None:
+                given = parse_config(
+                    run.config_yaml, where=str(run.config), overrides=options.overrides, seed=options.seed
+                )
+            _require_same(config, given, run)
+            run.replace_config(given.to_yaml())
+            yield run, given
+        return
+    if given is None:
+        names = ", ".join(preset_names("train"))
+        raise bad_input("missing preset", where="train", expected=f"one of {names}, or a .yaml file", got=None)
+    out = Path(options.out) if options.out else _free_folder(options.preset, given)
+    with Run.create(out, given.to_yaml()) as run:
+        yield run, given
+
+
+def _free_folder(preset: str, config: RunConfig) -> Path:
+    """Return a folder in ``runs/`` that does not exist yet."""
+    first = RUNS / f"{Path(preset).stem}-seed-{config.seed}"
+    numbered = (first.with_name(f"{first.name}-{number}") for number in range(2, 10**6))
+    return first if not first.exists() else next(folder for folder in numbered if not folder.exists())
+
+
+def _run_to_resume(options: argparse.Namespace) -> Path:
+    if not options.out:
+        raise bad_input("missing option", where="train --resume", expected="--out with the folder of a run", got=None)
+    return Path(options.out)
+
+
+def _require_same(config: RunConfig, given: RunConfig, run: RunFolder) -> None:
+    """Refuse to go on with a run under settings that change what it was.
+
+    Raises:
+        BadInput: naming the first setting that differs.
+    """
+    if config.hash == given.hash:
+        return
+    was, now = config.to_mapping(), given.to_mapping()
+    key = next(name for name in was if was[name] != now[name])
+    expected = f"the run's own {was[key]}; start a new run to change it"
+    raise bad_input(key, where=f"train --resume {run.path}", expected=expected, got=now[key])
+
+
+def evaluate_command(options: argparse.Namespace) -> None:
+    """Play held-out episodes of an agent on bodies."""
+    agent = load_agent(options.agent)
+    bodies = [load_body(name) for name in options.body] or [_body(agent, None)]
+    task = _task(agent, options.task)
+    results = []
+    with contextlib.ExitStack() as stack:
+        show = (lambda done: None) if options.json else stack.enter_context(progress_bar("evaluating", len(bodies)))
+        for done, body in enumerate(bodies):
+            show(done)
+            results.append(evaluate(agent, body, task, episodes=options.episodes, seed=options.seed).to_row())
+    if options.json:
+        print_json({"results": results})
+        return
+    columns = ["agent", "body", "episodes", "return", "± (over episodes)", "speed (m/s)"]
+    print_table(f"task {task.name}", columns, [[row[key] for key in RESULT_KEYS] for row in results])
+
+
+def inspect_command(options: argparse.Namespace) -> None:
+    """Show what an agent is made of, as JSON and picture."""
+    agent = load_agent(options.agent)
+    inspection = inspect_agent(agent, _body(agent, options.body), _task(agent, None))
+    files = inspection.write(Path(options.out)) if options.out else []
+    if options.json:
+        print_json(inspection.described)
+        return
+    print_text(inspection.summary)
+    for file in files:
+        print_text(f"wrote {file}")
+    if not files:
+        print_text(f"for JSON and picture: wormwood inspect {options.agent} --out DIR")
+
+
+def video_command(options: argparse.Namespace) -> None:
+    """Draw an agent on a held-out start."""
+    agent, out = load_agent(options.agent), Path(options.out)
+    if out.suffix not in (".mp4", ".gif", ".png"):
+        raise bad_input("file name", where="--out", expected="one that ends in .mp4, .gif or .png", got=options.out)
+    body, task = _body(agent, options.body), _task(agent, options.task)
+    steps = max(1, round(options.seconds / body.control_timestep))
+    poses, goal = record_poses(agent, body, task, steps=steps, seed=options.seed)
+    target = goal if len(goal) == 2 else None
+    out.parent.mkdir(parents=True, exist_ok=True)
+    if out.suffix == ".png":
+        shown = poses[:: max(1, len(poses) // STRIP_POSES)]
+        write_picture(out, draw_strip(body, shown, target=None if target is None else (target[0], target[1])))
+    else:
+        shown = poses[::2]
+        fps = 1 / (2 * body.control_timestep)
+        frames = draw_video(body, shown, targets=target, trail=round(2 * fps))
+        with contextlib.nullcontext(lambda done: None) if options.json else progress_bar("drawing", len(shown)) as show:
+            write_video(out, _counted(frames, show), fps=fps)
+    described = {"agent": agent.name, "body": body.name, "out": str(out), "seconds": len(poses) * body.control_timestep}
+    if options.json:
+        print_json(described)
+    else:
+        print_text(f"wrote {out}")
+
+
+def _counted(frames: Any, show: Any) -> Any:
+    for done, frame in enumerate(frames):
+        show(done)
+        yield frame
+
+
+def list_command(options: argparse.Namespace) -> None:
+    """List presets, bodies, tasks or agents with what they are."""
+    rows = {"presets": _presets, "bodies": _bodies, "tasks": _tasks, "agents": _agents}[options.what]()
+    if options.json:
+        print_json({options.what: [{"name": name, "summary": summary} for name, summary in rows]})
+        return
+    print_table("", ["name", "what it is"], rows)
+
+
+def _presets() -> list[tuple[str, str]]:
+    return [(name, _first_comment("train", name)) for name in preset_names("train")]
+
+
+def _bodies() -> list[tuple[str, str]]:
+    shipped = preset_names("bodies")
+    named = [(name, _first_comment("bodies", name)) for name in shipped]
+    gymnasium = [(name, "gymnasium's Swimmer-v5") for name in body_names() if name.startswith("gymnasium")]
+    return [("swimmer-N", "dm_control's swimmer of N links, N ≥ 2"), *gymnasium, *named]
+
+
+def _tasks() -> list[tuple[str, str]]:
+    return [(name, (task.__doc__ or "").split("\n")[0].rstrip(":")) for name, task in TASKS.items()]
+
+
+def _agents() -> list[tuple[str, str]]:
+    built_in = [(name, summary) for name, (_, summary) in BUILT_IN.items()]
+    kinds = [(f"kind: {name}", f"in presets: {kind.summary}") for name, kind in AGENTS.items()]
+    learners = [(f"learner: {name}", f"in presets: {kind.summary}") for name, kind in LEARNERS.items()]
+    return [*built_in, *kinds, *learners]
+
+
+def _first_comment(folder: str, name: str) -> str:
+    text, _ = read_preset_or_file(folder, name, what="preset", where="list")
+    return text.split("\n")[0].lstrip("# ")
+
+
+def bench_command(options: argparse.Namespace) -> None:
+    """Measure the speed of rollouts against the physics engine's own limit and against peers."""
+    from wormwood.launch.benchmarks.rollout import bench_rollout
+
+    result = bench_rollout(seconds=options.seconds)
+    if options.json:
+        print_json(result)
+        return
+    print_table("", ["figure", "value"], [(name, _text(value)) for name, value in result.items()])
+
+
+def _body(agent: Agent, name: str | None) -> Body:
+    """Return the body of that name, or the agent's own, or the swimmer of six links."""
+    if name is not None:
+        return load_body(name)
+    return agent.body or load_body("swimmer-6")
+
+
+def _task(agent: Agent, name: str | None) -> Task:
+    return task_from_name(name or agent.task)
+
+
+def _text(value: object) -> str:
+    return f"{value:.3f}" if isinstance(value, float) else value if isinstance(value, str) else to_json(value)

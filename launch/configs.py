@@ -1,0 +1,209 @@
+"""The configuration of a run: read from presets, files and the command line, checked, and written out in full."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Annotated, Any, Literal, get_args
+
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
+
+from wormwood.agents.catalogue import AgentConfig
+from wormwood.agents.learners import LEARNERS, Demand, LearnerConfig, Setting
+from wormwood.configs.yaml_files import parse_mapping, parse_value, read_preset_or_file, to_yaml
+from wormwood.envs.bodies import Body, body_from_mapping, load_body
+from wormwood.envs.faces import LARGEST_SEED
+from wormwood.envs.tasks import Task, task_from_name
+from wormwood.errors import BadInput, bad_input
+from wormwood.launch.rollouts import RolloutPlan
+
+__all__ = ["RunConfig", "load_config", "parse_config"]
+
+Count = Annotated[int, Field(ge=1)]
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """Everything that decides a run's result."""
+
+    agent: Annotated[AgentConfig, Field(discriminator="kind")]
+    """What acts, and what it is made of."""
+    learner: Annotated[LearnerConfig, Field(discriminator="kind")]
+    """How it learns."""
+    iterations: Count
+    """Rounds of collecting and learning."""
+    body: str | dict[str, Any] = "swimmer-6"
+    """What swims: a name of `wormwood list bodies`, a YAML file, or the fields of a body."""
+    task: str = "swim"
+    """What it is asked to do: a name of `wormwood list tasks`."""
+    task_options: dict[str, Any] = field(default_factory=dict)
+    """Options of the task, such as ``horizon``."""
+    seed: Annotated[int, Field(ge=0, le=LARGEST_SEED)] = 0
+    """Of all randomness. The same configuration and seed give the same result, to the bit."""
+    shards: Count = 4
+    """Units of work: no more workers than shards are of use. The result depends on it, unlike on the workers."""
+    evaluation_episodes: Count = 10
+    """Held-out episodes that judge the final policy."""
+    evaluate_every: Annotated[int, Field(ge=0)] = 0
+    """Iterations between evaluations on the held-out starts while training; 0 evaluates only at the end."""
+    checkpoint_every: Count = 1
+    """Iterations between checkpoints. A run that is killed loses at most that many."""
+    keep_checkpoints: Count = 3
+    """How many of the newest checkpoints stay on the disk."""
+    device: Literal["auto", "cpu", "cuda"] = "cpu"
+    """Where torch learns: ``auto`` takes CUDA where there is any. The same bits are promised on the CPU only."""
+
+    def __post_init__(self) -> None:
+        """Check what single values do not say."""
+        _ = self.built_body
+        for name in ("environments", "population"):
+            split = getattr(self.demand, name)
+            if split % self.shards:
+                expected = f"a divisor of the learner's {split} {'candidates' if name == 'population' else name}"
+                raise bad_input("shards", where="configuration", expected=expected, got=self.shards)
+
+    @property
+    def built_body(self) -> Body:
+        """The body itself."""
+        if isinstance(self.body, str):
+            return load_body(self.body)
+        return body_from_mapping(self.body, name="body", where="configuration, body")
+
+    @property
+    def built_task(self) -> Task:
+        """The task itself."""
+        return task_from_name(self.task, options=self.task_options)
+
+    @property
+    def demand(self) -> Demand:
+        """What experience each iteration collects."""
+        return LEARNERS[self.learner.kind].demand(self.learner, self.built_task)
+
+    @property
+    def setting(self) -> Setting:
+        """Where the learner learns."""
+        return Setting(self.agent, self.built_body, self.built_task, seed=self.seed, device=self.device)
+
+    @property
+    def plan(self) -> RolloutPlan:
+        """What every rollout of the run has in common."""
+        demand = self.demand
+        return RolloutPlan(
+            seed=self.seed,
+            body=self.built_body,
+            task=self.built_task,
+            agent=self.agent,
+            shards=self.shards,
+            environments=demand.environments // self.shards,
+            steps=demand.steps,
+            population=demand.population,
+            starts=demand.starts,
+        )
+
+    def to_mapping(self) -> dict[str, Any]:
+        """Return every setting in plain values; the body in full, unless its name says all about it."""
+        mapping = dataclasses.asdict(self)
+        body = self.built_body
+        if body.model == "dm_control" and not body.name.startswith("swimmer-"):
+            mapping["body"] = {name: value for name, value in dataclasses.asdict(body).items() if name != "model"}
+        plain: dict[str, Any] = json.loads(json.dumps(mapping))
+        return plain
+
+    def to_yaml(self) -> str:
+        """Return the text of a file that ``load_config`` reads back."""
+        return to_yaml(self.to_mapping())
+
+    @property
+    def hash(self) -> str:
+        """Name of everything but how long the run goes on and what it keeps: checkpoints carry it."""
+        loose = {"iterations", "checkpoint_every", "keep_checkpoints", "evaluate_every", "evaluation_episodes"}
+        fixed = {name: value for name, value in self.to_mapping().items() if name not in loose}
+        return hashlib.sha256(json.dumps(fixed, sort_keys=True).encode()).hexdigest()
+
+
+def load_config(preset_or_file: str, *, overrides: Sequence[str] = (), seed: int | None = None) -> RunConfig:
+    """Read a preset or file.
+
+    Args:
+        preset_or_file: a name of `wormwood list presets`, or a YAML file.
+        overrides: ``key.path=value`` each, the value in YAML.
+        seed: in place of the file's.
+
+    Raises:
+        BadInput: there is no such preset, or anything in it is wrong.
+    """
+    text, where = read_preset_or_file("train", preset_or_file, what="preset", where="train")
+    return parse_config(text, where=where, overrides=overrides, seed=seed)
+
+
+def parse_config(text: str, *, where: str, overrides: Sequence[str] = (), seed: int | None = None) -> RunConfig:
+    """Read a configuration from YAML; see ``load_config``."""
+    mapping = parse_mapping(text, where=where)
+    for override in overrides:
+        _override(mapping, override)
+    if seed is not None:
+        mapping["seed"] = seed
+    try:
+        return _ADAPTER.validate_python(mapping)
+    except ValidationError as error:
+        raise _first_problem(error, where) from None
+
+
+for _dataclass in (RunConfig, *get_args(AgentConfig), *get_args(LearnerConfig)):
+    _dataclass.__pydantic_config__ = ConfigDict(extra="forbid")
+_ADAPTER = TypeAdapter(RunConfig)
+
+
+def _override(mapping: dict[str, Any], override: str) -> None:
+    path, equals, text = override.partition("=")
+    keys = path.split(".")
+    if not equals or not all(keys):
+        raise bad_input("override", where="--set", expected="key.path=value", got=override)
+    for depth, key in enumerate(keys[:-1]):
+        inner = mapping.setdefault(key, {})
+        if not isinstance(inner, dict):
+            parent = ".".join(keys[: depth + 1])
+            raise bad_input("override", where="--set", expected=f"{parent} to be a mapping", got=override)
+        mapping = inner
+    mapping[keys[-1]] = parse_value(text, where=f"--set {path}")
+
+
+def _first_problem(error: ValidationError, where: str) -> BadInput:
+    """Turn pydantic's first finding into one line."""
+    problem = error.errors(include_url=False)[0]
+    cause = problem.get("ctx", {}).get("error")
+    if isinstance(cause, BadInput):
+        return cause
+    # The tags by which pydantic tells kinds of agents and learners apart are no keys of the file.
+    location = [str(part) for part in problem["loc"]]
+    section = location[0] if location else ""
+    if section in ("agent", "learner") and len(location) > 1:
+        del location[1]
+    key = ".".join(location)
+    if problem["type"] == "unexpected_keyword_argument":
+        known = _keys(error, section)
+        got = location[-1]
+        expected = f"one of {', '.join(known)}"
+        return bad_input(f"unknown key {key}", where=where, expected=expected, got=got, nearest_to=known)
+    if problem["type"] == "missing":
+        return bad_input(f"missing key {key}", where=where, expected="a value", got=None)
+    if problem["type"] in ("union_tag_invalid", "union_tag_not_found"):
+        kinds = [kind.kind for kind in get_args(AgentConfig if section == "agent" else LearnerConfig)]
+        got_kind = problem["ctx"].get("tag") or problem["input"]
+        expected = f"one of {', '.join(kinds)}"
+        return bad_input(f"{key}.kind", where=where, expected=expected, got=got_kind, nearest_to=kinds)
+    expected = problem["msg"].removeprefix("Input should be ")
+    return bad_input(key, where=where, expected=expected, got=problem["input"])
+
+
+def _keys(error: ValidationError, section: str) -> list[str]:
+    """Return the keys that the section of the first finding has."""
+    location = error.errors(include_url=False)[0]["loc"]
+    kinds: Mapping[str, Any] = {"": RunConfig}
+    if section in ("agent", "learner") and len(location) > 2:
+        kinds = {kind.kind: kind for kind in get_args(AgentConfig if section == "agent" else LearnerConfig)}
+        return [entry.name for entry in dataclasses.fields(kinds[str(location[1])])]
+    return [entry.name for entry in dataclasses.fields(RunConfig)]

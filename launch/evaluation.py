@@ -1,0 +1,99 @@
+"""How well an agent does: whole episodes from held-out starts, the same for every agent."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from wormwood.agents.interfaces import Arrays, Floats, Policy
+from wormwood.envs.bodies import Body
+from wormwood.envs.randomness import evaluation_streams
+from wormwood.envs.simulation import Simulation
+from wormwood.envs.tasks import Task
+from wormwood.launch.agent_files import Agent
+
+__all__ = ["BATCH", "Evaluation", "evaluate", "record_poses"]
+
+BATCH = 10
+"""Episodes that are played side by side. It is fixed, and the last batch filled up, so that a result does not depend on
+how many episodes were asked for: products of other sizes may differ in the last bit."""
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """How one agent did on one body."""
+
+    agent: str
+    body: str
+    returns: Floats
+    """``[E]`` sum of the rewards of each episode."""
+    speeds: Floats
+    """``[E]`` mean forward speed of the head in each episode, in m/s."""
+
+    def to_row(self) -> dict[str, Any]:
+        """Return the row that `wormwood evaluate --json` prints."""
+        return {
+            "agent": self.agent,
+            "body": self.body,
+            "episodes": len(self.returns),
+            "return_mean": float(self.returns.mean()),
+            "return_std": float(self.returns.std()),
+            "speed_mean": float(self.speeds.mean()),
+        }
+
+
+def evaluate(agent: Agent, body: Body, task: Task, *, episodes: int, seed: int = 0) -> Evaluation:
+    """Play held-out starts 0 to ``episodes - 1`` of a seed, without exploration.
+
+    Raises:
+        BadInput: the agent does not fit the body or task.
+    """
+    policy = agent.policy(body, task, seed=seed)
+    batches = [_play(policy, body, task, first=first, seed=seed) for first in range(0, episodes, BATCH)]
+    returns, speeds = (np.concatenate(column)[:episodes] for column in zip(*batches, strict=True))
+    return Evaluation(agent.name, body.name, returns, speeds)
+
+
+def _play(policy: Policy, body: Body, task: Task, *, first: int, seed: int) -> tuple[Floats, Floats]:
+    """Return the returns and mean speeds ``[BATCH]`` of the episodes from start ``first`` on."""
+    simulation = Simulation(body, task, BATCH, streams=evaluation_streams(seed), first=first)
+    observation, memory = simulation.reset(), Arrays()
+    reward, speed, length = np.zeros(BATCH), np.zeros(BATCH), np.zeros(BATCH)
+    alive = np.ones(BATCH, dtype=bool)
+    for _ in range(task.horizon):
+        action, memory, _ = policy.act(observation, memory, None)
+        step = simulation.step(np.clip(action, -1.0, 1.0))
+        reward += np.where(alive, step.reward, 0.0)
+        speed += np.where(alive, step.speed, 0.0)
+        length += alive
+        # An episode that ended early waits for the others.
+        alive &= ~step.done
+        observation = step.observation
+    return reward, speed / length
+
+
+def record_poses(agent: Agent, body: Body, task: Task, *, steps: int, seed: int = 0) -> tuple[Floats, Floats]:
+    """Play held-out start 0 and return what pictures need.
+
+    Returns:
+        Generalized positions ``[steps + 1, nq]`` from the start on, and the episode's goal ``[goal_size]``.
+
+    Raises:
+        BadInput: the agent does not fit the body or task.
+    """
+    policy = agent.policy(body, task, seed=seed)
+    # One row of a batch, so that it is the episode that was evaluated.
+    simulation = Simulation(body, task, BATCH, streams=evaluation_streams(seed))
+    observation, memory = simulation.reset(), Arrays()
+    goal = simulation.goals[0]
+    poses = [simulation.physics.positions[0]]
+    for _ in range(min(steps, task.horizon - 1)):
+        action, memory, _ = policy.act(observation, memory, None)
+        step = simulation.step(np.clip(action, -1.0, 1.0))
+        if step.done[0]:
+            break
+        observation = step.observation
+        poses.append(simulation.physics.positions[0])
+    return np.stack(poses), goal
