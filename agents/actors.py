@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from torch import Tensor
@@ -30,21 +31,24 @@ class Actor(Protocol):
         """Put the parameters back within their bounds."""
 
 
+@dataclass(frozen=True)
 class ActorKind:
     """How to build one kind of actor, and what it looks at."""
 
-    def __init__(self, make: Callable[[Any, Arrays, Body, Task], Any], *, standardized: bool) -> None:
-        """``standardized`` actors are given observations whose velocities and command are standardised."""
-        self.make, self.standardized = make, standardized
+    make: Callable[[Any, Arrays, Body, Task], Any]
+    """(config, weights, body, task) -> the actor, which is a torch module."""
+    standardized: Callable[[Any], bool]
+    """config -> whether its observations are standardised by ``RunningNormalizer``."""
 
 
 ACTORS = {
     "ncap": ActorKind(
         lambda config, weights, body, task: NCAPActor(config, weights, body=body, layout=task.layout(body)),
-        standardized=False,
+        standardized=lambda config: False,
     ),
     "mlp": ActorKind(
-        lambda config, weights, body, task: MLPActor(weights, layout=task.layout(body)), standardized=True
+        lambda config, weights, body, task: MLPActor(weights, layout=task.layout(body)),
+        standardized=lambda config: bool(config.normalize),
     ),
 }
 
@@ -53,6 +57,6 @@ def make_actor(config: AgentConfig, weights: Arrays, body: Body, task: Task) -> 
     """Build an actor, which is a torch module, with these weights.
 
     Raises:
-        BadInput: the agent does not fit the task, or cannot learn from gradients as it is configured.
+        BadInput: the agent does not fit the body or task, or cannot learn from gradients as it is configured.
     """
     return ACTORS[config.kind].make(config, weights, body, task)

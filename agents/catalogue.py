@@ -94,9 +94,7 @@ class UniformPolicy:
         """Draw ``joints`` numbers for each environment from ``rng``."""
         self._joints, self._rng = joints, rng
 
-    def act(
-        self, observation: Floats, state: Arrays, rng: np.random.Generator | None
-    ) -> tuple[Floats, Arrays, Arrays]:
+    def act(self, observation: Floats, state: Arrays, rng: np.random.Generator | None) -> tuple[Floats, Arrays, Arrays]:
         """Return random actions; see ``Policy.act``."""
         return self._rng.uniform(-1.0, 1.0, size=(len(observation), self._joints)), state, {}
 
@@ -108,8 +106,6 @@ class ZeroPolicy:
         """Act with ``joints`` zeros."""
         self._joints = joints
 
-    def act(
-        self, observation: Floats, state: Arrays, rng: np.random.Generator | None
-    ) -> tuple[Floats, Arrays, Arrays]:
+    def act(self, observation: Floats, state: Arrays, rng: np.random.Generator | None) -> tuple[Floats, Arrays, Arrays]:
         """Return zeros; see ``Policy.act``."""
         return np.zeros((len(observation), self._joints)), state, {}

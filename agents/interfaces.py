@@ -19,9 +19,7 @@ Arrays = dict[str, NDArray[Any]]
 class Policy(Protocol):
     """Chooses actions for a batch of environments, in NumPy."""
 
-    def act(
-        self, observation: Floats, state: Arrays, rng: np.random.Generator | None
-    ) -> tuple[Floats, Arrays, Arrays]:
+    def act(self, observation: Floats, state: Arrays, rng: np.random.Generator | None) -> tuple[Floats, Arrays, Arrays]:
         """Choose one action for each environment.
 
         Args:

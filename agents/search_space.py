@@ -34,7 +34,7 @@ class Parameter:
         return int(np.prod(self.shape))
 
     def to_coordinates(self, values: Floats) -> Floats:
-        """Return the coordinates ``[.., *shape]`` of values of that shape."""
+        """Return the coordinates ``[.., *shape]`` of values of that shape; one of the wrong sign comes close to 0."""
         return np.log(np.maximum(self.sign * values, SMALLEST)) if self.sign else values
 
     def to_values(self, coordinates: Floats) -> Floats:
@@ -80,7 +80,8 @@ class SearchSpace:
         population, start = vectors.shape[:-1], 0
         for parameter in self.parameters:
             part = vectors[..., start : start + parameter.size].reshape((*population, *parameter.shape))
-            weights[parameter.name] = parameter.to_values(part)
+            # Arrays of their own: neither NumPy scalars, nor views of the vectors.
+            weights[parameter.name] = np.array(parameter.to_values(part))
             start += parameter.size
         for name, values in self.fixed.items():
             weights[name] = np.broadcast_to(values, (*population, *np.shape(values))).copy()

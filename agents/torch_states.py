@@ -11,13 +11,20 @@ __all__ = ["optimizer_arrays", "restore_module", "restore_optimizer"]
 
 
 def restore_module(module: nn.Module, state: Arrays, *, prefix: str) -> None:
-    """Load the entries of ``state`` whose names begin with ``prefix`` into a module, which must have all of them."""
-    own = {name.removeprefix(prefix): torch.from_numpy(state[name]) for name in state if name.startswith(prefix)}
+    """Load the entries of ``state`` whose names begin with ``prefix`` into a module.
+
+    Raises:
+        RuntimeError: the module has other parameters and buffers than these, or others of their shapes.
+    """
+    own = {name.removeprefix(prefix): torch.tensor(state[name]) for name in state if name.startswith(prefix)}
     module.load_state_dict(own, strict=True)
 
 
 def optimizer_arrays(optimizer: torch.optim.Optimizer) -> Arrays:
-    """Return an optimiser's moments and counters as ``optimizer/<parameter>/<name>``; none before its first step."""
+    """Return an optimiser's moments and counters as ``optimizer/<number of the parameter>/<name>``.
+
+    There are none before its first step.
+    """
     return {
         f"optimizer/{index}/{name}": torch.as_tensor(values).cpu().numpy().copy()
         for index, entries in optimizer.state_dict()["state"].items()
@@ -26,10 +33,10 @@ def optimizer_arrays(optimizer: torch.optim.Optimizer) -> Arrays:
 
 
 def restore_optimizer(optimizer: torch.optim.Optimizer, state: Arrays) -> None:
-    """Go on from ``optimizer_arrays``."""
+    """Go on from the entries of ``state`` that ``optimizer_arrays`` gave; hyper-parameters stay as they are."""
     entries: dict[int, dict[str, torch.Tensor]] = {}
     for name, values in state.items():
         if name.startswith("optimizer/"):
             _, index, quantity = name.split("/")
-            entries.setdefault(int(index), {})[quantity] = torch.from_numpy(values.copy())
+            entries.setdefault(int(index), {})[quantity] = torch.tensor(values)
     optimizer.load_state_dict({"state": entries, "param_groups": optimizer.state_dict()["param_groups"]})

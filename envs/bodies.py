@@ -7,12 +7,10 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
-
+from wormwood.configs.yaml_files import parse_mapping, preset_names, read_preset_or_file
 from wormwood.errors import bad_input
 
 __all__ = ["GYMNASIUM_SWIMMER", "Body", "body_from_mapping", "body_names", "load_body", "swimmer"]
@@ -226,9 +224,7 @@ GYMNASIUM_SWIMMER = Body(
 
 def body_names() -> list[str]:
     """Return the names that ``load_body`` knows; ``swimmer-N`` stands for any N of at least 2."""
-    shipped = (entry.name for entry in resources.files("wormwood.configs").joinpath("bodies").iterdir())
-    names = sorted(name.removesuffix(".yaml") for name in shipped if name.endswith(".yaml"))
-    return [*(f"swimmer-{links}" for links in range(2, 26)), GYMNASIUM_SWIMMER.name, *names]
+    return [*(f"swimmer-{links}" for links in range(2, 26)), GYMNASIUM_SWIMMER.name, *preset_names("bodies")]
 
 
 def load_body(name_or_path: str | Path) -> Body:
@@ -242,42 +238,12 @@ def load_body(name_or_path: str | Path) -> Body:
         return swimmer(int(match[1]))
     if text == GYMNASIUM_SWIMMER.name:
         return GYMNASIUM_SWIMMER
-    if text in body_names():
-        shipped = resources.files("wormwood.configs").joinpath("bodies", f"{text}.yaml")
-        return _body_from_yaml(shipped.read_text(), name=text, where=f"body {text}")
-    path = Path(text)
-    if path.suffix in (".yaml", ".yml"):
-        try:
-            return _body_from_yaml(path.read_text(), name=path.stem, where=text)
-        except (OSError, UnicodeDecodeError) as error:
-            raise bad_input("unreadable body file", where=text, expected="a YAML file", got=str(error)) from None
-    raise bad_input(
-        "unknown body",
-        where="--body",
-        expected="swimmer-N, a name of `wormwood list bodies`, or a .yaml file",
-        got=text,
-        nearest_to=body_names(),
-    )
-
-
-class _BodyLoader(yaml.SafeLoader):
-    """Safe YAML in which 5e-4 is a number, as YAML 1.2 has it; PyYAML alone asks for a dot."""
-
-
-_BodyLoader.add_implicit_resolver(
-    "tag:yaml.org,2002:float", re.compile(r"[-+]?[0-9]+(\.[0-9]*)?[eE][-+]?[0-9]+$"), list("-+0123456789")
-)
-
-
-def _body_from_yaml(text: str, *, name: str, where: str) -> Body:
-    try:
-        fields = yaml.load(text, Loader=_BodyLoader)
-    except yaml.YAMLError as error:
-        summary = " ".join(str(error).split())
-        raise bad_input("invalid YAML", where=where, expected="a mapping of body fields", got=summary) from None
-    if not isinstance(fields, dict):
-        raise bad_input("body file", where=where, expected="a mapping of body fields", got=fields)
-    return body_from_mapping(fields, name=name, where=where)
+    known = body_names()
+    if text not in known and Path(text).suffix not in (".yaml", ".yml"):
+        expected = "swimmer-N, a name of `wormwood list bodies`, or a .yaml file"
+        raise bad_input("unknown body", where="--body", expected=expected, got=text, nearest_to=known)
+    content, where = read_preset_or_file("bodies", text, what="body", where="--body")
+    return body_from_mapping(parse_mapping(content, where=where), name=Path(text).stem, where=where)
 
 
 def _repeated(value: Any, count: int) -> Any:

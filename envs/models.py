@@ -57,9 +57,7 @@ def _chain_model(body: Body) -> mujoco.MjModel:
 def _add_link_shape(link: mujoco.MjsBody, *, length: float, mass: float, radius: float) -> None:
     # Mass and fluid forces come from the box alone; the capsule is for viewers.
     across, height = LINK_THICKNESS
-    link.add_geom(
-        type=mujoco.mjtGeom.mjGEOM_BOX, size=[across, length / 2, height], mass=mass, rgba=[0, 0, 0, 0]
-    )
+    link.add_geom(type=mujoco.mjtGeom.mjGEOM_BOX, size=[across, length / 2, height], mass=mass, rgba=[0, 0, 0, 0])
     link.add_geom(
         type=mujoco.mjtGeom.mjGEOM_CAPSULE,
         fromto=[0, -length / 2, 0, 0, length / 2, 0],

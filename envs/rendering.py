@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import functools
 import itertools
 import math
@@ -17,7 +16,7 @@ import imageio.v2 as imageio
 import mujoco
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 from wormwood.envs.bodies import Body
 from wormwood.envs.models import build_model
@@ -28,14 +27,13 @@ from wormwood.errors import bad_input
 __all__ = ["draw_frame", "draw_strip", "draw_video", "write_picture", "write_video"]
 
 Picture = NDArray[np.uint8]
-Colour = tuple[int, int, int]
+Colour = tuple[int, ...]
 
 SUPERSAMPLING = 3  # shapes are drawn this many times larger and then averaged, for smooth edges
-WATER: tuple[Colour, Colour] = ((38, 124, 143), (46, 136, 154))  # two kinds of tiles
+WATER = ((38, 124, 143), (46, 136, 154))  # two kinds of tiles
 SHADOW, OUTLINE, SKIN, SHINE = (27, 96, 114), (130, 52, 22), (244, 142, 56), (255, 190, 112)
 HEAD, EYE, PUPIL = (222, 74, 44), (255, 250, 240), (38, 26, 26)
 TRAIL, TARGET, TEXT = (190, 232, 232), (255, 221, 87), (241, 250, 250)
-FILL = 0.88  # share of the picture's shorter side that a straight body takes
 FASTEST = {".gif": 50, ".mp4": 1000}  # frames per second; viewers slow down a GIF that claims to be faster
 
 
@@ -49,7 +47,9 @@ def draw_frame(
     width: int = 480,
     height: int = 360,
 ) -> Picture:
-    """Draw one pose. The camera follows the centre of mass, at a scale at which every pose of the body fits.
+    """Draw one pose into ``[height, width, 3]``, seen from above with the y axis upwards.
+
+    The camera follows the centre of mass, at a scale at which every pose of the body fits.
 
     Args:
         body: what swims.
@@ -60,20 +60,15 @@ def draw_frame(
         width: pixels.
         height: pixels.
 
-    Returns:
-        ``[height, width, 3]`` the picture, first row at the top; the world's y axis points up.
-
     Raises:
         BadInput: ``positions``, ``target`` or ``trail`` has another shape or holds something else than finite
             numbers, or a side is not a whole number from 64 to 4096.
     """
     size = _check_sides(width, height)
-    spine = _spines(body, np.asarray(positions)[None], "positions")[0]
-    masses = np.array(body.link_mass)
-    centre = masses @ (spine[:-1] + spine[1:]) / (2 * masses.sum())
-    canvas = _Canvas(body, centre, FILL * min(size) / (2 * _reach(body)), size)
-    if trail is not None:
-        canvas.draw_trail(_numbers(trail, "trail", (None, 2)))
+    spine = _spines(body, _numbers(positions, "positions", (_model(body).nq,))[None])[0]
+    centre = np.average((spine[:-1] + spine[1:]) / 2, axis=0, weights=body.link_mass)
+    canvas = _Canvas(body, centre, 0.44 * min(size) / _measures(body)[1], size)
+    canvas.draw_trail(np.empty((0, 2)) if trail is None else _numbers(trail, "trail", (None, 2)))
     if target is not None:
         canvas.draw_target(_numbers(target, "target", (2,)))
     canvas.draw_swimmer(spine)
@@ -105,18 +100,16 @@ def draw_video(
         BadInput: at once, as ``draw_frame``; or there are more or fewer captions than poses.
     """
     _check_sides(width, height)
-    heads = _spines(body, poses, "poses")[:, 0]
+    heads = _spines(body, _numbers(poses, "poses", (None, _model(body).nq)))[:, 0]
     _check_texts(captions, "captions", len(heads))
-    goals = [None] * len(heads)
+    goals, shape = [None] * len(heads), (len(heads), 2)
     if targets is not None:
-        shape = (2,) if np.ndim(targets) == 1 else (len(heads), 2)
-        goals = np.broadcast_to(_numbers(targets, "targets", shape), (len(heads), 2)).tolist()
-
-    def draw(t: int) -> Picture:
-        path, caption = heads[max(t - trail, 0) : t + 1] if trail > 0 else None, captions[t] if captions else ""
-        return draw_frame(body, poses[t], target=goals[t], trail=path, caption=caption, width=width, height=height)
-
-    return map(draw, range(len(heads)))
+        goals = np.broadcast_to(_numbers(targets, "targets", shape[-np.ndim(targets) :]), shape).tolist()
+    paths = [heads[max(t - trail, 0) : t + 1] if trail > 0 else None for t in range(len(heads))]
+    return (
+        draw_frame(body, pose, target=goal, trail=path, caption=text, width=width, height=height)
+        for pose, goal, path, text in zip(poses, goals, paths, captions or [""] * len(heads), strict=True)
+    )
 
 
 def draw_strip(
@@ -124,39 +117,32 @@ def draw_strip(
     poses: Floats,
     *,
     target: tuple[float, float] | None = None,
-    trail: Floats | None = None,
     labels: Sequence[str] = (),
     width: int = 960,
 ) -> Picture:
-    """Draw several poses into one view, the earlier the paler, turned so that the swimmer travels to the right.
+    """Draw poses into one view ``[height, width, 3]``, the earlier the paler, turned so that they travel to the right.
 
     Args:
         body: what swims.
         poses: ``[K, nq]`` generalized positions, in order of time.
         target: its x and y in m.
-        trail: ``[M, 2]`` points in m, oldest first, drawn as a line that fades.
         labels: K texts that stand beside the poses, or none.
         width: pixels. The height follows from what is to be seen, and is at most the width.
-
-    Returns:
-        ``[height, width, 3]`` the picture.
 
     Raises:
         BadInput: as ``draw_frame``, or there are more or fewer labels than poses.
     """
     _check_sides(width, width)
-    spines = _spines(body, poses, "poses")
+    spines = _spines(body, _numbers(poses, "poses", (None, _model(body).nq)))
     _check_texts(labels, "labels", len(spines))
     turn = _turn_to_right(spines)
     spines = spines @ turn
-    path = np.empty((0, 2)) if trail is None else _numbers(trail, "trail", (None, 2)) @ turn
     goal = np.empty((0, 2)) if target is None else _numbers(target, "target", (2,))[None] @ turn
-    seen = np.concatenate([spines.reshape(-1, 2), path, goal - TARGET_RADIUS, goal + TARGET_RADIUS])
+    seen = np.concatenate([spines.reshape(-1, 2), goal - TARGET_RADIUS, goal + TARGET_RADIUS])
     low, high = seen.min(axis=0), seen.max(axis=0)
-    extent = high - low + 8 * _thickness(body)
+    extent = high - low + 8 * _measures(body)[0]
     height = round(width * np.clip(extent[1] / extent[0], 0.25, 1))
     canvas = _Canvas(body, (low + high) / 2, min(width / extent[0], height / extent[1]), (width, height))
-    canvas.draw_trail(path)
     for point in goal:
         canvas.draw_target(point)
     for k, spine in enumerate(spines, start=1):
@@ -170,10 +156,9 @@ class _Canvas:
     def __init__(self, body: Body, centre: Floats, scale: float, size: tuple[int, int]) -> None:
         """Show ``size`` (width and height in pixels) around ``centre`` (m), at ``scale`` pixels for each m."""
         self.body, self.centre, self.scale, self.size = body, centre, scale, size
-        self.tile = _round_number(sum(body.link_length) / 5)
-        self.thickness = _thickness(body)
-        ground = Image.fromarray(self._ground())
-        self.image = ground.resize((size[0] * SUPERSAMPLING, size[1] * SUPERSAMPLING), Image.Resampling.NEAREST)
+        numbers = [float(f"{digit}e{power}") for power in range(-9, 10) for digit in (1, 2, 5)]
+        self.tile = min(numbers, key=lambda number: abs(math.log(number * scale / (0.16 * min(size)))))
+        self.image = ImageOps.scale(Image.fromarray(self._ground()), SUPERSAMPLING, Image.Resampling.NEAREST)
         self.draw = ImageDraw.Draw(self.image)
 
     def _ground(self) -> Picture:
@@ -193,14 +178,14 @@ class _Canvas:
 
     def disc(self, centre: Floats, radius: float, colour: Colour) -> None:
         """Fill a disc; its centre is a place, its radius is in m."""
-        half = radius * self.scale * SUPERSAMPLING - 0.5
+        half = max(radius * self.scale * SUPERSAMPLING - 0.5, 0)
         self.draw.ellipse(np.rint([*(centre - half), *(centre + half)]).tolist(), fill=colour)
 
     def chain(self, points: Floats, radii: Floats, colour: Colour) -> None:
         """Fill tapering capsules from place to place ``[K, 2]``; their radii ``[K]`` are in m."""
         along = np.diff(points, axis=0)
         across = along[:, ::-1] * [1, -1] / np.maximum(np.hypot(*along.T), 1e-9)[:, None]
-        half = (radii * self.scale * SUPERSAMPLING - 0.5)[:, None]
+        half = np.maximum(radii * self.scale * SUPERSAMPLING - 0.5, 0)[:, None]
         front, back = across * half[:-1], across * half[1:]
         sides = [points[:-1] + front, points[1:] + back, points[1:] - back, points[:-1] - front]
         for corners in np.rint(np.concatenate(sides, axis=1)).tolist():
@@ -210,30 +195,26 @@ class _Canvas:
 
     def draw_swimmer(self, spine: Floats, *, pallor: float = 0.0) -> None:
         """Draw a body along ``spine [L + 1, 2]`` in m, from 0 for its own colours to 1 for those of the water."""
-        paint = functools.partial(_mix, share=pallor)
-        size, points = self.thickness, self.place(spine)
+        size, points = _measures(self.body)[0], self.place(spine)
         share = np.concatenate([[0], np.cumsum(self.body.link_length)]) / sum(self.body.link_length)
         radii = size * np.interp(share, [0, 0.35, 0.7, 1], [0.9, 1, 0.85, 0.4])
-        forward = spine[0] - spine[1]
-        forward /= np.hypot(*forward)
-        face, head = 1.5 * size, np.stack([spine[0], spine[0] - 1.3 * size * forward])
-        skull, rim = np.array([face, 0.95 * face]), max(0.14 * size, 1 / self.scale)
+        forward = (spine[0] - spine[1]) / np.hypot(*(spine[0] - spine[1]))
+        head, skull = self.place(np.stack([spine[0], spine[0] - 1.3 * size * forward])), size * np.array([1.5, 1.4])
+        rim = max(0.14 * size, 1 / self.scale)
         drop = np.array([0, 0.8 * size * self.scale * SUPERSAMPLING])  # light falls from the top of the picture
-        self.chain(points + drop, radii, paint(SHADOW))
-        self.chain(self.place(head) + drop, skull, paint(SHADOW))
-        self.chain(points, radii + rim, paint(OUTLINE))
-        self.chain(self.place(head), skull + rim, paint(OUTLINE))
-        self.chain(points, radii, paint(SKIN))
-        self.chain(points - 0.25 * drop, 0.45 * radii, paint(SHINE))
-        self.chain(self.place(head), skull, paint(HEAD))
-        for side in (1, -1):
-            eye = spine[0] + face * (0.3 * forward + side * 0.52 * forward[::-1] * [1, -1])
-            self.disc(self.place(eye), 0.34 * face, paint(EYE))
-            self.disc(self.place(eye + 0.1 * face * forward), 0.19 * face, paint(PUPIL))
+        chains = [points + drop, head + drop, points, head, points, points - 0.25 * drop, head]
+        widths = [radii, skull, radii + rim, skull + rim, radii, 0.45 * radii, skull]
+        colours = [SHADOW, SHADOW, OUTLINE, OUTLINE, SKIN, SHINE, HEAD]
+        for chain, width, colour in zip(chains, widths, colours, strict=True):
+            self.chain(chain, width, _mix(colour, share=pallor))
+        for side in (-1, 1):
+            eye = spine[0] + size * (0.45 * forward + side * 0.78 * forward[::-1] * [1, -1])
+            self.disc(self.place(eye), 0.51 * size, _mix(EYE, share=pallor))
+            self.disc(self.place(eye + 0.15 * size * forward), 0.29 * size, _mix(PUPIL, share=pallor))
 
     def draw_trail(self, points: Floats) -> None:
         """Draw a line through points ``[K, 2]`` in m, oldest first and palest."""
-        places = np.rint(self.place(points)).tolist()
+        places = np.rint(np.clip(self.place(points), -1e6, 1e6)).tolist()  # Pillow counts in 32 bits
         width = max(2, round(0.004 * self.size[1])) * SUPERSAMPLING
         for k, (start, end) in enumerate(itertools.pairwise(places)):
             self.draw.line([*start, *end], fill=_mix(TRAIL, share=1 - (k + 1) / len(places)), width=width)
@@ -247,12 +228,12 @@ class _Canvas:
             for share, colour in ((1, TARGET), (0.88, _mix(TARGET, share=0.6)), (0.3, TARGET)):
                 self.disc(place, share * TARGET_RADIUS, colour)
             return
-        arrow = 0.035 * min(self.size) * SUPERSAMPLING
-        tip = middle + offset * np.min((middle - 0.6 * arrow) / np.maximum(np.abs(offset), 1e-9))
-        along = offset / np.hypot(*offset) * arrow
+        size = 0.035 * min(self.size) * SUPERSAMPLING
+        tip = middle + offset * np.min((middle - 0.6 * size) / np.maximum(np.abs(offset), 1e-9))
+        along = offset / np.hypot(*offset) * size
         across = along[::-1] * [0.6, -0.6]
-        corners = [tip, tip - 1.4 * along + across, tip - along, tip - 1.4 * along - across]
-        self.draw.polygon(np.rint(np.concatenate(corners)).tolist(), fill=TARGET)
+        arrow = np.concatenate([tip, tip - 1.4 * along + across, tip - along, tip - 1.4 * along - across])
+        self.draw.polygon(np.rint(arrow).tolist(), fill=TARGET)
 
     def finish(self, *, caption: str = "", labels: Sequence[tuple[str, Floats]] = ()) -> Picture:
         """Return the picture at its size, with a scale bar and with texts; a label stands above its spine."""
@@ -260,8 +241,7 @@ class _Canvas:
         draw = ImageDraw.Draw(image)
         em = max(10, round(sum(self.size) / 65))
         style: dict[str, Any] = {"fill": TEXT, "font": _font(em), "stroke_width": 1, "stroke_fill": SHADOW}
-        left, bottom = em, self.size[1] - em
-        right = left + round(self.tile * self.scale)
+        left, right, bottom = em, em + round(self.tile * self.scale), self.size[1] - em
         draw.rectangle([left - 1, bottom - 3, right + 1, bottom + 1], fill=SHADOW)
         draw.rectangle([left, bottom - 2, right, bottom], fill=TEXT)
         metres = f"{self.tile:g} m" if self.tile >= 1 else f"{100 * self.tile:g} cm"
@@ -275,56 +255,30 @@ class _Canvas:
 
 def _mix(colour: Colour, *, share: float) -> Colour:
     """Return the colour with a share of water in it."""
-    red, green, blue = (round(c + share * (w - c)) for c, w in zip(colour, WATER[0], strict=True))
-    return red, green, blue
+    return tuple(round(c + share * (w - c)) for c, w in zip(colour, WATER[0], strict=True))
 
 
-def _round_number(value: float) -> float:
-    """Return 1, 2 or 5 times a power of ten, the one next to a positive value."""
-    numbers = [float(f"{digit}e{power}") for power in range(-9, 10) for digit in (1, 2, 5)]
-    return min(numbers, key=lambda number: abs(math.log(number / value)))
-
-
-def _thickness(body: Body) -> float:
-    """Return the largest radius of the body as it is drawn, in m: thick enough to be seen in a long body."""
-    return max(0.025 * sum(body.link_length), 0.1 * sum(body.link_length) / body.links)
-
-
-def _reach(body: Body) -> float:
-    """Return how far from its centre of mass a body can extend in any pose, in m."""
+def _measures(body: Body) -> tuple[float, float]:
+    """Return the largest radius of the drawn body, and how far from its centre of mass it extends in any pose, in m."""
     ends = np.concatenate([[0], np.cumsum(body.link_length)])
+    radius = ends[-1] * max(0.025, 0.1 / body.links)  # a long body would be a hair if it were drawn at its own radius
     centre = np.average((ends[:-1] + ends[1:]) / 2, weights=body.link_mass)
-    return float(max(centre, ends[-1] - centre)) + 1.5 * _thickness(body)
+    return float(radius), float(max(centre, ends[-1] - centre) + 1.5 * radius)
 
 
 def _turn_to_right(spines: Floats) -> Floats:
-    """Return the matrix ``[2, 2]`` that turns row vectors so that the way from the first to the last spine is +x.
-
-    A swimmer that gets nowhere is turned so that its head looks there.
-    """
-    middles = spines.mean(axis=1)
-    way = middles[-1] - middles[0]
+    """Return the matrix ``[2, 2]`` that turns row vectors so that a swimmer travels, or at rest looks, along +x."""
+    way = spines[-1].mean(axis=0) - spines[0].mean(axis=0)
     if np.hypot(*way) < 0.1 * np.ptp(spines[0], axis=0).max():
-        way = spines[0, 0] - spines[0, -1]
-    x, y = way / max(np.hypot(*way), 1e-9)
+        way = spines[0, 0] - spines[0, 1]
+    x, y = way / np.hypot(*way)
     return np.array([[x, -y], [y, x]])
 
 
-@functools.lru_cache(maxsize=32)
-def _model(body: Body) -> tuple[Any, NDArray[np.intp]]:
-    """Return the compiled body and the numbers of the sites at the centres of its links."""
-    model = build_model(body)
-    return model, np.array([model.site(f"link_{link}").id for link in range(body.links)])
-
-
-def _spines(body: Body, poses: ArrayLike, name: str) -> Floats:
-    """Return the ends of all links ``[K, L + 1, 2]`` in m, from the front of the head to the tail.
-
-    Raises:
-        BadInput: ``poses`` is not ``[K, nq]`` finite numbers.
-    """
-    model, sites = _model(body)
-    poses = _numbers(poses, name, (None, model.nq))
+def _spines(body: Body, poses: Floats) -> Floats:
+    """Return the ends of all links ``[K, L + 1, 2]`` in m, head first, of poses ``[K, nq]``."""
+    model = _model(body)
+    sites = [model.site(f"link_{link}").id for link in range(body.links)]
     data, half = mujoco.MjData(model), np.array(body.link_length)[:, None] / 2
     spines = np.empty((len(poses), body.links + 1, 2))
     for spine, pose in zip(spines, poses, strict=True):
@@ -340,18 +294,16 @@ def _numbers(values: ArrayLike, name: str, shape: tuple[int | None, ...]) -> Flo
     """Return finite numbers of a shape, in which None stands for any length of at least 1."""
     array = np.asarray(values)
     fits = array.ndim == len(shape) and all(n > 0 and m in (n, None) for n, m in zip(array.shape, shape, strict=True))
-    sizes = ", ".join("any" if n is None else str(n) for n in shape)
-    if not fits or array.dtype.kind not in "fiu":
-        got = f"{array.dtype} of shape {array.shape}"
-        raise bad_input(name, where="picture", expected=f"numbers of shape ({sizes})", got=got)
-    if not np.isfinite(array).all():
-        raise bad_input(name, where="picture", expected="finite numbers", got=array.ravel().tolist())
+    if not fits or array.dtype.kind not in "fiu" or not np.isfinite(array).all():
+        expected = f"finite numbers of shape {shape}".replace("None", "any")
+        got = array.ravel().tolist() if fits else f"{array.dtype} of shape {array.shape}"
+        raise bad_input(name, where="picture", expected=expected, got=got)
     return array.astype(np.float64)
 
 
 def _check_texts(texts: Sequence[str], name: str, count: int) -> None:
     if len(texts) not in (0, count):
-        raise bad_input(name, where="picture", expected=f"none or {count}, one for each pose", got=list(texts))
+        raise bad_input(name, where="picture", expected=f"none or one for each of {count} poses", got=list(texts))
 
 
 def _check_sides(width: int, height: int) -> tuple[int, int]:
@@ -361,9 +313,8 @@ def _check_sides(width: int, height: int) -> tuple[int, int]:
     return width, height
 
 
-@functools.lru_cache(maxsize=8)
-def _font(size: int) -> Any:
-    return ImageFont.load_default(size)
+_model = functools.lru_cache(maxsize=32)(build_model)
+_font = functools.lru_cache(maxsize=8)(ImageFont.load_default)
 
 
 def write_picture(path: Path, picture: Picture) -> None:
@@ -385,9 +336,8 @@ def write_video(path: Path, frames: Iterable[Picture], *, fps: float) -> None:
         fps: frames per second, at most 50 in a GIF and 1000 in an MP4.
 
     Raises:
-        BadInput: the suffix is neither .gif nor .mp4, the folder cannot be written, there is no frame, a frame is no
-            picture or has another size than the first, or ``fps`` is out of range.
-        OSError: writing failed, as where the disk is full.
+        BadInput: the suffix is neither .gif nor .mp4, the folder cannot be written, ``fps`` is out of range, there is
+            no frame, or a frame is no picture or has another size than the first.
     """
     with _draft(path, tuple(FASTEST)) as draft:
         if not 0 < fps <= FASTEST[draft.suffix]:
@@ -399,59 +349,50 @@ def write_video(path: Path, frames: Iterable[Picture], *, fps: float) -> None:
 def _write_gif(path: Path, frames: Iterator[Picture], fps: float) -> None:
     first = next(frames)
     packed = [zlib.compress(frame.tobytes(), 1) for frame in itertools.chain([first], frames)]
-
-    def unpack(data: bytes) -> Image.Image:
-        return Image.frombytes("RGB", first.shape[1::-1], zlib.decompress(data))
-
-    some = [np.asarray(unpack(data)) for data in packed[:: math.ceil(len(packed) / 24)]]
-    # One colour fewer than a GIF holds: the last one marks what did not change since the frame before.
-    palette = Image.fromarray(np.concatenate(some)).quantize(255)
-    images = (unpack(data).quantize(palette=palette, dither=Image.Dither.NONE) for data in packed)
-    # A GIF counts in hundredths of a second; rounding their sum keeps the whole video's length.
-    times = 10 * np.round(np.arange(len(packed) + 1) * 100 / fps).astype(int)
+    unpack = functools.partial(Image.frombytes, "RGB", first.shape[1::-1])
+    some = [np.asarray(unpack(zlib.decompress(data))) for data in packed[:: math.ceil(len(packed) / 24)]]
+    palette = Image.fromarray(np.concatenate(some)).quantize(255)  # the 256th marks what did not change
+    images = (unpack(zlib.decompress(data)).quantize(palette=palette, dither=Image.Dither.NONE) for data in packed)
+    times = 10 * np.round(np.arange(len(packed) + 1) * 100 / fps).astype(int)  # in ms; a GIF counts in 10 ms
     options = {"palette": bytes(palette.getpalette() or []), "duration": np.diff(times).tolist(), "loop": 0}
     next(images).save(path, save_all=True, append_images=images, optimize=True, **options)
 
 
 def _write_mp4(path: Path, frames: Iterator[Picture], fps: float) -> None:
     count, open_writer, open_reader = 0, cast(Any, imageio.get_writer), cast(Any, imageio.get_reader)
-    with open_writer(path, format="FFMPEG", fps=fps, quality=8, macro_block_size=2) as writer:
+    writer = open_writer(path, format="FFMPEG", fps=fps, quality=8, macro_block_size=2)
+    with contextlib.closing(writer):  # imageio's own `with` lets ffmpeg write on after an error
         for frame in frames:
             writer.append_data(np.pad(frame, [*((0, side % 2) for side in frame.shape[:2]), (0, 0)], mode="edge"))
             count += 1
-    # ffmpeg ends without a word where the disk is full.
-    with open_reader(path, format="FFMPEG") as reader:
+    with open_reader(path, format="FFMPEG") as reader:  # ffmpeg says nothing where the disk is full
         if reader.count_frames() != count:
             raise OSError(f"{path.name}: ffmpeg wrote {reader.count_frames()} of {count} frames")
 
 
 def _checked(frames: Iterable[Picture]) -> Iterator[Picture]:
     """Pass frames on, as long as they are pictures of one size; at least one."""
-    shape: tuple[int, ...] = ()
+    size: tuple[int, ...] = ()
     for number, frame in enumerate(frames):
-        if frame.ndim != 3 or frame.shape[2] != 3 or frame.dtype != np.uint8 or frame.shape != (shape or frame.shape):
-            got = f"{frame.dtype} of shape {frame.shape}"
-            expected = f"uint8 of shape {shape or '(height, width, 3)'}"
+        size = size or frame.shape[:2]
+        if frame.dtype != np.uint8 or frame.shape != (*size, 3):
+            expected, got = f"uint8 of shape {(*size, 3)}", f"{frame.dtype} of shape {frame.shape}"
             raise bad_input(f"frame {number}", where="picture file", expected=expected, got=got)
-        shape = frame.shape
         yield frame
-    if not shape:
+    if not size:
         raise bad_input("frames", where="picture file", expected="at least one", got=0)
 
 
 @contextlib.contextmanager
 def _draft(path: Path, suffixes: tuple[str, ...]) -> Iterator[Path]:
     """Give the path of a draft, which takes the place of ``path`` at the end, or is deleted where writing fails."""
-    if path.suffix.lower() not in suffixes:
-        raise bad_input("file name", where=str(path), expected=f"one ending in {' or '.join(suffixes)}", got=path.name)
+    if path.suffix.lower() not in suffixes or path.is_dir():
+        raise bad_input("output", where=str(path), expected=f"a file ending in {' or '.join(suffixes)}", got=path.name)
     draft = path.with_name(f".{path.stem}-{os.getpid()}{path.suffix.lower()}")
     try:
-        if path.is_dir():
-            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
         draft.touch()
     except OSError as error:
-        expected = "a file in a folder that can be written"
-        raise bad_input("output", where=str(path), expected=expected, got=error.strerror) from None
+        raise bad_input("output", where=str(path), expected="a folder to write to", got=error.strerror) from None
     try:
         yield draft
         draft.replace(path)

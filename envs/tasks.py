@@ -217,9 +217,7 @@ def task_from_name(name: str, *, options: Mapping[str, Any] | None = None) -> Ta
         BadInput: there is no such task, or it has no such option.
     """
     if name not in TASKS:
-        raise bad_input(
-            "unknown task", where="task", expected=f"one of {', '.join(TASKS)}", got=name, nearest_to=TASKS
-        )
+        raise bad_input("unknown task", where="task", expected=f"one of {', '.join(TASKS)}", got=name, nearest_to=TASKS)
     options = options or {}
     known = [parameter for parameter in inspect.signature(TASKS[name]).parameters if parameter != "name"]
     for key in options:

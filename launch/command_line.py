@@ -6,7 +6,7 @@ import argparse
 import signal
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from types import FrameType
 from typing import Any, NoReturn
 
@@ -27,16 +27,17 @@ AGENT_HELP = "a run, an exported agent, or one of ncap, mlp, random, zero (none 
 class _Parser(argparse.ArgumentParser):
     """An argument parser whose errors are bad input like any other: one line, with the nearest valid name."""
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter, **kwargs)
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(allow_abbrev=False, **kwargs)
 
     def error(self, message: str) -> NoReturn:
-        unknown = message.removeprefix("unrecognized arguments: ").split()[0]
-        if message.startswith("unrecognized") and unknown.startswith("-"):
-            options = [option for action in self._actions for option in action.option_strings]
-            expected = f"one of {', '.join(option for option in options if option.startswith('--'))}"
-            raise bad_input("unknown option", where=self.prog, expected=expected, got=unknown, nearest_to=options)
-        raise BadInput(f"{self.prog}: {message} (see {self.prog} --help)")
+        raise BadInput(f"{message} (see {self.prog} --help)")
+
+    def refuse(self, unknown: str) -> NoReturn:
+        """Raise the error for an argument that this verb does not have."""
+        options = [option for action in self._actions for option in action.option_strings if option.startswith("--")]
+        expected = f"one of {', '.join(options)}"
+        raise bad_input("unknown argument", where=self.prog, expected=expected, got=unknown, nearest_to=options)
 
     def _check_value(self, action: argparse.Action, value: Any) -> None:
         if action.choices is not None and value not in action.choices:
@@ -45,8 +46,8 @@ class _Parser(argparse.ArgumentParser):
             raise bad_input(what, where=self.prog, expected=f"one of {', '.join(names)}", got=value, nearest_to=names)
 
 
-def make_parser() -> argparse.ArgumentParser:
-    """Return the parser of all verbs; each sets ``run`` to the function of ``commands.py`` that does it."""
+def make_parser() -> _Parser:
+    """Return the parser of all verbs; each sets ``run`` to the function that does it, and ``parser`` to its own."""
     parser = _Parser(prog="wormwood", description=wormwood.__doc__)
     parser.add_argument("--version", action="version", version=f"wormwood {wormwood.__version__}")
     verbs = parser.add_subparsers(dest="verb", metavar="verb", required=True, parser_class=_Parser)
@@ -55,11 +56,11 @@ def make_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _verb(verbs: Any, name: str, run: Any, summary: str, example: str) -> argparse.ArgumentParser:
-    parser: argparse.ArgumentParser = verbs.add_parser(
+def _verb(verbs: Any, name: str, run: Any, summary: str, example: str) -> _Parser:
+    parser: _Parser = verbs.add_parser(
         name, help=summary, description=f"{summary[0].upper()}{summary[1:]}.", epilog=f"example: {example}"
     )
-    parser.set_defaults(run=run)
+    parser.set_defaults(run=run, parser=parser)
     parser.add_argument("--json", action="store_true", help="print one JSON object instead of text")
     return parser
 
@@ -79,7 +80,9 @@ def _add_train(verbs: Any) -> None:
 
 def _add_evaluate(verbs: Any) -> None:
     example = "wormwood evaluate ncap --body swimmer-6 swimmer-12"
-    parser = _verb(verbs, "evaluate", commands.evaluate_command, "play held-out episodes on one or more bodies", example)
+    parser = _verb(
+        verbs, "evaluate", commands.evaluate_command, "play held-out episodes on one or more bodies", example
+    )
     parser.add_argument("agent", help=AGENT_HELP)
     parser.add_argument("--body", nargs="+", default=[], help="names or YAML files; default: the agent's own")
     parser.add_argument("--task", help="a name of `wormwood list tasks`; default: the agent's own")
@@ -97,7 +100,9 @@ def _add_inspect(verbs: Any) -> None:
 
 def _add_video(verbs: Any) -> None:
     example = "wormwood video ncap --body swimmer-12 --out worm.gif"
-    parser = _verb(verbs, "video", commands.video_command, "draw an agent on a held-out start as MP4, GIF or PNG", example)
+    parser = _verb(
+        verbs, "video", commands.video_command, "draw an agent on a held-out start as MP4, GIF or PNG", example
+    )
     parser.add_argument("agent", help=AGENT_HELP)
     parser.add_argument("--body", help="a name or YAML file; default: the agent's own")
     parser.add_argument("--task", help="a name of `wormwood list tasks`; default: the agent's own")
@@ -118,23 +123,24 @@ def _add_bench(verbs: Any) -> None:
 
 
 def _whole(text: str) -> int:
-    return _number(text, int, lambda value: value >= 0, "a whole number of at least 0")
+    return int(_number(text, int, "a whole number of at least 0", lambda value: value >= 0))
 
 
 def _positive(text: str) -> int:
-    return _number(text, int, lambda value: value >= 1, "a whole number of at least 1")
+    return int(_number(text, int, "a whole number of at least 1", lambda value: value >= 1))
 
 
 def _seconds(text: str) -> float:
-    return _number(text, float, lambda value: 0 < value < float("inf"), "a positive number of seconds")
+    return _number(text, float, "a positive number of seconds", lambda value: 0 < value < float("inf"))
 
 
-def _number(text: str, kind: Any, accept: Any, expected: str) -> Any:
+def _number(text: str, parse: Callable[[str], float], expected: str, accept: Callable[[float], bool]) -> float:
     try:
-        value = kind(text)
+        value = parse(text)
+        accepted = accept(value)
     except ValueError:
-        value = None
-    if value is None or not accept(value):
+        accepted = False
+    if not accepted:
         raise argparse.ArgumentTypeError(f"expected {expected}, got {text!r}")
     return value
 
@@ -148,7 +154,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # Schedulers of clusters end jobs with SIGTERM: leave a checkpoint then, too.
     signal.signal(signal.SIGTERM, _interrupt)
     try:
-        options = make_parser().parse_args(arguments)
+        options, unknown = make_parser().parse_known_args(arguments)
+        if unknown:
+            options.parser.refuse(unknown[0])
         options.run(options)
     except BadInput as error:
         print(f"wormwood: {error}", file=sys.stderr)

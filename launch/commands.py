@@ -15,11 +15,9 @@ from wormwood.envs.rendering import draw_strip, draw_video, write_picture, write
 from wormwood.envs.tasks import TASKS, Task, task_from_name
 from wormwood.errors import bad_input
 from wormwood.launch.agent_files import BUILT_IN, Agent, load_agent
-from wormwood.launch.configs import RunConfig, load_config, parse_config
+from wormwood.launch.configs import LOOSE_KEYS, RunConfig, load_config, parse_config
 from wormwood.launch.console import note, print_json, print_table, print_text, progress_bar, training_watcher
 from wormwood.launch.evaluation import evaluate, record_poses
-from wormwood.launch.inspection import inspect_agent
-from wormwood.launch.plots import plot_learning_curve
 from wormwood.launch.runs import Run, RunFolder, read_metrics, to_json
 from wormwood.launch.training import Interrupted, Watcher, train
 
@@ -39,7 +37,6 @@ STRIP_POSES = 6
 TRAIN_KEYS = (
     "run", "seed", "workers", "steps", "episodes", "seconds", "return_mean", "return_std", "speed_mean", "state_sha256"
 )  # fmt: skip
-RESULT_KEYS = ("agent", "body", "episodes", "return_mean", "return_std", "speed_mean")
 
 
 def train_command(options: argparse.Namespace) -> None:
@@ -50,13 +47,18 @@ def train_command(options: argparse.Namespace) -> None:
         Interrupted: the user stopped the run; the message says how to go on.
     """
     with _open_run(options) as (run, config):
-        note(f"{config.agent.kind} on {config.built_body.name}, task {config.task}, by {config.learner.kind}: {run.path}")
+        note(
+            f"{config.agent.kind} on {config.built_body.name}, task {config.task}, by {config.learner.kind}: {run.path}"
+        )
         watching: Any = contextlib.nullcontext(Watcher()) if options.json else training_watcher(config.iterations)
         try:
             with watching as watcher:
                 summary = train(run, config, workers=options.workers, watcher=watcher)
         except Interrupted:
             raise Interrupted(f"stopped; go on with: wormwood train --out {run.path} --resume") from None
+        # matplotlib is slow to load: only who draws waits for it.
+        from wormwood.launch.plots import plot_learning_curve
+
         curve = run.path / "curve.png"
         plot_learning_curve(read_metrics(run.metrics), curve, title=run.path.name, final=summary["return_mean"])
     if options.json:
@@ -112,10 +114,18 @@ def _require_same(config: RunConfig, given: RunConfig, run: RunFolder) -> None:
     """
     if config.hash == given.hash:
         return
-    was, now = config.to_mapping(), given.to_mapping()
-    key = next(name for name in was if was[name] != now[name])
-    expected = f"the run's own {was[key]}; start a new run to change it"
-    raise bad_input(key, where=f"train --resume {run.path}", expected=expected, got=now[key])
+    was, now = _flat(config.to_mapping()), _flat(given.to_mapping())
+    key = next(name for name in was | now if was.get(name) != now.get(name) and name not in LOOSE_KEYS)
+    expected = f"the run's own {was.get(key)!r}; start a new run to change it"
+    raise bad_input(key, where=f"train --resume {run.path}", expected=expected, got=now.get(key))
+
+
+def _flat(mapping: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return the values of nested mappings by their path, such as ``learner.sigma``."""
+    flat: dict[str, Any] = {}
+    for name, value in mapping.items():
+        flat |= _flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {f"{prefix}{name}": value}
+    return flat
 
 
 def evaluate_command(options: argparse.Namespace) -> None:
@@ -132,12 +142,19 @@ def evaluate_command(options: argparse.Namespace) -> None:
     if options.json:
         print_json({"results": results})
         return
-    columns = ["agent", "body", "episodes", "return", "± (over episodes)", "speed (m/s)"]
-    print_table(f"task {task.name}", columns, [[row[key] for key in RESULT_KEYS] for row in results])
+    columns = ["agent", "body", "episodes", "return", "± over episodes", "speed (m/s)"]
+    print_table(f"task {task.name}", columns, [_result_row(row) for row in results])
+
+
+def _result_row(row: dict[str, Any]) -> tuple[object, ...]:
+    returns = f"{row['return_mean']:.1f}", f"{row['return_std']:.1f}"
+    return row["agent"], row["body"], row["episodes"], *returns, f"{row['speed_mean']:.3f}"
 
 
 def inspect_command(options: argparse.Namespace) -> None:
     """Show what an agent is made of, as JSON and picture."""
+    from wormwood.launch.inspection import inspect_agent
+
     agent = load_agent(options.agent)
     inspection = inspect_agent(agent, _body(agent, options.body), _task(agent, None))
     files = inspection.write(Path(options.out)) if options.out else []

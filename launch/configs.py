@@ -20,7 +20,10 @@ from wormwood.envs.tasks import Task, task_from_name
 from wormwood.errors import BadInput, bad_input
 from wormwood.launch.rollouts import RolloutPlan
 
-__all__ = ["RunConfig", "load_config", "parse_config"]
+__all__ = ["LOOSE_KEYS", "RunConfig", "load_config", "parse_config"]
+
+LOOSE_KEYS = frozenset({"iterations", "checkpoint_every", "keep_checkpoints", "evaluate_every", "evaluation_episodes"})
+"""Settings that a run may change when it goes on: they decide how long, what is kept and what is reported."""
 
 Count = Annotated[int, Field(ge=1)]
 
@@ -119,8 +122,7 @@ class RunConfig:
     @property
     def hash(self) -> str:
         """Name of everything but how long the run goes on and what it keeps: checkpoints carry it."""
-        loose = {"iterations", "checkpoint_every", "keep_checkpoints", "evaluate_every", "evaluation_episodes"}
-        fixed = {name: value for name, value in self.to_mapping().items() if name not in loose}
+        fixed = {name: value for name, value in self.to_mapping().items() if name not in LOOSE_KEYS}
         return hashlib.sha256(json.dumps(fixed, sort_keys=True).encode()).hexdigest()
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+from rich.box import SIMPLE
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
@@ -37,20 +38,15 @@ def print_json(value: Mapping[str, object]) -> None:
 
 
 def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-    """Print a table on stdout; numbers stand to the right."""
-    table = Table(title=title or None, title_justify="left")
+    """Print a table on stdout; columns of numbers stand to the right."""
+    table = Table(title=title or None, title_justify="left", box=SIMPLE)
+    shown = [[str(value) for value in row] for row in rows]
     for index, column in enumerate(columns):
-        numeric = bool(rows) and isinstance(rows[0][index], int | float)
+        numeric = all(row[index][:1].isdigit() or row[index][:1] in "+-" for row in shown)
         table.add_column(column, justify="right" if numeric else "left", overflow="fold")
-    for row in rows:
-        table.add_row(*(_shown(value) for value in row))
+    for row in shown:
+        table.add_row(*row)
     Console(highlight=False).print(table)
-
-
-def _shown(value: object) -> str:
-    if isinstance(value, float):
-        return f"{value:.3f}" if abs(value) < 10 else f"{value:.1f}"
-    return str(value)
 
 
 @contextmanager

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
@@ -27,7 +28,8 @@ def plot_learning_curve(metrics: Sequence[Mapping[str, Any]], path: Path, *, tit
         BadInput: the file cannot be written.
     """
     figure = Figure(figsize=(8, 4.5), layout="constrained")
-    canvas, axes = FigureCanvasAgg(figure), figure.add_subplot()
+    canvas: Any = FigureCanvasAgg(figure)
+    axes = figure.add_subplot()
     for name, label in (("return_mean", "mean of the iteration's episodes"), ("return_best", "best candidate")):
         lines = [line for line in metrics if line.get(name) is not None]
         if lines:
@@ -37,10 +39,12 @@ def plot_learning_curve(metrics: Sequence[Mapping[str, Any]], path: Path, *, tit
         steps, means = [line["steps"] for line in held_out], [line["held_out_return_mean"] for line in held_out]
         axes.plot(steps, means, "o-", label="policy, held-out starts")
     if final is not None:
-        axes.axhline(final, color="black", linestyle="--", linewidth=1, label=f"final policy, held-out starts: {final:.0f}")
+        axes.axhline(
+            final, color="black", linestyle="--", linewidth=1, label=f"final policy, held-out starts: {final:.0f}"
+        )
     axes.set(xlabel="environment steps", ylabel="return of an episode", title=title)
     axes.set_ylim(bottom=0)
     axes.grid(alpha=0.3)
     axes.legend(loc="lower right")
     canvas.draw()
-    write_picture(path, canvas.buffer_rgba()[..., :3])  # type: ignore[index] # matplotlib calls it a memoryview
+    write_picture(path, np.asarray(canvas.buffer_rgba())[..., :3])

@@ -24,7 +24,12 @@ def ray_session(workers: int, *, address: str = "local") -> Iterator[None]:
     Args:
         workers: how many rollout workers there will be, for which a local cluster is given processors.
         address: of a running cluster; ``"local"`` starts one of our own on this machine, and ends it.
+
+    A process that is connected already stays connected, and its cluster is used.
     """
+    if ray.is_initialized():
+        yield
+        return
     # Ray's advice about accelerators and its usage report are not for our users.
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
@@ -46,7 +51,7 @@ class RayExecutor:
 
     def __init__(self, plan: RolloutPlan, workers: int) -> None:
         """Start ``workers`` actors, of which more than there are shards would idle."""
-        actor = ray.remote(num_cpus=1, max_restarts=-1, max_task_retries=-1)(RolloutWorker)
+        actor: Any = ray.remote(num_cpus=1, max_restarts=-1, max_task_retries=-1)(RolloutWorker)
         self._workers = [actor.remote(plan) for _ in range(min(workers, plan.shards))]
 
     def collect(self, job: Job) -> Sequence[Any]:
@@ -59,10 +64,9 @@ class RayExecutor:
                 worker, shard = idle.pop(), waiting.pop()
                 reference = worker.rollout.remote(weights, shard, job.iteration)
                 running[reference], rollouts[shard.index] = worker, reference
-            finished, _ = ray.wait(list(running), num_returns=1)
-            for reference in finished:
-                idle.append(running.pop(reference))
-                _raise_original(lambda done=reference: ray.get(done))
+            (finished,), _ = ray.wait(list(running), num_returns=1)
+            idle.append(running.pop(finished))
+            _get(finished)  # raises what the rollout raised
         return [rollouts[shard.index] for shard in job.shards]
 
 
@@ -73,28 +77,21 @@ class _RemoteService:
         self._actor = actor
 
     def __getattr__(self, method: str) -> Callable[..., Any]:
-        return lambda *arguments: _raise_original(
-            lambda: ray.get(getattr(self._actor, method).remote(*arguments))
-        )
+        return lambda *arguments: _get(getattr(self._actor, method).remote(*arguments))
 
 
 def remote_service() -> LearnerService:
     """Start the learner service as a Ray actor, and return what can be used in its place."""
-    actor = ray.remote(num_cpus=0)(LearnerService)
+    actor: Any = ray.remote(num_cpus=0)(LearnerService)
     return cast(LearnerService, _RemoteService(actor.remote()))
 
 
-def _raise_original(call: Callable[[], Any]) -> Any:
-    """Call, and raise what the remote code raised, with its own traceback, in place of Ray's wrapper."""
+def _get(reference: Any) -> Any:
+    """Wait for a result, and raise what the remote code raised, with its own traceback, in place of Ray's wrapper."""
     try:
-        return call()
+        return ray.get(reference)
     except RayTaskError as error:
-        cause = error.cause if isinstance(error.cause, Exception) else error
-        if cause is not error:
-            cause.add_note(_remote_traceback(error))
-        raise cause from None
-
-
-def _remote_traceback(error: RayTaskError) -> str:
-    """Return the traceback of the code that failed in another process."""
-    return f"In a Ray worker:\n{error.traceback_str}"
+        if not isinstance(error.cause, Exception):
+            raise
+        error.cause.add_note(f"In a Ray worker:\n{error}")
+        raise error.cause from None

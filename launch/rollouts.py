@@ -112,9 +112,7 @@ def _streams(plan: RolloutPlan, iteration: int) -> EpisodeStreams:
     return training_streams(plan.seed)
 
 
-def _play_episodes(
-    simulation: Simulation, policy: Policy, shard: Shard, iteration: int, plan: RolloutPlan
-) -> Rollout:
+def _play_episodes(simulation: Simulation, policy: Policy, shard: Shard, iteration: int, plan: RolloutPlan) -> Rollout:
     """Play one whole episode in each environment, without noise, and report the returns."""
     observation, memory = simulation.reset(), Arrays()
     tally = _Tally(simulation)
@@ -132,9 +130,7 @@ def _play_episodes(
     return fragment, shard
 
 
-def _play_on(
-    simulation: Simulation, policy: Policy, shard: Shard, iteration: int, plan: RolloutPlan
-) -> Rollout:
+def _play_on(simulation: Simulation, policy: Policy, shard: Shard, iteration: int, plan: RolloutPlan) -> Rollout:
     """Go on from the shard's state with exploration noise, and record transitions."""
     tally = _Tally(simulation)
     if shard.state:
@@ -181,7 +177,11 @@ class _Recorder:
         self.final: list[Floats] = []
 
     def add(
-        self, t: int, observation: Floats, action: Floats, episode_start: np.ndarray[tuple[int], np.dtype[np.bool_]],
+        self,
+        t: int,
+        observation: Floats,
+        action: Floats,
+        episode_start: np.ndarray[tuple[int], np.dtype[np.bool_]],
         step: Step,
     ) -> None:
         self.observation[t], self.action[t], self.episode_start[t] = observation, action, episode_start
@@ -192,7 +192,12 @@ class _Recorder:
     def transitions(self, next_observation: Floats) -> Transitions:
         size = self.observation.shape[2]
         return Transitions(
-            self.observation, self.action, self.reward, self.episode_start, self.terminated, self.truncated,
+            self.observation,
+            self.action,
+            self.reward,
+            self.episode_start,
+            self.terminated,
+            self.truncated,
             final_observation=np.concatenate([np.empty((0, size)), *self.final]),
             next_observation=next_observation.copy(),
         )

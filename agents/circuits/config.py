@@ -87,6 +87,8 @@ class NCAPConfig:
             if not 0 < low < high:
                 expected = "two positive numbers, the smaller first"
                 raise bad_input(f"bounds.{name}", where="agent ncap", expected=expected, got=(low, high))
+        if not self.full_speed > 0:
+            raise bad_input("full_speed", where="agent ncap", expected="a positive speed in m/s", got=self.full_speed)
         if self.turn_joints < 1:
             raise bad_input("turn_joints", where="agent ncap", expected="at least 1", got=self.turn_joints)
 

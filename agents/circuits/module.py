@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from wormwood.agents.circuits.config import SYNAPSES, NCAPConfig
-from wormwood.agents.circuits.ncap import SPEED_THRESHOLD, TURN_THRESHOLD
+from wormwood.agents.circuits.ncap import SPEED_THRESHOLD, TURN_THRESHOLD, check_weights
 from wormwood.agents.interfaces import Arrays
 from wormwood.envs.bodies import Body
 from wormwood.envs.layouts import ObservationLayout
@@ -16,13 +16,13 @@ __all__ = ["NCAPActor"]
 
 
 class NCAPActor(nn.Module):
-    """Maps observations ``[N, D]`` to actions ``[N, J]``. Its state is the weights: time is read from the observation."""
+    """Maps observations ``[N, D]`` to actions ``[N, J]``; its state is the weights, for time is in the observation."""
 
     def __init__(self, config: NCAPConfig, weights: Arrays, *, body: Body, layout: ObservationLayout) -> None:
         """Take the weights of ``initial_weights``.
 
         Raises:
-            BadInput: the period is to be learned, or the observation has no clock.
+            BadInput: the period is to be learned, the observation has no clock, or the weights do not fit the body.
         """
         super().__init__()
         if config.learn_period:
@@ -30,7 +30,9 @@ class NCAPActor(nn.Module):
         if layout.clock is None:
             expected = "an observation with a clock, as of the task swim"
             raise bad_input("task", where="agent ncap", expected=expected, got=f"{layout.size} numbers without one")
+        check_weights(config, weights, body)
         self.config, self.joints, self.layout = config, body.joints, layout
+        self.own_period = config.period_on(body)
         self.synapses = nn.ParameterDict({name: _parameter(weights, name) for name in config.synapses})
         if config.steering == "learned":
             self.steering_weight = _parameter(weights, "steering_weight")
@@ -58,7 +60,8 @@ class NCAPActor(nn.Module):
         angles = observation[:, self.layout.joints] / self.limit
         receptors = torch.stack([angles, -angles]).clamp(0.0, 1.0)
         clock = observation[:, self.layout.clock].double()
-        dorsal = torch.remainder(clock, self.period) < self.period / 2
+        period = self.period if self.own_period is None else self.own_period
+        dorsal = torch.remainder(clock, period) < period / 2
         oscillator = torch.stack([dorsal, ~dorsal]).to(angles.dtype)
 
         drive = torch.zeros_like(receptors)
@@ -69,7 +72,7 @@ class NCAPActor(nn.Module):
             head = self._effective("osc") * oscillator[..., None]
             drive = drive + nn.functional.pad(head, (0, self.joints - 1))
         if self.config.turn_control or self.config.speed_control:
-            drive = drive + self._commanded(observation[:, self.layout.command])
+            drive = self._commanded(drive, observation[:, self.layout.command])
         neurons = self._clamped(drive, 0.0, 1.0)
         muscles = self._effective("ipsi") * neurons + self._effective("contra") * neurons.flip(0)
         muscles = self._clamped(muscles, 0.0, 1.0)
@@ -79,26 +82,31 @@ class NCAPActor(nn.Module):
         clamped = values.clamp(low, high)
         if self.config.constraint == "hard":
             return clamped
-        return values + (clamped - values).detach()
+        # In this order the forward value is the clamped one to the bit.
+        return clamped.detach() + (values - values.detach())
 
     def _effective(self, name: str) -> Tensor:
         """Return a weight with its sign constrained, as ``[]`` or ``[2, 1, joints]``."""
-        weight = self.synapses[name]
+        weight: Tensor = self.synapses[name]
         if self.config.constrain_signs:
             low, high = (0.0, None) if SYNAPSES[name].sign > 0 else (None, 0.0)
             weight = self._clamped(weight, low, high)
         return weight if self.config.share_weights else weight[:, None, :]
 
-    def _commanded(self, command: Tensor) -> Tensor:
-        """Return what commands add to the drive of the neurons ``[2, N, J]``."""
+    def _commanded(self, drive: Tensor, command: Tensor) -> Tensor:
+        """Return the drive of the neurons ``[2, N, J]`` with what commands add to it."""
         right, left, speed = self._commands(command)
-        drive = torch.zeros(2, len(command), self.joints, dtype=command.dtype, device=command.device)
         if self.config.turn_control:
             turned = min(self.config.turn_joints, self.joints)
             turn = (self._effective("turn") * torch.stack([right, left])[..., None]).expand(-1, -1, turned)
             drive = drive + nn.functional.pad(turn, (0, self.joints - turned))
         if self.config.speed_control:
-            drive = drive + self._effective("speed") * (1.0 - speed)[:, None]
+            slowing = self._effective("speed") * (1.0 - speed)[:, None]
+            if self.config.constraint == "straight_through":
+                # It slows both sides alike: past all clamps its gradients would cancel. So they reach it only from
+                # the neurons that have something to lose.
+                slowing = torch.where(drive > 0, slowing, slowing.detach())
+            drive = drive + slowing
         return drive
 
     def _commands(self, command: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -26,7 +26,7 @@ from wormwood.envs.bodies import Body
 from wormwood.envs.layouts import ObservationLayout
 from wormwood.errors import bad_input
 
-__all__ = ["NCAP", "Activity", "effective", "initial_weights", "search_space"]
+__all__ = ["NCAP", "Activity", "check_weights", "effective", "initial_weights", "period_of", "search_space"]
 
 TURN_THRESHOLD = 0.1  # m the target must be to one side before the circuit turns
 SPEED_THRESHOLD = 0.12  # m the target must be ahead or behind before the circuit swims
@@ -47,8 +47,14 @@ def initial_weights(config: NCAPConfig, body: Body, rng: np.random.Generator) ->
     if config.steering == "learned":
         weights["steering_weight"] = rng.uniform(-1, 1, size=(3, 2)) / np.sqrt(2)
         weights["steering_bias"] = rng.uniform(-1, 1, size=3) / np.sqrt(2)
-    weights["period"] = np.array(config.period_on(body) or config.period)
+    weights["period"] = np.array(float(config.period))
     return weights
+
+
+def period_of(config: NCAPConfig, weights: Arrays, body: Body) -> Floats:
+    """Return the period in control steps, shaped as in the weights: the body's own, or else that of the weights."""
+    own = config.period_on(body)
+    return weights["period"] if own is None else np.full(np.shape(weights["period"]), float(own))
 
 
 def search_space(config: NCAPConfig, weights: Arrays) -> SearchSpace:
@@ -99,7 +105,13 @@ class NCAP:
     """
 
     def __init__(
-        self, config: NCAPConfig, weights: Arrays, *, body: Body, layout: ObservationLayout, noise_std: float | Floats = 0.0
+        self,
+        config: NCAPConfig,
+        weights: Arrays,
+        *,
+        body: Body,
+        layout: ObservationLayout,
+        noise_std: float | Floats = 0.0,
     ) -> None:
         """Take the weights of ``initial_weights``.
 
@@ -108,12 +120,9 @@ class NCAP:
         """
         self._config, self._layout, self._joints = config, layout, body.joints
         self._limit, self._noise_std = np.array(body.joint_limit), noise_std
-        _check_weights(config, weights, body)
-        self._population = weights["period"].ndim
+        check_weights(config, weights, body)
         self._weights = {name: self._with_axes(name, weights[name]) for name in config.synapses}
-        own_period = config.period_on(body)
-        period = weights["period"] if own_period is None else np.full_like(weights["period"], own_period)
-        self._period = period.reshape(-1, 1)
+        self._period = period_of(config, weights, body).reshape(-1, 1)
         self._steering = [weights[f"steering_{part}"] for part in ("weight", "bias") if config.steering == "learned"]
 
     def _with_axes(self, name: str, weight: Floats) -> Floats:
@@ -121,12 +130,10 @@ class NCAP:
         weight = effective(self._config, name, weight)
         if self._config.share_weights:
             return weight.reshape(1, -1, 1, 1)
-        sides, joints = weight.shape[-2:]
-        return np.moveaxis(weight.reshape(-1, sides, 1, joints), 1, 0)
+        candidates = weight if weight.ndim == 3 else weight[None]
+        return np.moveaxis(candidates, 1, 0)[:, :, None]
 
-    def act(
-        self, observation: Floats, state: Arrays, rng: np.random.Generator | None
-    ) -> tuple[Floats, Arrays, Arrays]:
+    def act(self, observation: Floats, state: Arrays, rng: np.random.Generator | None) -> tuple[Floats, Arrays, Arrays]:
         """Return actions ``[N, J]`` for observations ``[N, D]``; see ``Policy.act``."""
         if self._layout.clock is not None:
             time = observation[:, self._layout.clock]
@@ -183,10 +190,16 @@ class NCAP:
         # [M, 3, 2] candidates times [M, 2, K] circuits of each.
         inputs = np.stack([x, distance]).reshape(2, len(self._period), -1).transpose(1, 0, 2)
         steered = weight.reshape(-1, 3, 2) @ inputs + bias.reshape(-1, 3, 1)
-        return np.clip(steered.transpose(1, 0, 2).reshape(3, -1), 0.0, 1.0)
+        commands: Floats = np.clip(steered.transpose(1, 0, 2).reshape(3, -1), 0.0, 1.0)
+        return commands
 
 
-def _check_weights(config: NCAPConfig, weights: Arrays, body: Body) -> None:
+def check_weights(config: NCAPConfig, weights: Arrays, body: Body) -> None:
+    """Check that the weights are those of this circuit on this body, or of a population of such circuits.
+
+    Raises:
+        BadInput: one is missing, or has another shape.
+    """
     population: tuple[Any, ...] = np.shape(weights.get("period", 0.0))
     expected = {name: (*population, *config.shape(name, body.joints)) for name in config.synapses}
     if config.steering == "learned":

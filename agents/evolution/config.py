@@ -14,8 +14,10 @@ Positive = Annotated[float, Field(gt=0)]
 
 @dataclass(frozen=True)
 class CMAESConfig:
-    """CMA-ES (Hansen 2016, https://arxiv.org/abs/1604.00772) through the ``cmaes`` library: for up to about 100
-    parameters, of which it learns how they depend on each other."""
+    """CMA-ES (Hansen 2016, https://arxiv.org/abs/1604.00772) through the ``cmaes`` library.
+
+    It is for up to about 100 parameters, of which it learns how they depend on each other.
+    """
 
     kind: Literal["cma-es"] = "cma-es"
     """Which learner this is."""
@@ -29,8 +31,10 @@ class CMAESConfig:
 
 @dataclass(frozen=True)
 class OpenAIESConfig:
-    """OpenAI-ES (Salimans et al. 2017, https://arxiv.org/abs/1703.03864) with mirrored noise, centred ranks and Adam:
-    scales to any number of parameters."""
+    """OpenAI-ES (Salimans et al. 2017, https://arxiv.org/abs/1703.03864) with mirrored noise, centred ranks and Adam.
+
+    It scales to any number of parameters.
+    """
 
     kind: Literal["openai-es"] = "openai-es"
     """Which learner this is."""

@@ -19,8 +19,9 @@ BETA1, BETA2, EPSILON = 0.9, 0.999, 1e-8  # Adam's defaults (Kingma and Ba 2015)
 
 
 def centred_ranks(scores: Floats) -> Floats:
-    """Return ranks scaled to [-0.5, 0.5], the best score highest; equal scores share their mean rank."""
-    return (rankdata(scores) - 1.0) / (len(scores) - 1) - 0.5
+    """Return ranks ``[M]`` scaled to [-0.5, 0.5], the best score highest; equal scores share their mean rank."""
+    ranks: Floats = rankdata(scores)
+    return (ranks - 1.0) / (len(scores) - 1) - 0.5
 
 
 def adam_step(gradient: Floats, first: Floats, second: Floats, *, step: int) -> tuple[Floats, Floats, Floats]:

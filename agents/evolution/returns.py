@@ -14,7 +14,8 @@ __all__ = ["candidate_returns", "return_metrics"]
 def candidate_returns(fragments: Sequence[Fragment], *, population: int, starts: int) -> Floats:
     """Return the mean return ``[M]`` over the starts of each candidate.
 
-    Environment ``m * starts + s`` plays candidate ``m`` from start ``s``, one episode each.
+    Environment ``m * starts + s`` plays candidate ``m`` from start ``s``, one episode each; fragments and episodes may
+    stand in any order.
 
     Raises:
         ValueError: an environment has no episode, or more than one.
@@ -22,8 +23,10 @@ def candidate_returns(fragments: Sequence[Fragment], *, population: int, starts:
     environment = np.concatenate([fragment.episodes.environment for fragment in fragments])
     reward = np.concatenate([fragment.episodes.reward for fragment in fragments])
     if not np.array_equal(np.sort(environment), np.arange(population * starts)):
-        raise ValueError(f"expected one episode of each of {population * starts} environments, got {environment}")
-    return reward[np.argsort(environment)].reshape(population, starts).mean(axis=1)
+        expected = f"one episode of each of {population * starts} environments"
+        raise ValueError(f"expected {expected}, got those of {environment}")
+    means: Floats = reward[np.argsort(environment)].reshape(population, starts).mean(axis=1)
+    return means
 
 
 def return_metrics(returns: Floats) -> dict[str, float]:

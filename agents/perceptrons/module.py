@@ -6,25 +6,30 @@ import torch
 from torch import Tensor, nn
 
 from wormwood.agents.interfaces import Arrays
+from wormwood.agents.perceptrons.mlp import check_weights, input_columns, layer_count
 from wormwood.envs.layouts import ObservationLayout
 
 __all__ = ["MLPActor"]
 
 
 class MLPActor(nn.Module):
-    """Maps standardised observations ``[N, D]`` to actions ``[N, J]``, without looking at the clock."""
+    """Maps observations ``[N, D]``, standardised already, to actions ``[N, J]`` without looking at the clock."""
 
     def __init__(self, weights: Arrays, *, layout: ObservationLayout) -> None:
-        """Take the weights of ``initial_weights``."""
+        """Take the weights of ``initial_weights``.
+
+        Raises:
+            BadInput: the layers were made for another observation, or another number of joints.
+        """
         super().__init__()
+        check_weights(weights, layout)
         self.columns: Tensor
-        columns = [column for column in range(layout.size) if column != layout.clock]
-        self.register_buffer("columns", torch.tensor(columns), persistent=False)
-        names = sorted((name for name in weights if name.startswith("layer")), key=lambda name: int(_index(name)))
+        self.register_buffer("columns", torch.tensor(input_columns(layout)), persistent=False)
+        self.depth = layer_count(weights)
+        names = [f"layer{index}_{part}" for index in range(self.depth) for part in ("weight", "bias")]
         self.layers = nn.ParameterDict(
             {name: nn.Parameter(torch.tensor(weights[name], dtype=torch.float32)) for name in names}
         )
-        self.depth = len(names) // 2
 
     def weights(self) -> Arrays:
         """Return the weights as ``initial_weights`` has them, in float64."""
@@ -41,7 +46,3 @@ class MLPActor(nn.Module):
             if index < self.depth - 1:
                 x = torch.tanh(x)
         return x
-
-
-def _index(name: str) -> str:
-    return name.removeprefix("layer").split("_")[0]

@@ -19,6 +19,10 @@ class PPOConfig:
 
     kind: Literal["ppo"] = "ppo"
     """Which learner this is."""
+    environments: Annotated[int, Field(ge=1)] = 16
+    """Environments that collect experience side by side, split evenly among the shards."""
+    steps: Annotated[int, Field(ge=1)] = 128
+    """Control steps of each environment in one iteration."""
     actor_rate: Positive = 3e-4
     """Adam's step size for the actor. A circuit's few weights take larger steps than a network's many."""
     critic_rate: Positive = 1e-3

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from wormwood.agents.interfaces import Arrays
 from wormwood.envs.bodies import Body
 from wormwood.envs.layouts import ObservationLayout
 from wormwood.errors import bad_input
@@ -18,11 +19,12 @@ CLIP = 10.0
 
 
 class RunningNormalizer(nn.Module):
-    """Standardises velocities and command by their running mean and deviation; joints and clock stay as they are."""
+    """Standardises observations by their running mean and deviation; joints and clock stay as they are."""
 
     def __init__(self, layout: ObservationLayout) -> None:
-        """Start at mean 0 and deviation 1."""
+        """Start at mean 0 and deviation 1, which the first update replaces."""
         super().__init__()
+        self.skipped: Tensor
         self.mean: Tensor
         self.variance: Tensor
         self.count: Tensor
@@ -30,10 +32,22 @@ class RunningNormalizer(nn.Module):
         skipped[layout.joints] = True
         if layout.clock is not None:
             skipped[layout.clock] = True
-        self.skipped = skipped
+        self.register_buffer("skipped", skipped, persistent=False)
         self.register_buffer("mean", torch.zeros(layout.size, dtype=torch.float64))
         self.register_buffer("variance", torch.ones(layout.size, dtype=torch.float64))
         self.register_buffer("count", torch.zeros((), dtype=torch.float64))
+
+    def weights(self) -> Arrays:
+        """Return ``observation_mean`` and ``observation_deviation [D]``, and the ``observation_count`` behind them."""
+        values = {"mean": self.mean, "deviation": self.deviation, "count": self.count}
+        return {f"observation_{name}": tensor.cpu().numpy().copy() for name, tensor in values.items()}
+
+    def start_from(self, weights: Arrays) -> None:
+        """Go on from what ``weights`` returned, if it is among these weights."""
+        if "observation_count" in weights:
+            self.mean.copy_(torch.tensor(weights["observation_mean"]))
+            self.variance.copy_(torch.tensor(weights["observation_deviation"]) ** 2)
+            self.count.copy_(torch.tensor(weights["observation_count"]))
 
     @torch.no_grad()
     def update(self, observation: Tensor) -> None:
@@ -63,8 +77,13 @@ def make_critic(kind: str, hidden: Sequence[int], *, body: Body, layout: Observa
     """Build a critic of ``PPOConfig.critic``'s kinds.
 
     Raises:
-        BadInput: a pooled critic is asked to look at an observation that does not tell links apart.
+        BadInput: there is no such kind, or a pooled critic is asked to look at an observation that does not tell links
+            apart.
     """
+    kinds = ("flat", "pooled")
+    if kind not in kinds:
+        expected = f"one of {', '.join(kinds)}"
+        raise bad_input("critic", where="learner ppo", expected=expected, got=kind, nearest_to=kinds)
     if kind == "flat":
         return FlatCritic(hidden, layout=layout)
     if layout.velocities.stop - layout.velocities.start != 3 * body.links:

@@ -19,6 +19,7 @@ from wormwood.agents.ppo.policy import StructuredPolicy
 from wormwood.agents.torch_states import optimizer_arrays, restore_module, restore_optimizer
 from wormwood.envs.bodies import Body
 from wormwood.envs.tasks import Task
+from wormwood.errors import bad_input
 
 __all__ = ["PPOLearner", "joined"]
 
@@ -34,18 +35,20 @@ class PPOLearner:
         *,
         body: Body,
         task: Task,
-        environments: int,
-        steps: int,
         seed: int,
         device: str = "cpu",
     ) -> None:
-        """Start from ``weights``, for iterations of ``steps`` control steps of ``environments`` environments."""
+        """Start from ``weights``.
+
+        Raises:
+            BadInput: the agent cannot learn from gradients as it is configured, or ``device`` is not there.
+        """
         self._config, self._seed, self._updates = config, seed, 0
         self._model = PPO(
             StructuredPolicy,
             None,  # type: ignore[arg-type] # there is no environment: rollouts happen elsewhere
             learning_rate=config.critic_rate,
-            n_steps=steps,
+            n_steps=config.steps,
             batch_size=config.batch_size,
             n_epochs=config.epochs,
             gamma=config.gamma,
@@ -67,13 +70,13 @@ class PPOLearner:
                 "critic_hidden": config.critic_hidden,
                 "actor_rate_scale": config.actor_rate / config.critic_rate,
             },
-            device=device,
+            device=_checked_device(device),
             _init_setup_model=False,
         )
         size = task.layout(body).size
         self._model.observation_space = Box(-np.inf, np.inf, (size,), dtype=np.float32)
         self._model.action_space = Box(-1.0, 1.0, (body.joints,), dtype=np.float32)
-        self._model.n_envs = environments
+        self._model.n_envs = config.environments
         with seeded_generators(seed, 0):
             self._model._setup_model()
         self._model.set_logger(Logger(folder=None, output_formats=[]))
@@ -143,6 +146,12 @@ class PPOLearner:
         restore_module(self._policy, state, prefix="policy/")
         restore_optimizer(self._policy.optimizer, state)
         self._updates, self._model._n_updates = int(state["updates"]), int(state["gradient_steps"])
+
+
+def _checked_device(device: str) -> str:
+    if device == "cuda" and not torch.cuda.is_available():
+        raise bad_input("device", where="configuration", expected="cpu or auto: there is no CUDA device", got=device)
+    return device
 
 
 def joined(fragments: Sequence[Fragment]) -> Transitions:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from typing import Any
 
@@ -45,6 +46,10 @@ class ProjectedAdam(torch.optim.Adam):
         self._project()
         return loss
 
+    def __getstate__(self) -> dict[str, Any]:
+        # torch's own names what a copy is made of, and so leaves out what a subclass adds.
+        return {**super().__getstate__(), "_project": self._project}
+
 
 class _PassOn(nn.Module):
     """Gives the observation to actor and critic as it is, where SB3 expects its own layers."""
@@ -72,9 +77,14 @@ class _Standardized(nn.Module):
 
 
 class StructuredPolicy(ActorCriticPolicy):
-    """An actor of ``wormwood.agents`` with Gaussian exploration noise, and a critic."""
+    """An actor of ``wormwood.agents`` with Gaussian exploration noise, and a critic.
 
-    def __init__(
+    The actor knows which column of an observation is what, so observations come as the task gives them, not from a
+    ``VecNormalize``. The critic, and an actor that wants it, standardise them by ``normalizer``, which ``PPOLearner``
+    keeps up to date; under SB3's own ``learn`` nothing does, unless the user calls ``normalizer.update``.
+    """
+
+    def __init__(  # noqa: PLR0913 # SB3 unpacks policy_kwargs
         self,
         observation_space: Space[Any],
         action_space: Space[Any],
@@ -100,17 +110,20 @@ class StructuredPolicy(ActorCriticPolicy):
             agent: what acts.
             body: a body, its name or YAML file; None is dm_control's swimmer with one joint for each action.
             task: whose observation it is.
-            weights: the actor's at the start; None draws them.
+            weights: of ``initial_weights`` or ``agent_weights``, but for their noise; None draws them.
             noise_std: standard deviation of the exploration noise at the start.
             learn_noise: learn it, too.
             critic: ``"flat"`` or ``"pooled"``, see ``PPOConfig.critic``.
             critic_hidden: units of each hidden layer of the critic.
             actor_rate_scale: learning rate of the actor, as a multiple of the critic's.
-            kwargs: further arguments of SB3's ``ActorCriticPolicy``.
+            kwargs: what SB3's algorithms pass on their own: ``use_sde=False``, and A2C an ``optimizer_class``, which
+                makes no difference: the optimiser is Adam.
 
         Raises:
-            BadInput: the spaces are not those of the body and task, or the agent does not fit.
+            BadInput: the spaces are not those of the body and task, the agent does not fit, or SB3's own layers or
+                noise are asked for, such as ``net_arch`` or ``use_sde``.
         """
+        _check_rest(kwargs)
         self.task = task_from_name(task) if isinstance(task, str) else task
         self.body = _body_of(body, action_space)
         _check_spaces(self.body, self.task, observation_space, action_space)
@@ -118,7 +131,7 @@ class StructuredPolicy(ActorCriticPolicy):
         self._noise_std, self._learn_noise = noise_std, learn_noise
         self._critic, self._critic_hidden = critic, tuple(critic_hidden)
         self._actor_rate_scale = actor_rate_scale
-        super().__init__(observation_space, action_space, lr_schedule, ortho_init=False, **kwargs)
+        super().__init__(observation_space, action_space, lr_schedule, ortho_init=False)
 
     def _build(self, lr_schedule: Schedule) -> None:
         layout = self.task.layout(self.body)
@@ -126,10 +139,10 @@ class StructuredPolicy(ActorCriticPolicy):
         weights = self._weights or initial_weights(self._agent, self.body, self.task, stream(seed, "update"))
         self.actor = make_actor(self._agent, weights, self.body, self.task)
         self.normalizer = RunningNormalizer(layout)
+        self.normalizer.start_from(weights)
         critic = make_critic(self._critic, self._critic_hidden, body=self.body, layout=layout)
         self.mlp_extractor = _PassOn()  # type: ignore[assignment]
-        standardized = ACTORS[self._agent.kind].standardized
-        self.action_net = _Standardized(self.normalizer, self.actor) if standardized else self.actor
+        self.action_net = _Standardized(self.normalizer, self.actor) if self._standardized else self.actor
         self.value_net = _Standardized(self.normalizer, critic)  # type: ignore[assignment]
         log_std = torch.full((self.body.joints,), self._noise_std).log()
         self.log_std = nn.Parameter(log_std, requires_grad=self._learn_noise)
@@ -139,14 +152,17 @@ class StructuredPolicy(ActorCriticPolicy):
             {"params": list(critic.parameters()), "rate_scale": 1.0},
         ]
         self.optimizer = ProjectedAdam(groups, lr=lr_schedule(1), eps=1e-5, project=self.actor.project)
+        self.actor.project()
+
+    @property
+    def _standardized(self) -> bool:
+        return ACTORS[self._agent.kind].standardized(self._agent)
 
     def agent_weights(self) -> Arrays:
         """Return the weights of the policy in NumPy: the actor's, its noise, and what it standardises by."""
-        weights: Arrays = {**self.actor.weights(), "log_std": self.log_std.detach().cpu().double().numpy().copy()}
-        if ACTORS[self._agent.kind].standardized:
-            weights["observation_mean"] = self.normalizer.mean.cpu().numpy().copy()
-            weights["observation_deviation"] = self.normalizer.deviation.cpu().numpy().copy()
-        return weights
+        log_std = self.log_std.detach().cpu().double().numpy().copy()
+        standard = self.normalizer.weights() if self._standardized else {}
+        return {**self.actor.weights(), "log_std": log_std, **standard}
 
     def _get_constructor_parameters(self) -> dict[str, Any]:
         # SB3 puts these into the files it saves, and builds the policy from them.
@@ -186,6 +202,14 @@ def _body_of(body: str | Body | None, action_space: Space[Any]) -> Body:
         return body
     joints = action_space.shape[0] if isinstance(action_space, Box) and action_space.shape else 1
     return load_body(body or f"swimmer-{joints + 1}")
+
+
+def _check_rest(arguments: dict[str, Any]) -> None:
+    for name, value in arguments.items():
+        if value and name not in ("optimizer_class", "optimizer_kwargs"):
+            names = [parameter for parameter in inspect.signature(StructuredPolicy).parameters if parameter != "kwargs"]
+            expected = f"one of {', '.join(names[3:])}; layers and noise of Stable-Baselines3's own have no place"
+            raise bad_input("unknown option", where="policy_kwargs", expected=expected, got=name, nearest_to=names[3:])
 
 
 def _check_spaces(body: Body, task: Task, observation_space: Space[Any], action_space: Space[Any]) -> None:

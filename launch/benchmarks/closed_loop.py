@@ -13,15 +13,23 @@ import numpy as np
 from mujoco.batch import Batch
 from numpy.typing import NDArray
 
+from wormwood.agents.catalogue import initial_weights, make_policy
+from wormwood.agents.circuits.config import NCAPConfig
 from wormwood.agents.interfaces import Arrays, Floats, Policy
 from wormwood.envs.bodies import Body
-from wormwood.envs.randomness import training_streams
+from wormwood.envs.randomness import stream, training_streams
 from wormwood.envs.simulation import Simulation
 from wormwood.envs.tasks import Task
 
-__all__ = ["ClosedLoop", "Replay", "Slice"]
+__all__ = ["SEED", "ClosedLoop", "Replay", "Slice", "circuit"]
 
 SEED = 0
+
+
+def circuit(body: Body, task: Task) -> Policy:
+    """Return the published NCAP circuit as training starts from it."""
+    config = NCAPConfig()
+    return make_policy(config, initial_weights(config, body, task, stream(SEED, "update")), body, task)
 
 
 @dataclass(frozen=True)
@@ -40,9 +48,15 @@ class Slice:
     """``[N]`` an episode ended in the slice, so that no replay can follow it to its end."""
 
     @property
+    def steps(self) -> int:
+        """Environment steps: control steps of all swimmers."""
+        swimmers, steps, _ = self.action.shape
+        return int(swimmers * steps)
+
+    @property
     def speed(self) -> float:
         """Environment steps per second."""
-        return self.action.shape[0] * self.action.shape[1] / self.seconds
+        return self.steps / self.seconds
 
 
 class ClosedLoop:
@@ -57,12 +71,12 @@ class ClosedLoop:
         body: Body,
         task: Task,
         *,
-        make_policy: Callable[[int], Policy],
+        policy: Callable[[int], Policy],
         swimmers: int,
         threads: int,
         barrier: bool = False,
     ) -> None:
-        """Build the simulations; ``make_policy`` gets the number of the simulation and gives its policy."""
+        """Build the simulations, and for each, from its number, the ``policy`` that acts in it."""
         self.body, self.swimmers, self.threads = body, swimmers, threads
         parts = np.array_split(np.arange(swimmers), 1 if barrier else threads)
         self._simulations = [
@@ -80,7 +94,7 @@ class ClosedLoop:
             simulation.reset()
             # Clocks apart, so that each slice has its share of the resets rather than one slice in hundreds all.
             simulation.restore({**simulation.state(), "steps": part * task.horizon // swimmers})
-        self._policies = [make_policy(index) for index in range(len(parts))]
+        self._policies = [policy(index) for index in range(len(parts))]
         self._memories: list[Arrays] = [{} for _ in parts]
         self._pool = ThreadPoolExecutor(len(parts))
 
@@ -92,7 +106,7 @@ class ClosedLoop:
     @property
     def substeps(self) -> int:
         """Physics steps of one control step."""
-        return self._simulations[0].physics.substeps
+        return int(self._simulations[0].physics.substeps)
 
     def play(self, steps: int) -> Slice:
         """Go on for ``steps`` control steps; wall time counts from the first thread's start to the last one's end."""
@@ -147,6 +161,7 @@ class Replay:
         Raises:
             RuntimeError: a swimmer without a reset in the slice ended elsewhere, by a single bit.
         """
+        # Batch.rollout reads one control for each physics step.
         control = np.repeat(recorded.action[:, :, self._joints], self._substeps, axis=1)
         self._batch.state[:] = recorded.start
         began = time.perf_counter()
@@ -155,4 +170,4 @@ class Replay:
         going = ~recorded.reset
         if not np.array_equal(self._batch.state[going], recorded.end[going]):
             raise RuntimeError("the replay of a slice does not end where the closed loop did")
-        return recorded.action.shape[0] * recorded.action.shape[1] / seconds
+        return recorded.steps / seconds

@@ -7,13 +7,9 @@ from contextlib import ExitStack
 import mujoco
 import numpy as np
 
-from wormwood.agents.catalogue import initial_weights, make_policy
-from wormwood.agents.circuits.config import NCAPConfig
-from wormwood.agents.interfaces import Policy
-from wormwood.envs.bodies import Body, load_body
-from wormwood.envs.randomness import stream
-from wormwood.envs.tasks import Task, task_from_name
-from wormwood.launch.benchmarks.closed_loop import SEED, ClosedLoop, Replay, Slice
+from wormwood.envs.bodies import load_body
+from wormwood.envs.tasks import task_from_name
+from wormwood.launch.benchmarks.closed_loop import ClosedLoop, Replay, Slice, circuit
 from wormwood.launch.benchmarks.peers import bench_dm_control, bench_gymnasium
 from wormwood.launch.benchmarks.rounds import Progress, interleave, ratios
 
@@ -59,9 +55,7 @@ def bench_rollout(
     )
     if peers:
         for bench in (bench_gymnasium, bench_dm_control):
-            result |= bench(
-                swimmers=swimmers, threads=threads, seconds=seconds * (1 - share) / 2, progress=progress
-            )
+            result |= bench(swimmers=swimmers, threads=threads, seconds=seconds * (1 - share) / 2, progress=progress)
     return result
 
 
@@ -77,7 +71,7 @@ def bench_limit(
     body, task = load_body("swimmer-6"), task_from_name("swim")
     with ExitStack() as stack:
         loop = ClosedLoop(
-            body, task, make_policy=lambda index: _circuit(body, task), swimmers=swimmers, threads=threads, barrier=barrier
+            body, task, policy=lambda index: circuit(body, task), swimmers=swimmers, threads=threads, barrier=barrier
         )
         stack.callback(loop.close)
         limit, bare = Replay(loop), Replay(loop, sensors=False)
@@ -105,8 +99,3 @@ def bench_limit(
         "limit_steps_per_second": float(np.median(speeds["limit"])),
         "bare_limit_steps_per_second": float(np.median(speeds["bare"])),
     }
-
-
-def _circuit(body: Body, task: Task) -> Policy:
-    config = NCAPConfig()
-    return make_policy(config, initial_weights(config, body, task, stream(SEED, "update")), body, task)

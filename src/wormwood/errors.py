@@ -18,9 +18,7 @@ def nearest(name: str, names: Iterable[str]) -> str | None:
     return matches[0] if matches else None
 
 
-def bad_input(
-    what: str, *, where: str, expected: str, got: object, nearest_to: Iterable[str] = ()
-) -> BadInput:
+def bad_input(what: str, *, where: str, expected: str, got: object, nearest_to: Iterable[str] = ()) -> BadInput:
     """Build the error for one wrong value.
 
     Args:

@@ -1,0 +1,103 @@
+"""The table of learners: what a new kind of learner adds one line to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from wormwood.agents.catalogue import AgentConfig, search_space
+from wormwood.agents.evolution.cma_es import CMAES
+from wormwood.agents.evolution.config import CMAESConfig, OpenAIESConfig
+from wormwood.agents.evolution.openai_es import OpenAIES
+from wormwood.agents.interfaces import Arrays, Learner
+from wormwood.agents.ppo.config import PPOConfig
+from wormwood.envs.bodies import Body
+from wormwood.envs.tasks import Task
+
+__all__ = ["LEARNERS", "Demand", "LearnerConfig", "LearnerKind", "Setting", "make_learner"]
+
+LearnerConfig = CMAESConfig | OpenAIESConfig | PPOConfig
+
+
+@dataclass(frozen=True)
+class Setting:
+    """Where a learner learns."""
+
+    agent: AgentConfig
+    body: Body
+    task: Task
+    seed: int
+    device: str = "cpu"
+    """Of torch: ``cpu``, ``cuda``, or ``auto`` for CUDA where there is any."""
+
+
+@dataclass(frozen=True)
+class Demand:
+    """What experience a learner asks for in each iteration."""
+
+    environments: int
+    """Environments in all shards together."""
+    steps: int
+    """Control steps of each environment."""
+    population: int = 0
+    """Candidates; 0 for a single policy."""
+    starts: int = 1
+    """Episodes of each candidate."""
+
+
+@dataclass(frozen=True)
+class LearnerKind:
+    """How to start one kind of learner, and what it asks for."""
+
+    make: Callable[[Any, Arrays, Setting], Learner]
+    demand: Callable[[Any, Task], Demand]
+    summary: str
+
+
+def _evolution_demand(config: CMAESConfig | OpenAIESConfig, task: Task) -> Demand:
+    environments = config.population * config.starts
+    return Demand(environments, task.horizon, population=config.population, starts=config.starts)
+
+
+def _make_cma_es(config: CMAESConfig, weights: Arrays, setting: Setting) -> Learner:
+    return CMAES(config, search_space(setting.agent, weights), weights, seed=setting.seed)
+
+
+def _make_openai_es(config: OpenAIESConfig, weights: Arrays, setting: Setting) -> Learner:
+    return OpenAIES(config, search_space(setting.agent, weights), weights, seed=setting.seed)
+
+
+def _make_ppo(config: PPOConfig, weights: Arrays, setting: Setting) -> Learner:
+    # Only who follows gradients pays for torch: 200 MB and a second.
+    from wormwood.agents.ppo.learner import PPOLearner
+
+    return PPOLearner(
+        config,
+        setting.agent,
+        weights,
+        body=setting.body,
+        task=setting.task,
+        seed=setting.seed,
+        device=setting.device,
+    )
+
+
+LEARNERS = {
+    "cma-es": LearnerKind(_make_cma_es, _evolution_demand, "CMA-ES, for up to about 100 parameters"),
+    "openai-es": LearnerKind(_make_openai_es, _evolution_demand, "OpenAI-ES, for any number of parameters"),
+    "ppo": LearnerKind(
+        _make_ppo,
+        lambda config, task: Demand(config.environments, config.steps),
+        "proximal policy optimisation, by Stable-Baselines3",
+    ),
+}
+
+
+def make_learner(config: LearnerConfig, weights: Arrays, setting: Setting) -> Learner:
+    """Start a learner from an agent's weights.
+
+    Raises:
+        BadInput: the agent cannot learn this way, or the device is not there.
+    """
+    return LEARNERS[config.kind].make(config, weights, setting)

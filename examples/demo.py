@@ -1,0 +1,69 @@
+"""Train the C. elegans circuit on Ray, then compare it with others on bodies it never saw. `make demo` runs this.
+
+python examples/demo.py [--workers 2] [--out runs/demo] [--iterations 37]
+"""
+
+import argparse
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from wormwood.envs.bodies import load_body
+from wormwood.envs.tasks import task_from_name
+from wormwood.launch.agent_files import load_agent
+from wormwood.launch.console import note, print_table, print_text
+from wormwood.launch.evaluation import evaluate
+
+PRESET = "swim-ncap-cma"
+BODIES = ("swimmer-6", "swimmer-12", "tapered")
+SEEN = BODIES[0]
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description="Train the C. elegans circuit and compare it on unseen bodies.")
+    parser.add_argument("--workers", type=int, default=2, help="Ray workers; 0 trains in this process")
+    parser.add_argument("--out", type=Path, default=Path("runs/demo"), help="folder of the run, which is replaced")
+    parser.add_argument("--iterations", type=int, help="generations of the search; default: the preset's")
+    options = parser.parse_args()
+    began, out = time.monotonic(), options.out
+
+    if (out / "config.yaml").exists():
+        shutil.rmtree(out)
+    changes = [] if options.iterations is None else ["--set", f"iterations={options.iterations}"]
+    code = _wormwood("train", PRESET, "--workers", str(options.workers), "--out", str(out), *changes)
+    if code:
+        return code
+
+    note("comparing on held-out starts")
+    rows = []
+    for label, name in (
+        ("random actions", "random"),
+        ("MLP, untrained", "mlp"),
+        ("NCAP, untrained", "ncap"),
+        ("NCAP, trained", str(out)),
+    ):
+        agent, task = load_agent(name), task_from_name("swim")
+        results = [evaluate(agent, load_body(body), task, episodes=10) for body in BODIES]
+        rows.append((label, *(f"{result.returns.mean():.0f} ± {result.returns.std():.0f}" for result in results)))
+    columns = [f"{body}{'' if body == SEEN else ' (never seen)'}" for body in BODIES]
+    print_table("Return of an episode, at most 1000; ± is over 10 starts", ["agent", *columns], rows)
+
+    for verb in (("video", "--out", str(out / "swim.gif")), ("inspect", "--out", str(out))):
+        code = _wormwood(verb[0], str(out), *verb[1:], stdout=subprocess.DEVNULL)
+        if code:
+            return code
+    print_text(f"video           {out}/swim.gif\nlearning curve  {out}/curve.png")
+    print_text(f"circuit         {out}/circuit.png\nexported agent  {out}/agent")
+    print_text(f"done in {time.monotonic() - began:.0f} s")
+    return 0
+
+
+def _wormwood(*arguments: str, stdout: int | None = None) -> int:
+    """Run the command `wormwood` as a user would, and return its exit code."""
+    return subprocess.run([sys.executable, "-m", "wormwood.launch.command_line", *arguments], stdout=stdout).returncode
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,407 @@
+"""Pictures and videos: what is drawn where, and files that are whole or not there."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import imageio.v2 as imageio
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+
+from wormwood.envs import rendering
+from wormwood.envs.bodies import GYMNASIUM_SWIMMER, Body, load_body, swimmer
+from wormwood.envs.rendering import draw_frame, draw_strip, draw_video, write_picture, write_video
+from wormwood.errors import BadInput
+
+Floats = NDArray[np.float64]
+Picture = NDArray[np.uint8]
+
+SIX = swimmer(6)
+STRAIGHT = np.zeros(8)  # from (0, -0.05), where the head's front is, upwards to (0, 0.55)
+SCALE = 0.44 * 360 / (0.3 + 1.5 * 0.015)  # pixels per m of six links of 0.1 m, whose radius is 0.015 m
+
+
+def _has_colour(picture: Picture, colour: tuple[int, ...]) -> NDArray[np.bool_]:
+    return np.asarray((np.abs(picture.astype(int) - colour) <= 2).all(axis=2))
+
+
+def _worm(picture: Picture) -> NDArray[np.bool_]:
+    """Tell where there is more red than blue, which water has not."""
+    return np.asarray(picture[..., 0].astype(int) > picture[..., 2].astype(int) + 40)
+
+
+def _box(mask: NDArray[np.bool_]) -> list[int]:
+    """Return the first and last column, and the first and last row."""
+    rows, columns = np.nonzero(mask)
+    return [columns.min(), columns.max(), rows.min(), rows.max()]
+
+
+def _wave(body: Body, count: int) -> Floats:
+    """Make poses of a travelling wave on the way to +x."""
+    free, t = len(body.free_joints), np.arange(count)[:, None]
+    joints = 0.5 * np.sin(2 * np.pi * (t / 20 - np.arange(free) / 6))
+    return np.concatenate([0.02 * t, 0 * t, 0 * t + np.pi / 2, joints], axis=1)
+
+
+def _flat(count: int, *, height: int = 64, width: int = 96) -> Iterator[Picture]:
+    for k in range(count):
+        frame = np.full((height, width, 3), 40, dtype=np.uint8)
+        frame[10:20, 2 * k : 2 * k + 10] = [240, 140, 60]
+        yield frame
+
+
+# --- one frame ---
+
+
+def test_a_straight_swimmer_is_where_its_pose_says() -> None:
+    picture = draw_frame(SIX, STRAIGHT)
+    assert picture.shape == (360, 480, 3)
+    assert picture.dtype == np.uint8
+    # Its middle is in the picture's middle; the head looks along -y, which is down.
+    head = _has_colour(picture, rendering.HEAD)
+    assert head[round(180 + 0.29 * SCALE), 240]
+    left, right, top, bottom = _box(_worm(picture))
+    assert (left + right) / 2 == pytest.approx(239.5, abs=1)
+    assert top == pytest.approx(180 - SCALE * (0.3 + 0.4 * 0.015), abs=2.5)  # the tail tapers to 0.4 of the radius
+    assert bottom == pytest.approx(180 + SCALE * (0.3 + 1.5 * 0.015), abs=2.5)
+    assert _box(head)[2] > 240
+    skin = _has_colour(picture, rendering.SKIN) | _has_colour(picture, rendering.SHINE)
+    for y in np.arange(-0.2, 0.3, 0.1):
+        assert skin[round(180 - SCALE * y), 238:242].any()
+
+
+def test_it_has_two_eyes_at_the_front() -> None:
+    eyes = _has_colour(draw_frame(SIX, STRAIGHT), rendering.EYE)
+    left, right, top, bottom = _box(eyes)
+    assert eyes.sum() == 2 * eyes[:, :240].sum() > 0
+    assert left + right == 479
+    assert 180 + 0.29 * SCALE < top < bottom < 180 + 0.33 * SCALE
+
+
+def test_heading_turns_it_counterclockwise() -> None:
+    # A quarter turn takes -y to +x.
+    positions = np.array([0, 0, np.pi / 2, 0, 0, 0, 0, 0])
+    left, right, top, bottom = _box(_worm(draw_frame(SIX, positions)))
+    assert right - left > 8 * (bottom - top)
+    assert _box(_has_colour(draw_frame(SIX, positions), rendering.HEAD))[0] > 360
+
+
+@pytest.mark.parametrize("shift", [(0.2, 0), (0, -0.2), (0.1, 0.1), (-0.4, 0.6)])
+def test_a_tile_further_all_looks_the_same(shift: tuple[float, float]) -> None:
+    # Tiles are as long as the scale bar of 10 cm, light and dark in turn.
+    bent = np.array([0.013, 0.027, 0.4, 0.3, -0.2, 0.5, 0.1, -0.4])
+    moved = bent.copy()
+    moved[:2] += shift
+    difference = np.abs(draw_frame(SIX, bent).astype(int) - draw_frame(SIX, moved))
+    assert (difference > 1).mean() < 1e-4
+    moved[0] += 0.1  # one tile, where light and dark change places
+    assert (draw_frame(SIX, bent) != draw_frame(SIX, moved)).any(axis=2).mean() > 0.5
+
+
+def test_a_mirrored_pose_is_a_mirrored_picture() -> None:
+    bent = np.array([0.013, 0.027, 0.4, 0.3, -0.2, 0.5, 0.1, -0.4])
+    mirrored = bent * [-1, 1, -1, -1, -1, -1, -1, -1]
+    one, two = draw_frame(SIX, bent)[:300], draw_frame(SIX, mirrored)[:300, ::-1]  # above the scale bar
+    difference = np.abs(one.astype(int) - two).max(axis=2)
+    assert (difference > 100).mean() < 1e-3
+    assert (_worm(one) != _worm(two)).sum() < 0.02 * _worm(one).sum()
+
+
+def test_a_heavy_head_moves_the_camera() -> None:
+    # All but all of the mass is in the head link, whose middle is at the origin.
+    heavy = swimmer(6, link_mass=(1e6, 1, 1, 1, 1, 1))
+    picture = draw_frame(heavy, STRAIGHT)
+    _, _, top, bottom = _box(_worm(picture))
+    scale = 0.44 * 360 / (0.55 + 1.5 * 0.015)
+    assert bottom == pytest.approx(180 + scale * (0.05 + 1.5 * 0.015), abs=2.5)
+    assert top == pytest.approx(180 - scale * (0.55 + 0.4 * 0.015), abs=2.5)
+
+
+def test_a_locked_joint_is_straight() -> None:
+    stiff = swimmer(3, locked=(0,))
+    np.testing.assert_array_equal(
+        draw_frame(stiff, np.array([0.1, 0.2, 0.3, 0.4])), draw_frame(swimmer(3), np.array([0.1, 0.2, 0.3, 0.0, 0.4]))
+    )
+
+
+def test_link_lengths_are_drawn() -> None:
+    # The first joint, 0.3 m behind the front, bends by a right angle: 0.3 m up, and 0.1 m to the side.
+    body = swimmer(2, link_length=(0.3, 0.1), link_mass=(1.0, 1.0))
+    left, right, top, bottom = _box(_worm(draw_frame(body, np.array([0, 0, 0, np.pi / 2]))))
+    radius = 0.4 * 0.05
+    scale = 0.44 * 360 / (0.25 + 1.5 * radius)  # the centre of mass is 0.25 m behind the front
+    assert right - left == pytest.approx(scale * (0.1 + 1.4 * radius + 0.5 * radius), abs=0.7 * scale * radius)
+    assert bottom - top == pytest.approx(scale * (0.3 + 1.5 * radius + radius), abs=0.3 * scale * radius)
+
+
+@pytest.mark.parametrize(
+    "body", [*(swimmer(links) for links in (2, 3, 12, 25)), GYMNASIUM_SWIMMER, load_body("tapered"), load_body("heavy")]
+)
+@pytest.mark.parametrize("size", [(480, 360), (64, 100)])
+def test_every_body_fits(body: Body, size: tuple[int, int]) -> None:
+    width, height = size
+    for heading in (0.0, 0.7, np.pi / 2):
+        for bend in (0.0, 0.3):
+            positions = np.array([3.0, -2.0, heading, *[bend] * len(body.free_joints)])
+            picture = draw_frame(body, positions, width=width, height=height)
+            assert picture.shape == (height, width, 3)
+            left, right, top, bottom = _box(_worm(picture))
+            assert left > 0
+            assert top > 0
+            assert right < width - 1
+            assert bottom < height - 1
+            assert bend or max(right - left, bottom - top) > 0.5 * min(size)
+
+
+def test_the_gymnasium_swimmer_looks_along_x() -> None:
+    picture = draw_frame(GYMNASIUM_SWIMMER, np.zeros(5))
+    left, right, top, bottom = _box(_worm(picture))
+    assert right - left > 8 * (bottom - top)
+    # The head begins 1.5 m ahead of the middle, less 2.7 radii of 0.1 m; 1.65 m with its front are 0.44 of the height.
+    assert _box(_has_colour(picture, rendering.HEAD))[0] == pytest.approx(240 + 96 * (1.5 - 0.27), abs=3)
+
+
+def test_a_target_in_sight_is_a_disc() -> None:
+    # The camera looks at (0, 0.25), and the target is 0.1 m right of the middle of the body and to the top of it.
+    target = _has_colour(draw_frame(SIX, STRAIGHT, target=(0.3, 0.35)), rendering.TARGET)
+    assert target[round(180 - 0.1 * SCALE), round(240 + 0.3 * SCALE)]
+    expected = [240 + 0.2 * SCALE, 240 + 0.4 * SCALE, 180 - 0.2 * SCALE, 180]
+    np.testing.assert_allclose(_box(target), expected, atol=1.5)
+
+
+@pytest.mark.parametrize(("target", "middle"), [((9, 0.25), (470, 180)), ((-9, 0.25), (9, 180)), ((0, 99), (240, 9))])
+def test_a_target_out_of_sight_is_an_arrow_at_the_border(
+    target: tuple[float, float], middle: tuple[float, float]
+) -> None:
+    left, right, top, bottom = _box(_has_colour(draw_frame(SIX, STRAIGHT, target=target), rendering.TARGET))
+    np.testing.assert_allclose([(left + right) / 2, (top + bottom) / 2], middle, atol=8)
+    assert 5 < right - left < 25
+    assert 5 < bottom - top < 25
+
+
+def test_a_trail_fades() -> None:
+    # Level at the height of the camera, from its left to its right.
+    trail = np.stack([np.linspace(-0.4, 0.4, 50), np.full(50, 0.4)], axis=1)
+    bare, drawn = draw_frame(SIX, STRAIGHT), draw_frame(SIX, STRAIGHT, trail=trail)
+    change = np.abs(drawn.astype(int) - bare).sum(axis=2)[round(180 - 0.15 * SCALE)]
+    assert change[100] < change[180] < change[300] < change[400]
+    assert (drawn != bare).any(axis=2).sum() < 3 * 480
+
+
+def test_a_caption_stands_in_the_upper_left_corner() -> None:
+    changed = (draw_frame(SIX, STRAIGHT) != draw_frame(SIX, STRAIGHT, caption="3.0 s")).any(axis=2)
+    left, right, top, bottom = _box(changed)
+    assert 5 < left < right < 80
+    assert 5 < top < bottom < 40
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({"positions": np.zeros(7)}, "positions"),
+        ({"positions": np.full(8, np.nan)}, "positions in picture: expected finite numbers"),
+        ({"positions": ["a"] * 8}, "positions"),
+        ({"width": 63}, "width in picture: expected a whole number from 64 to 4096, got 63"),
+        ({"height": 100.0}, "height"),
+        ({"target": (1.0, np.inf)}, "target"),
+        ({"target": (1.0, 2.0, 3.0)}, "target"),
+        ({"trail": np.zeros(2)}, "trail"),
+    ],
+)
+def test_bad_arguments_are_named(arguments: dict[str, Any], words: str) -> None:
+    with pytest.raises(BadInput, match=words):
+        draw_frame(SIX, **{"positions": STRAIGHT, **arguments})
+
+
+def test_wild_numbers_are_drawn() -> None:
+    far = np.array([1e12, -1e12, 1e6, *[30.0] * 5])
+    assert draw_frame(SIX, far, target=(1e12, 1e12), trail=np.array([[0, 0], [1e12, 1e15]])).shape == (360, 480, 3)
+
+
+# --- many poses ---
+
+
+def test_a_video_is_its_frames() -> None:
+    poses = _wave(SIX, 6)
+    targets = np.linspace([0.1, 0.2], [0.3, 0.4], 6)
+    frames = list(draw_video(SIX, poses, targets=targets, captions=list("abcdef"), width=160, height=120))
+    assert len(frames) == 6
+    for t in (0, 5):
+        expected = draw_frame(SIX, poses[t], target=tuple(targets[t]), caption="abcdef"[t], width=160, height=120)
+        np.testing.assert_array_equal(frames[t], expected)
+    same = next(draw_video(SIX, poses, targets=[0.1, 0.2]))
+    np.testing.assert_array_equal(same, draw_frame(SIX, poses[0], target=(0.1, 0.2)))
+
+
+def test_the_trail_is_where_the_head_was() -> None:
+    # With no bend and heading π/2, the front is at the root: (0, -0.05) turned about itself.
+    poses = np.zeros((5, 8))
+    poses[:, 1] = [0, 0.1, 0.2, 0.3, 0.4]
+    last = list(draw_video(SIX, poses, trail=2))[-1]
+    expected = draw_frame(SIX, poses[4], trail=np.array([[0, 0.15], [0, 0.25], [0, 0.35]]))
+    np.testing.assert_array_equal(last, expected)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({"poses": np.zeros((3, 7))}, "poses"),
+        ({"poses": np.zeros((0, 8))}, "poses"),
+        ({"targets": np.zeros((2, 2))}, "targets"),
+        ({"captions": ["a"]}, "captions"),
+        ({"width": 1}, "width"),
+    ],
+)
+def test_a_wrong_video_is_refused_at_once(arguments: dict[str, Any], words: str) -> None:
+    with pytest.raises(BadInput, match=words):
+        draw_video(SIX, **{"poses": np.zeros((3, 8)), **arguments})
+
+
+def test_a_strip_travels_to_the_right() -> None:
+    # Upwards, head first: heading π. The strip turns it, so it is wide, and the last head is at the right.
+    poses = np.zeros((3, 8))
+    poses[:, 1], poses[:, 2] = [0, 0.8, 1.6], np.pi
+    picture = draw_strip(SIX, poses, labels=["a", "b", "c"])
+    assert picture.shape == (240, 960, 3)  # no flatter than 1 to 4
+    heads = _has_colour(picture, rendering.HEAD)
+    assert _box(heads)[0] > 880  # the earlier ones are paler
+    # From tail to head there are 1.6 + 0.6 m, and 4 radii of 0.015 m at either side.
+    scale = 960 / (2.2 + 8 * 0.015)
+    skin = _has_colour(picture, rendering.SKIN) | _has_colour(picture, rendering.SHINE)
+    assert _box(skin)[0] == pytest.approx(960 - scale * (0.6 + 4 * 0.015), abs=5)
+    assert (draw_strip(SIX, poses) != picture).any(axis=2)[:120].any()
+
+
+def test_a_strip_shows_the_target() -> None:
+    poses = _wave(SIX, 40)[::13]
+    picture = draw_strip(SIX, poses, target=(0.5, 1.0), width=320)
+    assert picture.shape[1] == 320 >= picture.shape[0] > 160
+    disc = _has_colour(picture, rendering.TARGET)
+    left, right, top, bottom = _box(disc)
+    assert right - left == pytest.approx(bottom - top, abs=2)
+    assert top < picture.shape[0] / 4
+
+
+@pytest.mark.parametrize("poses", [np.zeros((1, 8)), np.zeros((3, 8)), [[0] * 8, [1000] + [0] * 7]])
+def test_a_strip_of_any_poses_is_drawn(poses: Any) -> None:
+    assert draw_strip(SIX, poses).shape[1] == 960
+    with pytest.raises(BadInput, match="labels"):
+        draw_strip(SIX, poses, labels=["a"] * 7)
+
+
+# --- files ---
+
+
+def test_a_picture_is_read_back(tmp_path: Path) -> None:
+    picture = draw_frame(SIX, STRAIGHT)
+    write_picture(tmp_path / "swimmer.png", picture)
+    np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / "swimmer.png")), picture)
+
+
+def test_a_gif_is_read_back(tmp_path: Path) -> None:
+    path = tmp_path / "swimmer.GIF"
+    poses = _wave(SIX, 160)
+    write_video(path, draw_video(SIX, poses, trail=40, targets=[0.5, 0.1], width=320, height=240), fps=16)
+    assert path.stat().st_size < 1.5e6
+    frames = list(draw_video(SIX, poses[:160:53], targets=[0.5, 0.1], width=320, height=240))
+    with Image.open(path) as film:
+        assert film.info["loop"] == 0  # for ever
+        assert film.size == (320, 240)
+        assert getattr(film, "n_frames") == 160  # noqa: B009
+        durations = []
+        for k in range(160):
+            film.seek(k)
+            durations.append(film.info["duration"])
+            if k % 53 == 0:
+                difference = np.abs(np.asarray(film.convert("RGB")).astype(int) - frames[k // 53]).max(axis=2)
+                assert (difference > 40).mean() < 0.01  # the trail
+        assert sum(durations) == 10_000
+        assert set(durations) == {60, 70}
+
+
+@pytest.mark.parametrize("fps", [16, 1 / 0.03])
+def test_an_mp4_is_read_back(tmp_path: Path, fps: float) -> None:
+    path = tmp_path / "swimmer.mp4"
+    write_video(path, _flat(20, height=65, width=97), fps=fps)
+    with imageio.get_reader(path) as reader:
+        film: Any = reader
+        assert film.get_meta_data()["fps"] == pytest.approx(fps, abs=0.01)
+        assert film.get_meta_data()["codec"] == "h264"
+        assert film.get_meta_data()["size"] == (98, 66)
+        frames = list(film.iter_data())
+    assert len(frames) == 20
+    expected = next(frame for k, frame in enumerate(_flat(20, height=65, width=97)) if k == 19)
+    assert np.abs(frames[19][:65, :97].astype(int) - expected).mean() < 4
+
+
+@pytest.mark.parametrize("name", ["video.gif", "video.mp4"])
+@pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
+def test_a_failure_leaves_the_old_file(tmp_path: Path, name: str, error: type[BaseException]) -> None:
+    (tmp_path / name).write_bytes(b"old")
+
+    def frames() -> Iterator[Picture]:
+        yield from _flat(5)
+        raise error
+
+    with pytest.raises(error):
+        write_video(tmp_path / name, frames(), fps=16)
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+    assert (tmp_path / name).read_bytes() == b"old"
+    write_video(tmp_path / name, _flat(5), fps=16)
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+    assert (tmp_path / name).stat().st_size > 200
+
+
+@pytest.mark.parametrize("name", ["video.gif", "video.mp4"])
+def test_frames_of_another_kind_are_refused(tmp_path: Path, name: str) -> None:
+    wrong: list[tuple[Any, str]] = [
+        ([], "frames in picture file: expected at least one"),
+        ([np.zeros((64, 64), dtype=np.uint8)], "frame 0"),
+        ([np.zeros((64, 64, 3))], "frame 0 in picture file: expected uint8"),
+        ([*_flat(2), np.zeros((64, 64, 3), dtype=np.uint8)], re.escape("frame 2 in picture file: expected uint8 of")),
+    ]
+    for frames, words in wrong:
+        with pytest.raises(BadInput, match=words):
+            write_video(tmp_path / name, frames, fps=16)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("fps", [0, -1, float("nan"), float("inf"), 51])
+def test_a_wrong_fps_is_refused(tmp_path: Path, fps: float) -> None:
+    with pytest.raises(BadInput, match="fps"):
+        write_video(tmp_path / "video.gif", _flat(2), fps=fps)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_suffix_says_the_format(tmp_path: Path) -> None:
+    for name in ("video.avi", "video", ".gif"):
+        with pytest.raises(BadInput, match=r"a file ending in \.gif or \.mp4"):
+            write_video(tmp_path / name, _flat(2), fps=16)
+    with pytest.raises(BadInput, match=r"a file ending in \.png"):
+        write_picture(tmp_path / "picture.jpg", next(_flat(1)))
+    (tmp_path / "folder.png").mkdir()
+    with pytest.raises(BadInput, match=r"folder\.png"):
+        write_picture(tmp_path / "folder.png", next(_flat(1)))
+    assert [path.name for path in tmp_path.iterdir()] == ["folder.png"]
+
+
+def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    for folder in ("missing", "file"):
+        with pytest.raises(BadInput, match=r"output in .* a folder to write to") as caught:
+            write_video(tmp_path / folder / "video.mp4", _flat(2), fps=16)
+        assert "\n" not in str(caught.value)
+        with pytest.raises(BadInput, match=folder):
+            write_picture(tmp_path / folder / "picture.png", next(_flat(1)))
+
+
+def test_a_video_cut_short_is_no_video(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As where the disk is full."""
+    open_writer: Any = imageio.get_writer
+    monkeypatch.setattr(imageio, "get_writer", lambda *a, **k: open_writer(*a, **k, output_params=["-frames:v", "3"]))
+    with pytest.raises(OSError, match=r"3 of 5 frames|ffmpeg"):
+        write_video(tmp_path / "video.mp4", _flat(5), fps=16)
+    assert list(tmp_path.iterdir()) == []

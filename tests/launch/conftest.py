@@ -1,0 +1,53 @@
+"""Small configurations that train in a second."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from wormwood.launch.configs import RunConfig, parse_config
+from wormwood.launch.runs import Run
+from wormwood.launch.training import train
+
+EVOLUTION = """
+agent: {kind: ncap, learn_period: true}
+learner: {kind: cma-es, population: 4, starts: 2}
+iterations: 3
+body: swimmer-4
+task_options: {horizon: 60}
+shards: 4
+"""
+PPO = """
+agent: {kind: ncap, constraint: straight_through}
+learner: {kind: ppo, environments: 8, steps: 32, batch_size: 64, epochs: 2, actor_rate: 1.0e-2}
+iterations: 3
+body: swimmer-4
+task_options: {horizon: 50}
+shards: 4
+"""
+MLP = PPO.replace("{kind: ncap, constraint: straight_through}", "{kind: mlp, hidden: [16]}")
+EVOLVED_MLP = EVOLUTION.replace("{kind: ncap, learn_period: true}", "{kind: mlp, hidden: [8]}").replace(
+    "cma-es", "openai-es"
+)
+CONFIGS = {"cma-es": EVOLUTION, "ppo": PPO, "mlp-ppo": MLP, "mlp-es": EVOLVED_MLP}
+
+
+@pytest.fixture
+def make_config() -> Callable[..., RunConfig]:
+    def make(kind: str, *overrides: str) -> RunConfig:
+        return parse_config(CONFIGS[kind], where="test", overrides=overrides)
+
+    return make
+
+
+@pytest.fixture
+def train_in() -> Callable[..., dict[str, Any]]:
+    """Train in a new run folder, or go on in an old one."""
+
+    def run_to_the_end(folder: Path, config: RunConfig, **options: Any) -> dict[str, Any]:
+        opened = Run.resume(folder) if (folder / "config.yaml").exists() else Run.create(folder, config.to_yaml())
+        with opened as run:
+            return train(run, config, **options)
+
+    return run_to_the_end

@@ -1,0 +1,111 @@
+"""Whole runs: the same bits with any number of workers, interrupted or not."""
+
+import dataclasses
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from wormwood.launch.agent_files import load_agent
+from wormwood.launch.evaluation import evaluate
+from wormwood.launch.runs import read_metrics
+from wormwood.launch.training import Interrupted, Watcher
+
+KINDS = ["cma-es", "ppo", "mlp-ppo", "mlp-es"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_run_leaves_everything_it_promises(kind, tmp_path, make_config, train_in) -> None:
+    config = make_config(kind, "evaluate_every=2")
+    summary = train_in(tmp_path / "run", config)
+    assert json.loads((tmp_path / "run/summary.json").read_text()) == json.loads(json.dumps(summary))
+    metrics = read_metrics(tmp_path / "run/metrics.jsonl")
+    assert [line["iteration"] for line in metrics] == [1, 2, 3]
+    plan = config.plan
+    assert summary["steps"] == metrics[-1]["steps"] == 3 * plan.steps_per_iteration
+    assert ["held_out_return_mean" in line for line in metrics] == [False, True, False]
+    assert sorted(path.name for path in (tmp_path / "run/checkpoints").iterdir()) == ["step-1", "step-2", "step-3"]
+    # The exported agent is the policy that the summary judges.
+    agent = load_agent(str(tmp_path / "run"))
+    returns = evaluate(agent, config.built_body, config.built_task, episodes=10).returns
+    assert returns.mean() == summary["return_mean"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_interrupted_at_any_iteration_and_resumed_gives_the_same_bits(kind, tmp_path, make_config, train_in) -> None:
+    config = make_config(kind)
+    whole = train_in(tmp_path / "whole", config)
+
+    def stop(metrics) -> None:
+        raise KeyboardInterrupt
+
+    for _ in range(3):
+        with pytest.raises(Interrupted):
+            train_in(tmp_path / "parts", config, watcher=Watcher(advanced=stop))
+    parts = train_in(tmp_path / "parts", config)
+    for key in ("state_sha256", "return_mean", "steps", "episodes"):
+        assert parts[key] == whole[key], key
+    lines = [read_metrics(tmp_path / folder / "metrics.jsonl") for folder in ("whole", "parts")]
+    for line in (*lines[0], *lines[1]):
+        del line["seconds"]
+    assert lines[0] == lines[1]
+
+
+@pytest.mark.parametrize("kind", ["cma-es", "ppo"])
+def test_a_longer_run_goes_on_where_a_shorter_one_ended(kind, tmp_path, make_config, train_in) -> None:
+    config = make_config(kind)
+    whole = train_in(tmp_path / "whole", config)
+    train_in(tmp_path / "parts", dataclasses.replace(config, iterations=2))
+    assert train_in(tmp_path / "parts", config)["state_sha256"] == whole["state_sha256"]
+
+
+@pytest.mark.parametrize("kind", ["cma-es", "ppo"])
+def test_seeds_and_shards_matter_and_checkpoints_do_not(kind, tmp_path, make_config, train_in) -> None:
+    hashes = [
+        train_in(tmp_path / str(index), make_config(kind, *overrides))["state_sha256"]
+        for index, overrides in enumerate([[], ["seed=1"], ["shards=2"], ["checkpoint_every=3"]])
+    ]
+    assert hashes[0] == hashes[3]
+    assert hashes[0] != hashes[1]
+    # A candidate's episodes do not depend on where it plays them; PPO's noise is drawn for each shard.
+    assert (hashes[0] == hashes[2]) == (kind == "cma-es")
+
+
+def test_a_damaged_checkpoint_is_set_aside_and_the_run_goes_on_from_an_older_one(
+    tmp_path: Path, make_config, train_in
+) -> None:
+    config = make_config("cma-es")
+    whole = train_in(tmp_path / "run", config)
+    file = tmp_path / "run/checkpoints/step-3/state.safetensors"
+    data = bytearray(file.read_bytes())
+    data[-5] ^= 1
+    file.write_bytes(data)
+    (tmp_path / "run/checkpoints/step-2/state.safetensors").write_bytes(b"")
+    told = []
+    again = train_in(tmp_path / "run", config, watcher=Watcher(started=told.append))
+    assert told[0].iteration == 1
+    assert len(told[0].notes) == 2
+    assert "set aside as corrupt-step-3" in told[0].notes[0]
+    assert again["state_sha256"] == whole["state_sha256"]
+    assert [line["iteration"] for line in read_metrics(tmp_path / "run/metrics.jsonl")] == [1, 2, 3]
+
+
+@pytest.mark.parametrize("kind", ["cma-es", "ppo"])
+def test_a_nan_stops_the_run_before_anything_is_learned(kind, tmp_path, make_config, train_in, monkeypatch) -> None:
+    from wormwood.envs.tasks import Swim
+    from wormwood.launch.rollouts import NonFiniteError
+
+    config = make_config(kind)
+    reward = Swim.reward
+
+    def poisoned(self, readings, goal, action, timestep):
+        values = reward(self, readings, goal, action, timestep)
+        values[np.abs(readings.joint_angles[:, 0]) > 0.2] = np.nan
+        return values
+
+    monkeypatch.setattr(Swim, "reward", poisoned)
+    with pytest.raises(NonFiniteError, match=r"reward is nan in environment \d+ of body swimmer-4, task swim"):
+        train_in(tmp_path / "run", config)
+    assert not (tmp_path / "run/checkpoints").exists()
+    assert not (tmp_path / "run/metrics.jsonl").exists()
