@@ -29,6 +29,7 @@ from wormwood.envs.randomness import PURPOSES, stream
 from wormwood.envs.tasks import Task
 from wormwood.errors import BadInput, bad_input
 from wormwood.launch.runs import RunFolder, to_json, write_text_atomic
+from wormwood.launch.states import little_endian
 
 __all__ = ["BUILT_IN", "Agent", "load_agent", "save_agent"]
 
@@ -90,7 +91,7 @@ def save_agent(folder: Path, agent: Agent, *, origin: Mapping[str, object] | Non
     if agent.weights is None or agent.config is None or agent.body is None:
         raise ValueError("only a trained agent can be saved")
     folder.mkdir(parents=True, exist_ok=True)
-    data = safetensors.numpy.save(agent.weights)
+    data = safetensors.numpy.save({name: little_endian(name, values) for name, values in agent.weights.items()})
     (folder / WEIGHTS_FILE).write_bytes(data)
     described = {
         "schema": SCHEMA,

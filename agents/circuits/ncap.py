@@ -43,7 +43,7 @@ def initial_weights(config: NCAPConfig, body: Body, rng: np.random.Generator) ->
         shape = config.shape(name, body.joints)
         magnitude = np.ones(shape) if config.initialization == "unit" else rng.uniform(size=shape)
         drawn = rng.choice([-1.0, 1.0], size=shape)
-        weights[name] = magnitude * (SYNAPSES[name].sign if config.constrain_signs else drawn)
+        weights[name] = np.asarray(magnitude * (SYNAPSES[name].sign if config.constrain_signs else drawn))
     if config.steering == "learned":
         weights["steering_weight"] = rng.uniform(-1, 1, size=(3, 2)) / np.sqrt(2)
         weights["steering_bias"] = rng.uniform(-1, 1, size=3) / np.sqrt(2)

@@ -9,6 +9,7 @@ import numpy as np
 
 from wormwood.envs.bodies import load_body
 from wormwood.envs.tasks import task_from_name
+from wormwood.errors import bad_input
 from wormwood.launch.benchmarks.closed_loop import ClosedLoop, Replay, Slice, circuit
 from wormwood.launch.benchmarks.peers import bench_dm_control, bench_gymnasium
 from wormwood.launch.benchmarks.rounds import Progress, interleave, ratios
@@ -48,7 +49,14 @@ def bench_rollout(
 
     Returns:
         What was measured, ready for JSON: the keys of ``bench_limit``, ``bench_gymnasium`` and ``bench_dm_control``.
+
+    Raises:
+        BadInput: there is no thread, or not a swimmer for each.
     """
+    if threads < 1:
+        raise bad_input("threads", where="bench rollout", expected="at least 1", got=threads)
+    if swimmers < threads:
+        raise bad_input("swimmers", where="bench rollout", expected=f"at least {threads}, the threads", got=swimmers)
     share = LIMIT_SHARE if peers else 1.0
     result = bench_limit(
         seconds=seconds * share, swimmers=swimmers, threads=threads, barrier=barrier, progress=progress

@@ -13,6 +13,7 @@ from wormwood.agents.catalogue import UniformPolicy
 from wormwood.envs.bodies import GYMNASIUM_SWIMMER, Body, load_body, swimmer
 from wormwood.envs.randomness import stream
 from wormwood.envs.tasks import GymnasiumForward, Swim, Task
+from wormwood.errors import BadInput
 from wormwood.launch.benchmarks.closed_loop import ClosedLoop, Replay, circuit
 from wormwood.launch.benchmarks.peers import bench_dm_control, bench_gymnasium
 from wormwood.launch.benchmarks.rollout import bench_rollout
@@ -123,6 +124,12 @@ def test_a_tiny_run_has_the_documented_keys(barrier: bool) -> None:
     assert all(float(result[name]) > 0 for name in numbers)
     assert (result["swimmers"], result["threads"], result["rounds"]) == (6, 2, LEAST_ROUNDS)
     assert float(result["ratio_low"]) <= float(result["ratio_median"]) <= float(result["ratio_high"])
+
+
+@pytest.mark.parametrize(("swimmers", "threads", "what"), [(1, 2, "swimmers"), (4, 0, "threads")])
+def test_threads_without_swimmers_are_refused(swimmers: int, threads: int, what: str) -> None:
+    with pytest.raises(BadInput, match=f"{what} in bench rollout: expected at least"):
+        bench_rollout(seconds=0.0, swimmers=swimmers, threads=threads)
 
 
 def test_the_peers_step_and_leave_no_process_behind() -> None:

@@ -1,0 +1,137 @@
+"""The rollout as a pure function: who runs it, and what ran before, makes no difference."""
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+import pytest
+
+from wormwood.agents.catalogue import initial_weights, make_policy
+from wormwood.agents.circuits.config import NCAPConfig
+from wormwood.agents.perceptrons.config import MLPConfig
+from wormwood.envs.bodies import GYMNASIUM_SWIMMER, swimmer
+from wormwood.envs.randomness import shared_streams, stream, training_streams
+from wormwood.envs.simulation import Simulation
+from wormwood.envs.tasks import GymnasiumForward, Swim
+from wormwood.launch.rollouts import NonFiniteError, RolloutPlan, RolloutWorker, Shard
+
+
+def _make_plan(**overrides: Any) -> RolloutPlan:
+    fields: dict[str, Any] = {
+        "seed": 3,
+        "body": swimmer(4, sensor_noise=0.05, sensor_delay=1),
+        "task": Swim(horizon=25),
+        "agent": NCAPConfig(),
+        "shards": 2,
+        "environments": 3,
+        "steps": 10,
+        **overrides,
+    }
+    return RolloutPlan(**fields)
+
+
+def _weights(plan: RolloutPlan, *, noise: float = 0.2) -> dict[str, np.ndarray]:
+    weights = initial_weights(plan.agent, plan.body, plan.task, stream(0, "update"))
+    return {**weights, "log_std": np.full(plan.body.joints, np.log(noise))}
+
+
+def _assert_equal(one: Any, two: Any) -> None:
+    """Compare tuples, dataclasses and mappings of arrays to the bit."""
+    if dataclasses.is_dataclass(one):
+        for field in dataclasses.fields(one):
+            _assert_equal(getattr(one, field.name), getattr(two, field.name))
+    elif isinstance(one, tuple):
+        for left, right in zip(one, two, strict=True):
+            _assert_equal(left, right)
+    elif isinstance(one, dict):
+        assert one.keys() == two.keys()
+        for name in one:
+            _assert_equal(one[name], two[name])
+    else:
+        np.testing.assert_array_equal(one, two)
+
+
+@pytest.mark.parametrize("agent", [NCAPConfig(), MLPConfig(hidden=(8,))])
+def test_any_worker_gives_the_same_result_whatever_it_ran_before(agent) -> None:
+    plan = _make_plan(agent=agent)
+    weights, busy = _weights(plan), RolloutWorker(plan)
+    shard = Shard(1)
+    for iteration in range(4):
+        busy.rollout(weights, Shard(0), iteration + 7)
+        again, fresh = busy.rollout(weights, shard, iteration), RolloutWorker(plan).rollout(weights, shard, iteration)
+        _assert_equal(again, fresh)
+        shard = again[1]
+    # 40 steps with a horizon of 25: every environment has ended one episode.
+    assert shard.state["steps"].tolist() == [15, 15, 15]
+
+
+def test_rollouts_one_after_the_other_are_one_long_episode() -> None:
+    plan = _make_plan()
+    quiet = {name: values for name, values in _weights(plan).items() if name != "log_std"}
+    shard, rewards, lengths = Shard(0), [], []
+    for iteration in range(5):
+        fragment, shard = RolloutWorker(plan).rollout(quiet, shard, iteration)
+        assert fragment.transitions is not None
+        rewards.append(fragment.transitions.reward)
+        lengths += fragment.episodes.length.tolist()
+    simulation = Simulation(plan.body, plan.task, 3, streams=training_streams(3))
+    policy = make_policy(plan.agent, quiet, plan.body, plan.task)
+    observation, expected = simulation.reset(), []
+    for _ in range(50):
+        step = simulation.step(policy.act(observation, {}, None)[0])
+        observation = step.observation
+        expected.append(step.reward)
+    np.testing.assert_array_equal(np.concatenate(rewards), expected)
+    assert lengths == [25] * 6
+
+
+def test_the_record_says_where_episodes_begin_and_end() -> None:
+    plan = _make_plan(steps=30)
+    fragment, _ = RolloutWorker(plan).rollout(_weights(plan), Shard(0), 0)
+    record = fragment.transitions
+    assert record is not None
+    assert np.argwhere(record.episode_start)[:, 0].tolist() == [0, 0, 0, 25, 25, 25]
+    assert np.argwhere(record.truncated)[:, 0].tolist() == [24, 24, 24]
+    assert not record.terminated.any()
+    # The last observation of an episode has the horizon on its clock, the one that follows has 0.
+    assert record.final_observation[:, -1].tolist() == [25, 25, 25]
+    assert record.observation[25, :, -1].tolist() == [0, 0, 0]
+    assert record.next_observation[:, -1].tolist() == [5, 5, 5]
+    np.testing.assert_allclose(fragment.episodes.reward, record.reward[:25].sum(axis=0), rtol=1e-12)
+    assert fragment.steps == 90
+
+
+def test_each_candidate_plays_the_same_starts_and_gets_its_own_return() -> None:
+    plan = _make_plan(population=4, starts=3, environments=6, steps=25)
+    candidates = {
+        name: np.stack([values * scale for scale in (0.5, 1.0, 1.5, 2.0)])
+        for name, values in initial_weights(plan.agent, plan.body, plan.task, stream(0, "update")).items()
+    }
+    fragments = [RolloutWorker(plan).rollout(candidates, Shard(index), 5)[0] for index in range(2)]
+    got = np.concatenate([fragment.episodes.reward for fragment in fragments]).reshape(4, 3)
+    assert np.concatenate([f.episodes.environment for f in fragments]).tolist() == list(range(12))
+    for candidate in range(4):
+        weights = {name: stacked[candidate] for name, stacked in candidates.items()}
+        policy = make_policy(plan.agent, weights, plan.body, plan.task)
+        simulation = Simulation(plan.body, plan.task, 3, streams=shared_streams(3, starts=3, generation=5))
+        observation, total = simulation.reset(), np.zeros(3)
+        for _ in range(25):
+            step = simulation.step(policy.act(observation, {}, None)[0])
+            observation, total = step.observation, total + step.reward
+        np.testing.assert_array_equal(got[candidate], total)
+
+
+def test_a_policy_with_a_memory_begins_each_episode_without_it() -> None:
+    plan = _make_plan(body=GYMNASIUM_SWIMMER, task=GymnasiumForward(horizon=25), environments=1, shards=1)
+    shard, times = Shard(0), []
+    for iteration in range(5):
+        _, shard = RolloutWorker(plan).rollout(_weights(plan), shard, iteration)
+        times.append(float(shard.state["memory/time"][0]))
+    assert times == [10, 20, 5, 15, 0]
+
+
+def test_what_is_not_finite_is_named_with_its_place() -> None:
+    plan = _make_plan()
+    weights = {**_weights(plan), "prop": np.array(np.nan)}
+    with pytest.raises(NonFiniteError, match=r"action is nan in environment 3 of body swimmer-4, task swim: shard 1,"):
+        RolloutWorker(plan).rollout(weights, Shard(1), 0)
