@@ -67,7 +67,8 @@ def bench_dm_control(
     """Compare with loops over dm_control's swimmer6.
 
     Both step the same body for the same task (navigate) with the same circuit, ours on ``threads`` threads.
-    ``dm_control_ratio`` is to one loop in one process, which is how dm_control is run and leaves the other cores idle;
+    ``dm_control_ratio`` is to one loop in one process, which is how dm_control is run and leaves the other cores idle
+    (where other programs keep them busy, it loses nothing and ours does: measure this one on a quiet machine);
     ``dm_control_per_core_ratio`` is to as many processes as we have threads, all at once, at the sum of their speeds.
     """
     body, task = swimmer(LINKS), Navigate()

@@ -73,8 +73,8 @@ def bench_limit(
     """Compare the closed loop with the C limit: ``Batch.rollout`` of its controls from its states, slice by slice.
 
     ``ratio`` is to a replay of the same model, which computes its sensors in every physics step, as MuJoCo does by
-    default. ``bare_ratio`` is to a replay of the model without its sensors: nothing that steps these bodies in MuJoCo
-    is faster, and nothing could be observed from it. Each replay must end in the closed loop's states to the bit.
+    default. ``bare_ratio`` is to a replay of the model without its sensors: the fastest way through this motion,
+    and nothing could be observed from it. Each replay must end in the closed loop's states to the bit.
     """
     body, task = load_body("swimmer-6"), task_from_name("swim")
     with ExitStack() as stack:
