@@ -26,6 +26,7 @@ def main() -> int:
     parser.add_argument("--workers", type=int, default=2, help="Ray workers; 0 trains in this process")
     parser.add_argument("--out", type=Path, default=Path("runs/demo"), help="folder of the run, which is replaced")
     parser.add_argument("--iterations", type=int, help="generations of the search; default: the preset's")
+    parser.add_argument("--episodes", type=int, default=10, help="held-out starts of each agent and body")
     options = parser.parse_args()
     began, out = time.monotonic(), options.out
 
@@ -45,10 +46,10 @@ def main() -> int:
         ("NCAP, trained", str(out)),
     ):
         agent, task = load_agent(name), task_from_name("swim")
-        results = [evaluate(agent, load_body(body), task, episodes=10) for body in BODIES]
+        results = [evaluate(agent, load_body(body), task, episodes=options.episodes) for body in BODIES]
         rows.append((label, *(f"{result.returns.mean():.0f} ± {result.returns.std():.0f}" for result in results)))
     columns = [f"{body}{'' if body == SEEN else ' (never seen)'}" for body in BODIES]
-    print_table("Return of an episode, at most 1000; ± is over 10 starts", ["agent", *columns], rows)
+    print_table("Return of an episode, at most 1000; ± is over starts", ["agent", *columns], rows)
 
     for verb in (("video", "--out", str(out / "swim.gif")), ("inspect", "--out", str(out))):
         code = _wormwood(verb[0], str(out), *verb[1:], stdout=subprocess.DEVNULL)

@@ -1,6 +1,6 @@
 """A body of one's own: how the untrained circuit swims with it, and a picture of its way.
 
-    python examples/own_body.py [--out my-body]
+python examples/own_body.py [--out my-body]
 """
 
 import argparse

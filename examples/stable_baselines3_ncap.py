@@ -1,6 +1,6 @@
 """The C. elegans circuit in a plain Stable-Baselines3 script.
 
-    python examples/stable_baselines3_ncap.py [--steps 50000]
+python examples/stable_baselines3_ncap.py [--steps 50000]
 """
 
 import argparse

@@ -7,6 +7,8 @@ import contextlib
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from wormwood.agents.catalogue import AGENTS
 from wormwood.agents.learners import LEARNERS
 from wormwood.configs.yaml_files import preset_names, read_preset_or_file
@@ -31,8 +33,7 @@ __all__ = [
 ]
 
 RUNS = Path("runs")
-FRAMES_PER_SECOND = 50 / 3  # every second control step of dm_control's swimmers
-STRIP_POSES = 6
+STRIP_POSES = 5
 
 TRAIN_KEYS = (
     "run", "seed", "workers", "steps", "episodes", "seconds", "return_mean", "return_std", "speed_mean", "state_sha256"
@@ -179,8 +180,10 @@ def video_command(options: argparse.Namespace) -> None:
     target = goal if len(goal) == 2 else None
     out.parent.mkdir(parents=True, exist_ok=True)
     if out.suffix == ".png":
-        shown = poses[:: max(1, len(poses) // STRIP_POSES)]
-        write_picture(out, draw_strip(body, shown, target=None if target is None else (target[0], target[1])))
+        chosen = np.linspace(0, len(poses) - 1, min(len(poses), STRIP_POSES)).round().astype(int)
+        labels = [f"{step * body.control_timestep:.1f} s" for step in chosen]
+        place = None if target is None else (float(target[0]), float(target[1]))
+        write_picture(out, draw_strip(body, poses[chosen], target=place, labels=labels))
     else:
         shown = poses[::2]
         fps = 1 / (2 * body.control_timestep)
@@ -240,7 +243,10 @@ def bench_command(options: argparse.Namespace) -> None:
     """Measure the speed of rollouts against the physics engine's own limit and against peers."""
     from wormwood.launch.benchmarks.rollout import bench_rollout
 
-    result = bench_rollout(seconds=options.seconds)
+    shown: Any = contextlib.nullcontext() if options.json else progress_bar("measuring", 1.0)
+    with shown as show:
+        progress = None if show is None else (lambda stage, share: show(share, f"measuring: {stage}"))
+        result = bench_rollout(seconds=options.seconds, progress=progress)
     if options.json:
         print_json(result)
         return

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -46,16 +47,18 @@ def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[obje
         table.add_column(column, justify="right" if numeric else "left", overflow="fold")
     for row in shown:
         table.add_row(*row)
-    Console(highlight=False).print(table)
+    # A file or pipe has no width: nothing is folded there.
+    Console(highlight=False, width=None if sys.stdout.isatty() else 160).print(table)
 
 
 @contextmanager
 def progress_bar(description: str, total: float) -> Iterator[Any]:
-    """Show a bar on stderr, and give a function that sets how much is done."""
+    """Show a bar on stderr, and give a function that sets how much is done, and what is being done if that changed."""
     columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f} %"))
-    with Progress(*columns, TimeRemainingColumn(), console=_ERRORS, transient=True) as progress:
+    hidden = not _ERRORS.is_terminal
+    with Progress(*columns, TimeRemainingColumn(), console=_ERRORS, transient=True, disable=hidden) as progress:
         task = progress.add_task(description, total=total)
-        yield lambda done: progress.update(task, completed=done)
+        yield lambda done, doing=None: progress.update(task, completed=done, description=doing)
 
 
 @contextmanager

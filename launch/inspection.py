@@ -7,11 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from wormwood.agents.circuits.picture import draw_circuit
-
 from wormwood.agents.catalogue import initial_weights
 from wormwood.agents.circuits.anatomy import describe, record_activity
 from wormwood.agents.circuits.config import NCAPConfig
+from wormwood.agents.circuits.picture import draw_circuit
 from wormwood.agents.interfaces import Arrays
 from wormwood.envs.bodies import Body
 from wormwood.envs.randomness import stream
@@ -67,7 +66,8 @@ def _inspect_circuit(config: NCAPConfig, weights: Arrays, body: Body, task: Task
     described = describe(config, weights, body=body, activity=activity)
     lines = [f"NCAP circuit on {body.name}: {body.joints} joints, {len(described['synapses'])} synapses"]
     for name, value in weights.items():
-        lines.append(f"  {name:<8} {value:+.3f}" if value.ndim == 0 else f"  {name:<8} {value.shape}")
+        shown = f"{value:+.3f}" if value.ndim == 0 else f"{value.shape}"
+        lines.append(f"  {name:<8} {shown.lstrip('+') if name == 'period' else shown}")
     return Inspection("circuit", described, "\n".join(lines), lambda path: draw_circuit(described, path))
 
 

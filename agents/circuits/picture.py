@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.patches import Circle, FancyBboxPatch, Patch, Polygon, RegularPolygon
 
@@ -22,37 +23,37 @@ __all__ = ["draw_circuit", "make_figure"]
 Description = Mapping[str, Any]
 Point = tuple[float, float]
 
-# Blue and vermilion are Okabe and Ito's, green and purple the ends of ColorBrewer's PRGn: all told apart without red
-# or green.
-EXCITATORY, INHIBITORY, ABSENT = "#0072B2", "#D55E00", "#B8B8B8"
+# Blue and vermilion are Okabe and Ito's, green and purple ColorBrewer's PRGn: the colour-blind tell them apart.
+EXCITATORY, INHIBITORY, ABSENT = "#0072B2", "#D55E00", "#A8A8A8"
 FILLS = {"dorsal": "#A6DBA0", "ventral": "#C9B1D6", None: "#E4E4E4"}
 EDGES = {"dorsal": "#1B7837", "ventral": "#762A83", None: "#555555"}
-SKIN, OUTLINE, INK, MUTED = "#F7F3EC", "#D9CFC0", "#222222", "#777777"
-DIVERGING = "PRGn"
+SKIN, OUTLINE, INK, MUTED = "#F8F4ED", "#D9CFC0", "#222222", "#707070"
+SIDES = LinearSegmentedColormap.from_list("sides", ["#762A83", "#C9B1D6", "#FAFAFA", "#A6DBA0", "#1B7837"])
 
 DPI = 150
-MARGIN, GUTTER = 0.45, 0.85  # inches at the borders, and left of the activity for its labels
-NEURON, TURN, MUSCLE = 0.5, 0.88, 1.25  # inches from the midline
-BODY = 1.62  # inches from the midline to the skin
+MARGIN, GUTTER = 0.45, 0.95  # inches at the borders, and left of the activity for its labels
+NEURON, TURN, MUSCLE, BODY = 0.5, 0.88, 1.25, 1.6  # inches from the midline, the skin the farthest
+WIDTHS = {"oscillator": 1.25, "stretch receptor": 1.6, "B neuron": 1.2, "muscle": 1.4, "command": 1.3}
+"""Inches that the symbols' entries of the legend take."""
 
 
 def draw_circuit(description: Description, path: Path) -> None:
     """Draw a circuit into a PNG file, which is written whole or not at all.
 
     Args:
-        description: of ``wormwood.agents.circuits.anatomy.describe``; with its activity, if that is to be drawn, too.
+        description: of ``wormwood.agents.circuits.anatomy.describe``; its activity is drawn where it has any.
         path: ends in .png.
 
     Raises:
         BadInput: the folder cannot be written, or the suffix is not .png.
     """
-    canvas = FigureCanvasAgg(make_figure(description))
+    canvas: Any = FigureCanvasAgg(make_figure(description))
     canvas.draw()
     write_picture(path, np.asarray(canvas.buffer_rgba())[:, :, :3])
 
 
 def make_figure(description: Description) -> Figure:
-    """Return the figure that ``draw_circuit`` writes, on no canvas yet."""
+    """Return the figure that ``draw_circuit`` writes."""
     plan = _Plan(description)
     figure = Figure(figsize=(plan.width, plan.height), dpi=DPI, facecolor="white")
     axes = figure.add_axes((0, 0, 1, 1), xlim=(0, plan.width), ylim=(0, plan.height))
@@ -60,61 +61,53 @@ def make_figure(description: Description) -> Figure:
     _draw_title(axes, plan)
     _draw_body(axes, plan)
     for synapse in description["synapses"]:
-        _draw_synapse(axes, plan, synapse)
+        points = np.array(_route(plan, synapse))
+        _draw_line(axes, points, sign=synapse["sign"], weight=synapse["effective"], scale=plan.scale)
     for neuron in description["neurons"]:
-        _draw_neuron(axes, plan, neuron["kind"], plan.places[neuron["id"]], side=neuron["side"], joint=neuron["joint"])
-    _draw_legend(axes, plan)
+        dead = neuron["kind"] == "muscle" and neuron["joint"] in plan.dead
+        _draw_symbol(axes, neuron["kind"], plan.places[neuron["id"]], r=plan.radius, side=neuron["side"], dead=dead)
+    _draw_symbol_legend(axes, plan)
+    _draw_weight_legend(axes, plan)
     if description["activity"] is not None:
         _draw_activity(figure, plan)
     return figure
 
 
-@dataclass
 class _Plan:
     """Where everything stands on the page, in inches from its lower left corner."""
 
-    description: Description
-    joints: int = field(init=False)
-    space: float = field(init=False)
-    """Between neighbouring joints."""
-    width: float = field(init=False)
-    height: float = field(init=False)
-    middle: float = field(init=False)
-    """Height of the body's midline."""
-    head: float = field(init=False)
-    """Where the oscillator and the commands stand."""
-    strip: float = field(init=False)
-    """Height of the activity of all joints."""
-    places: dict[str, Point] = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.joints = self.description["body"]["joints"]
-        self.space = float(np.clip(9.0 / (self.joints + 1), 0.52, 1.5))
-        length = self.space * (self.joints + 1.5)
-        self.width = max(length, 8.6) + 2 * MARGIN
-        self.strip = float(np.clip(0.2 * self.joints, 0.8, 2.6))
-        below = 2 * self.strip + 1.5 if self.description["activity"] is not None else 0.0
-        self.below = below + 0.2
-        rows = (len(self.weights) + 1) // 2
-        self.legend = self.below + 0.24 * rows + 0.6
-        self.middle = self.legend + BODY + 0.55
-        self.height = self.middle + BODY + 0.8
-        self.head = (self.width - length) / 2 + 0.75 * self.space
-        self.places = {neuron["id"]: self._place(neuron) for neuron in self.description["neurons"]}
-
-    @property
-    def weights(self) -> list[str]:
-        """Names of the kinds of synapse."""
-        return [name for name in SYNAPSES if name in self.description["weights"]]
-
-    @property
-    def size(self) -> float:
-        """Radius of a neuron."""
-        return min(0.125 * self.space, 0.15)
+    def __init__(self, description: Description) -> None:
+        self.description = description
+        self.joints: int = description["body"]["joints"]
+        self.dead: list[int] = [*description["body"]["lesioned"], *description["body"]["locked"]]
+        connected = {synapse["weight"] for synapse in description["synapses"]}
+        self.weights = [name for name in SYNAPSES if name in connected]
+        self.space = float(np.clip(9.2 / (self.joints + 1), 0.53, 1.5))  # from joint to joint
+        self.radius = min(0.125 * self.space, 0.14)
+        self.scale = float(np.clip(self.space / 1.1, 0.6, 1.0))
+        # In front of the oscillator the head holds the names of the commands.
+        snout = max(0.95 if "command" in description["counts"] else 0.5, 0.6 * self.space)
+        length = snout + self.space * (self.joints + 1)
+        self.width = max(length, 8.8 if description["shared"] else 10.2) + 2 * MARGIN
+        self.left = (self.width - length) / 2
+        self.right = self.left + length
+        self.head = self.left + snout
+        # From the bottom: the activity, the legend, the body, the title.
+        self.strip = float(np.clip(0.2 * self.joints, 0.7, 2.5))
+        self.legend = 0.2 + 0.24 * ((len(self.weights) + 1) // 2)
+        if description["activity"] is not None:
+            self.legend += 2 * self.strip + 1.8
+        self.middle = self.legend + 0.75 + BODY + 0.35
+        self.height = self.middle + BODY + 1.15
+        self.places = {neuron["id"]: self._place(neuron) for neuron in description["neurons"]}
 
     def joint(self, number: float) -> float:
-        """Return where a joint stands from left to right."""
-        return self.head + self.space * (number + 1)
+        """Return how far from the left a joint stands."""
+        return float(self.head + self.space * (number + 1))
+
+    def box(self, left: float, bottom: float, width: float, height: float) -> tuple[float, float, float, float]:
+        """Return a box in inches as shares of the page."""
+        return left / self.width, bottom / self.height, width / self.width, height / self.height
 
     def _place(self, neuron: Mapping[str, Any]) -> Point:
         kind, joint = neuron["kind"], neuron["joint"]
@@ -130,61 +123,61 @@ class _Plan:
 
 def _draw_title(axes: Axes, plan: _Plan) -> None:
     description, period = plan.description, plan.description["period"]
+    steering = sum(np.size(values) for name, values in description["weights"].items() if name not in SYNAPSES)
     counts = description["counts"]
-    title = f"NCAP circuit on {description['body']['name']}"
     facts = [
-        f"{counts['weights']} weights {'shared by' if description['shared'] else 'of'} {counts['synapses']} synapses",
+        f"{counts['weights'] - steering} weights in {counts['synapses']} synapses",
+        *([f"{steering} of steering"] if steering else []),
         f"period {period['steps']:.4g} steps = {period['seconds']:.3g} s",
     ]
-    axes.text(MARGIN, plan.height - 0.36, title, fontsize=14, fontweight="bold", color=INK, va="center")
-    axes.text(plan.width - MARGIN, plan.height - 0.36, "   ".join(facts), fontsize=10, color=MUTED, va="center", ha="right")
+    title = textwrap.shorten(f"NCAP circuit on {description['body']['name']}", 60, placeholder="…")
+    y, hint = plan.height - 0.36, "arrows excite, bars inhibit, thicker is stronger"
+    # A dollar sign in a body's name starts no formula.
+    axes.text(MARGIN, y, title, fontsize=14, fontweight="bold", color=INK, va="center", parse_math=False)
+    axes.text(MARGIN, y - 0.29, "  ·  ".join(facts), fontsize=10, color=MUTED, va="center")
+    axes.text(plan.width - MARGIN, y - 0.29, hint, fontsize=9, color=MUTED, va="center", ha="right")
 
 
 def _draw_body(axes: Axes, plan: _Plan) -> None:
-    """Draw the skin: round at the head, pointed at the tail."""
-    left, right = plan.head - 0.75 * plan.space, plan.joint(plan.joints - 0.25)
-    snout, tail = 0.9 * plan.space, 1.2 * plan.space
-    x = np.concatenate([left + snout * (1 - np.cos(np.linspace(0, np.pi / 2, 40))), np.linspace(right - tail, right, 40)])
-    rounded = np.sqrt(np.clip(1 - ((left + snout - x) / snout).clip(0) ** 2, 0, 1))
-    tapered = 1 - 0.62 * ((x - right + tail) / tail).clip(0) ** 2.2
-    half = BODY * rounded * tapered
+    """Draw the skin, round at the head and slimmer at the tail, and what is written along it."""
+    snout, tail = min(0.9 * plan.space + 0.2, 1.4), 0.62 * plan.space
+    turn = np.linspace(0, np.pi / 2, 60)
+    x = np.concatenate([plan.left + snout * (1 - np.cos(turn)), plan.right - tail * (1 - np.sin(turn))])
+    half = BODY * np.concatenate([np.sin(turn) ** 0.8, np.cos(turn) ** 0.45])
     outline = np.concatenate([np.stack([x, plan.middle + half], 1), np.stack([x, plan.middle - half], 1)[::-1]])
     axes.add_patch(Polygon(outline, facecolor=SKIN, edgecolor=OUTLINE, linewidth=1.2, joinstyle="round", zorder=0))
     style: dict[str, Any] = {"fontsize": 9, "va": "center", "ha": "center"}
-    start = plan.joint(0) - 0.5 * plan.space
     for side, sign in (("dorsal", 1), ("ventral", -1)):
-        axes.text(start, plan.middle + sign * (BODY + 0.17), side, color=EDGES[side], **style)
+        axes.text(plan.head, plan.middle + sign * (BODY + 0.17), side, color=EDGES[side], **style)
+    for end, x in (("head", plan.left - 0.15), ("tail", plan.right + 0.15)):
+        axes.text(x, plan.middle, end, color=MUTED, rotation=90, **style)
     for joint in range(plan.joints):
-        dead = joint in (*plan.description["body"]["lesioned"], *plan.description["body"]["locked"])
-        label = f"{joint} ✕" if dead else f"{joint}"
+        label = ("joint 0" if joint == 0 else f"{joint}") + (" ×" if joint in plan.dead else "")
         axes.text(plan.joint(joint), plan.middle - BODY - 0.17, label, color=MUTED, **style)
+    for neuron in plan.description["neurons"]:
+        if neuron["kind"] == "command":
+            x0, y0 = plan.places[neuron["id"]]
+            name = neuron["id"].removeprefix("command.")
+            axes.text(x0 - plan.radius - 0.07, y0, name, fontsize=8.5, ha="right", va="center", color=INK)
 
 
-def _draw_neuron(
-    axes: Axes, plan: _Plan, kind: str, place: Point, *, side: str | None, joint: int | None = None, scale: float = 1.0
-) -> None:
-    (x, y), r = place, plan.size * scale
-    body = plan.description["body"]
-    dead = kind == "muscle" and joint in (*body["lesioned"], *body["locked"])
-    style: dict[str, Any] = {
-        "facecolor": "white" if dead else FILLS[side],
-        "edgecolor": EDGES[side],
-        "linewidth": 1.2,
-        "linestyle": ":" if dead else "-",
-        "zorder": 3,
-    }
-    axes.add_patch(_symbol(kind, x, y, r, style))
+def _draw_symbol(axes: Axes, kind: str, place: Point, *, r: float, side: str | None = None, dead: bool = False) -> None:
+    """Draw a neuron or muscle of radius ``r`` inches; a dead muscle is empty."""
+    style: dict[str, Any] = {"edgecolor": EDGES[side], "linewidth": 0.7 + 4 * r, "zorder": 3}
+    style |= {"facecolor": "white", "linestyle": (0, (1.5, 1.5))} if dead else {"facecolor": FILLS[side]}
+    axes.add_patch(_symbol(kind, *place, r, style))
     if kind == "oscillator":
-        wave = np.array([[-0.6, -0.4], [-0.3, -0.4], [-0.3, 0.4], [0.2, 0.4], [0.2, -0.4], [0.6, -0.4]]) * r
-        axes.plot(x + wave[:, 0], y + wave[:, 1], color=EDGES[side], linewidth=1.1, zorder=4)
+        wave = np.array([[-0.65, -0.4], [-0.3, -0.4], [-0.3, 0.4], [0.2, 0.4], [0.2, -0.4], [0.65, -0.4]]) * r
+        wave[:, 1] *= -1 if side == "ventral" else 1
+        axes.plot(*(place + wave).T, color=EDGES[side], linewidth=style["linewidth"], zorder=4)
 
 
 def _symbol(kind: str, x: float, y: float, r: float, style: Mapping[str, Any]) -> Patch:
     if kind == "muscle":
-        box = f"round,pad=0,rounding_size={0.6 * r}"
-        return FancyBboxPatch((x - 2.9 * r, y - 0.7 * r), 5.8 * r, 1.4 * r, boxstyle=box, **style)
+        rounded = f"round,pad=0,rounding_size={0.6 * r}"
+        return FancyBboxPatch((x - 3.1 * r, y - 0.7 * r), 6.2 * r, 1.4 * r, boxstyle=rounded, **style)
     if kind == "stretch receptor":
-        return RegularPolygon((x, y), 4, radius=1.05 * r, **style)
+        return RegularPolygon((x, y), 4, radius=1.1 * r, **style)
     if kind == "command":
         return RegularPolygon((x, y), 6, radius=1.05 * r, orientation=np.pi / 6, **style)
     if kind == "oscillator":
@@ -192,134 +185,119 @@ def _symbol(kind: str, x: float, y: float, r: float, style: Mapping[str, Any]) -
     return Circle((x, y), r, **style)
 
 
-def _draw_synapse(axes: Axes, plan: _Plan, synapse: Mapping[str, Any]) -> None:
-    points = np.array(_route(plan, synapse), dtype=np.float64)
-    scale = float(np.clip(plan.space / 1.1, 0.6, 1.0))
-    _draw_line(axes, points, sign=synapse["sign"], weight=synapse["effective"], scale=scale)
-
-
 def _route(plan: _Plan, synapse: Mapping[str, Any]) -> list[Point]:
     """Return the corners of a synapse's line, from the middle of its source to the edge of its target."""
     start, (x, y) = plan.places[synapse["source"]], plan.places[synapse["target"]]
-    r, name = plan.size, synapse["weight"]
+    r, name = plan.radius, synapse["weight"]
     outwards = 1.0 if y > plan.middle else -1.0
     if name == "ipsi":
         return [start, (x, y - outwards * (0.7 * r + 0.02))]
     if name == "contra":
-        return [start, (x + 0.34 * plan.space, y - outwards * (0.7 * r + 0.03))]
+        return [start, (x + 0.27 * plan.space, y - outwards * (0.7 * r + 0.04))]
     if name in ("speed", "turn"):
-        bend = (x - 0.32 * plan.space, start[1])
-        return [start, bend, _edge(bend, (x, y), r + 0.03)]
+        bend = (x - 0.3 * plan.space, start[1])
+        gap = (r + 0.03) / float(np.hypot(x - bend[0], y - bend[1]))
+        return [start, bend, (x + gap * (bend[0] - x), y + gap * (bend[1] - y))]
     return [start, (x - r - 0.02, y)]
-
-
-def _edge(start: Point, end: Point, gap: float) -> Point:
-    """Return the point that lies ``gap`` before the end."""
-    dx, dy = end[0] - start[0], end[1] - start[1]
-    share = gap / float(np.hypot(dx, dy))
-    return end[0] - share * dx, end[1] - share * dy
 
 
 def _draw_line(axes: Axes, points: Floats, *, sign: int, weight: float, scale: float) -> None:
     """Draw a line through points ``[K, 2]`` that ends in an arrow where it excites, and in a bar where it inhibits."""
-    width = scale * (0.6 + 0.9 * min(abs(weight), 4.0))
     if weight == 0:
         axes.plot(*points.T, color=ABSENT, linewidth=0.8, linestyle=(0, (2, 2)), zorder=1)
         return
+    width = scale * (0.6 + 0.9 * min(abs(weight), 4.0))
     colour = EXCITATORY if sign > 0 else INHIBITORY
     along = points[-1] - points[-2]
     along = along / np.hypot(*along)
     across = np.array([-along[1], along[0]])
-    size = 0.045 * scale + 0.013 * width
-    line = points.copy()
+    size, line = 0.045 * scale + 0.013 * width, points.copy()
     if sign > 0:
-        tip, base = points[-1], points[-1] - 1.7 * size * along
-        axes.add_patch(Polygon([tip, base + 0.75 * size * across, base - 0.75 * size * across], color=colour, zorder=2, linewidth=0))
-        line[-1] = base
+        line[-1] -= 1.7 * size * along
+        corners = [points[-1], line[-1] + 0.75 * size * across, line[-1] - 0.75 * size * across]
+        axes.add_patch(Polygon(corners, color=colour, zorder=2, linewidth=0))
     else:
         bar = np.stack([points[-1] - size * across, points[-1] + size * across])
-        axes.plot(*bar.T, color=colour, linewidth=max(width, 1.4 * scale), solid_capstyle="butt", zorder=2)
+        axes.plot(*bar.T, color=colour, linewidth=max(width, 1.5 * scale), solid_capstyle="butt", zorder=2)
     axes.plot(*line.T, color=colour, linewidth=width, solid_capstyle="butt", solid_joinstyle="round", zorder=1)
 
 
 # --- the legend ---
 
 
-def _draw_legend(axes: Axes, plan: _Plan) -> None:
-    """Draw what the symbols mean, and in two columns what each kind of synapse is and how strong."""
-    kinds = [kind for kind in ("oscillator", "stretch receptor", "B neuron", "muscle", "command") if kind in plan.description["counts"]]
-    places = np.linspace(MARGIN, plan.width - MARGIN, len(kinds) + 1)[:-1]
-    for kind, x in zip(kinds, places, strict=True):
-        _draw_neuron(axes, plan, kind, (x + 0.2, plan.legend - 0.1), side=None, scale=0.085 / plan.size)
-        axes.text(x + 0.55, plan.legend - 0.1, kind, fontsize=9.5, va="center", color=INK)
+def _draw_symbol_legend(axes: Axes, plan: _Plan) -> None:
+    x, y = MARGIN, plan.legend + 0.32
+    text: dict[str, Any] = {"fontsize": 9.5, "va": "center", "color": INK}
+    for kind, width in WIDTHS.items():
+        if kind in plan.description["counts"]:
+            half = 0.26 if kind == "muscle" else 0.09
+            _draw_symbol(axes, kind, (x + half, y), r=0.085)
+            axes.text(x + 2 * half + 0.1, y, kind, **text)
+            x += width
+    if plan.dead:
+        axes.text(x, y, "× lesioned or locked", **text)
+
+
+def _draw_weight_legend(axes: Axes, plan: _Plan) -> None:
+    """Say in two columns what each kind of synapse is, and how strong."""
     rows = (len(plan.weights) + 1) // 2
     for number, name in enumerate(plan.weights):
-        x = MARGIN + (number // rows) * (plan.width - 2 * MARGIN) / 2
-        y = plan.legend - 0.48 - 0.24 * (number % rows)
-        synapses = [s for s in plan.description["synapses"] if s["weight"] == name]
-        values = [s["effective"] for s in synapses] or [0.0]
-        sign = synapses[0]["sign"] if synapses else SYNAPSES[name].sign
-        typical = float(np.mean(np.abs(values)))
-        _draw_line(axes, np.array([[x, y], [x + 0.42, y]]), sign=sign, weight=typical, scale=0.9)
-        axes.text(x + 0.55, y, name, fontsize=9.5, fontweight="bold", va="center", color=INK)
-        axes.text(x + 1.07, y, _value(values), fontsize=9.5, va="center", color=INK)
-        axes.text(x + 2.2, y, f"{SYNAPSES[name].source} → {SYNAPSES[name].target}", fontsize=8, va="center", color=MUTED)
+        x = MARGIN + (number // rows) * (plan.width - 2 * MARGIN + 0.3) / 2
+        y = plan.legend - 0.02 - 0.24 * (number % rows)
+        synapses = [synapse for synapse in plan.description["synapses"] if synapse["weight"] == name]
+        values = [synapse["effective"] for synapse in synapses]
+        # Of both signs, where they are free: the one that weighs more.
+        sign = 1 if sum(values) > 0 else -1 if sum(values) < 0 else synapses[0]["sign"]
+        line = np.array([[x, y], [x + 0.42, y]])
+        _draw_line(axes, line, sign=sign, weight=float(np.mean(np.abs(values))), scale=0.9)
+        column = 1.72 if plan.description["shared"] else 2.32
+        axes.text(x + 0.52, y, name, fontsize=9.5, fontweight="bold", va="center", color=INK)
+        axes.text(x + 1.12, y, _range(values), fontsize=9.5, va="center", color=INK)
+        meaning = f"{SYNAPSES[name].source} → {SYNAPSES[name].target}"
+        axes.text(x + column, y, meaning, fontsize=8, va="center", color=MUTED)
 
 
-def _value(values: Sequence[float]) -> str:
-    low, high = min(values), max(values)
-    return f"{low:+.2f}" if low == high else f"{low:+.2f} to {high:+.2f}"
+def _range(values: Sequence[float]) -> str:
+    ends = sorted({f"{value:+.2f}" if value else "0" for value in values}, key=float)
+    return " to ".join(dict.fromkeys((ends[0], ends[-1]))).replace("-", "−")
 
 
 # --- the activity ---
 
 
 def _draw_activity(figure: Figure, plan: _Plan) -> None:
-    """Draw oscillator, muscles and joint angles over time, each joint a row, the head on top."""
-    activity = plan.description["activity"]
-    period = plan.description["period"]
-    timestep = period["seconds"] / period["steps"]
-    end = activity["time"][-1] + timestep
-    bottom, width = 0.55, plan.width - GUTTER - MARGIN - 0.75
-    angles = np.array(activity["angles"])
-    largest = max(float(np.abs(angles).max()), 1e-9)
-    rows = [("joint angle (rad)", angles, largest), ("muscles,\ndorsal − ventral", np.array(activity["action"]), 1.0)]
-    for label, values, limit in rows:
-        axes = figure.add_axes(_box(plan, GUTTER, bottom, width, plan.strip))
-        picture = axes.imshow(
-            values.T, cmap=DIVERGING, vmin=-limit, vmax=limit, aspect="auto", interpolation="nearest",
-            extent=(activity["time"][0], end, plan.joints - 0.5, -0.5),
+    """Draw oscillator, muscles and joint angles over time, from top to bottom."""
+    activity, period = plan.description["activity"], plan.description["period"]
+    edges = np.append(activity["time"], activity["time"][-1] + period["seconds"] / period["steps"])
+    width = plan.width - GUTTER - MARGIN - 0.5
+    angles, action = np.array(activity["angles"]), np.array(activity["action"])
+    largest = max(float(np.abs(angles).max()), 1e-6)
+    bottom = 0.55
+    for title, values, limit in (("joint angle (rad)", angles, largest), ("muscles: dorsal − ventral", action, 1.0)):
+        axes = figure.add_axes(plan.box(GUTTER, bottom, width, plan.strip))
+        picture = axes.pcolormesh(
+            edges, np.arange(plan.joints + 1) - 0.5, values.T, cmap=SIDES, vmin=-limit, vmax=limit
         )
-        _style(axes, end)
+        axes.invert_yaxis()  # the head on top
         axes.set_yticks(range(0, plan.joints, 1 if plan.joints <= 8 else 4))
-        axes.set_ylabel("joint", fontsize=9)
-        if bottom < 0.6:
-            axes.set_xlabel("time (s)", fontsize=9)
-        else:
-            axes.tick_params(labelbottom=False)
-        bar = figure.colorbar(picture, cax=figure.add_axes(_box(plan, GUTTER + width + 0.12, bottom, 0.12, plan.strip)))
-        bar.outline.set_visible(False)  # type: ignore[operator]
+        _style(axes, f"{title}, by joint", labelled=bottom < 0.6)
+        bar_axes = figure.add_axes(plan.box(GUTTER + width + 0.12, bottom, 0.12, plan.strip))
+        bar = figure.colorbar(picture, cax=bar_axes, ticks=[-limit, 0, limit], format="{x:.2g}")
+        bar.outline.set_visible(False)
         bar.ax.tick_params(labelsize=8, length=2)
-        bar.set_label(label, fontsize=8.5)
-        bottom += plan.strip + 0.14
-    axes = figure.add_axes(_box(plan, GUTTER, bottom, width, 0.3))
-    oscillator = np.array(activity["oscillator"])[:, 0]
-    times = np.append(activity["time"], end)
-    axes.stairs(oscillator, times, color=INK, linewidth=1.2, baseline=None)
-    _style(axes, end)
-    axes.set_ylim(-0.15, 1.15)
+        bottom += plan.strip + 0.32
+    axes = figure.add_axes(plan.box(GUTTER, bottom, width, 0.28))
+    axes.stairs(np.array(activity["oscillator"])[:, 0], edges, color=INK, linewidth=1.2, baseline=None)
+    axes.set_xlim(edges[0], edges[-1])
+    axes.set_ylim(-0.1, 1.1)
     axes.set_yticks([0, 1], ["ventral", "dorsal"])
-    axes.tick_params(labelbottom=False)
-    axes.text(end, 1.3, "oscillator", fontsize=8.5, ha="right", va="bottom")
+    _style(axes, "oscillator", labelled=False)
 
 
-def _style(axes: Axes, end: float) -> None:
-    axes.set_xlim(0.0, end)
-    axes.tick_params(labelsize=8, length=2)
+def _style(axes: Axes, title: str, *, labelled: bool) -> None:
+    axes.set_title(title, fontsize=9, loc="left", pad=4, color=INK)
+    axes.tick_params(labelsize=8, length=2, labelbottom=labelled)
+    if labelled:
+        axes.set_xlabel("time (s)", fontsize=9)
     for spine in axes.spines.values():
         spine.set_visible(False)
-
-
-def _box(plan: _Plan, left: float, bottom: float, width: float, height: float) -> tuple[float, float, float, float]:
-    """Return a box in inches as shares of the page."""
-    return left / plan.width, bottom / plan.height, width / plan.width, height / plan.height

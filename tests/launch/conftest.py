@@ -33,6 +33,12 @@ EVOLVED_MLP = EVOLUTION.replace("{kind: ncap, learn_period: true}", "{kind: mlp,
 CONFIGS = {"cma-es": EVOLUTION, "ppo": PPO, "mlp-ppo": MLP, "mlp-es": EVOLVED_MLP}
 
 
+@pytest.fixture(autouse=True)
+def _in_a_folder_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # MuJoCo writes a log into the working directory when a simulation becomes unstable.
+    monkeypatch.chdir(tmp_path)
+
+
 @pytest.fixture
 def make_config() -> Callable[..., RunConfig]:
     def make(kind: str, *overrides: str) -> RunConfig:

@@ -1,0 +1,88 @@
+"""The README's commands and the examples run as they are written."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def _run(command: list[str], cwd: Path) -> str:
+    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+    done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False, env=environment)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def _blocks(language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", README, flags=re.DOTALL)
+
+
+def _python(script: str, *arguments: str, cwd: Path) -> str:
+    return _run([sys.executable, str(ROOT / "examples" / script), *arguments], cwd)
+
+
+@pytest.mark.slow
+def test_the_commands_of_the_readme_run_one_after_the_other(tmp_path: Path) -> None:
+    lines = [line for block in _blocks("bash") for line in block.splitlines() if line.startswith("wormwood ")]
+    assert len(lines) >= 6
+    for line in lines:
+        _run(["bash", "-c", line], tmp_path)
+    for made in ("runs/worm/curve.png", "worm.gif", "circuit/circuit.png"):
+        assert (tmp_path / made).is_file()
+
+
+def test_the_python_of_the_readme_runs(tmp_path: Path) -> None:
+    (block,) = _blocks("python")
+    shorter = block.replace("model.learn(20_000)", "model.learn(2_000)")
+    assert shorter != block
+    _run([sys.executable, "-c", shorter], tmp_path)
+
+
+def test_the_readme_names_only_files_that_exist() -> None:
+    links = re.findall(r"\]\(((?!https?:)[^)#]+)\)", README)
+    assert len(links) >= 5
+    assert [link for link in links if not (ROOT / link).exists()] == []
+
+
+def test_the_demo_trains_compares_and_says_where_everything_is(tmp_path: Path) -> None:
+    short = ["--workers", "0", "--iterations", "1", "--episodes", "1", "--out", "d"]
+    shown = _python("demo.py", *short, cwd=tmp_path)
+    assert "NCAP, trained" in shown
+    assert "never seen" in shown
+    for made in ("swim.gif", "curve.png", "circuit.png", "agent/agent.json"):
+        assert (tmp_path / "d" / made).is_file()
+        assert f"d/{made.split('/')[0]}" in shown
+    assert "NCAP, trained" in _python("demo.py", *short, cwd=tmp_path), "it can be run again"
+
+
+@pytest.mark.slow
+def test_the_demo_as_make_runs_it(tmp_path: Path) -> None:
+    shown = _python("demo.py", cwd=tmp_path)
+    trained = next(line for line in shown.splitlines() if "NCAP, trained" in line)
+    untrained = next(line for line in shown.splitlines() if "NCAP, untrained" in line)
+    home = [int(re.findall(r"(\d+) ±", line)[0]) for line in (untrained, trained)]
+    assert home[1] > home[0] + 50
+
+
+def test_the_stable_baselines3_example(tmp_path: Path) -> None:
+    shown = _python("stable_baselines3_ncap.py", "--steps", "2048", cwd=tmp_path)
+    assert [line.split()[0] for line in shown.splitlines()] == [
+        "untrained",
+        "trained",
+        "contra",
+        "ipsi",
+        "osc",
+        "prop",
+        "period",
+    ]
+
+
+def test_the_own_body_example(tmp_path: Path) -> None:
+    assert "my-body: return" in _python("own_body.py", cwd=tmp_path)
+    assert (tmp_path / "my-body/swim.png").is_file()
