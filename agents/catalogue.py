@@ -46,7 +46,7 @@ class AgentKind:
 
 
 def _ncap(config: NCAPConfig, weights: Arrays, body: Body, task: Task) -> Policy:
-    noise = np.exp(weights["log_std"]) if "log_std" in weights else 0.0
+    noise = np.exp(weights["log_std"]) if "log_std" in weights else None
     return NCAP(config, weights, body=body, layout=task.layout(body), noise_std=noise)
 
 

@@ -52,6 +52,8 @@ class Transitions:
     """``[K, D]`` the last observations of the truncated episodes, in the order of ``np.argwhere(truncated)``."""
     next_observation: Floats
     """``[N, D]`` the observation after the last step."""
+    log_prob: Floats
+    """``[T, N]`` logarithm of the density with which the action was drawn; 0 where it was not drawn."""
 
 
 @dataclass(frozen=True)

@@ -143,10 +143,11 @@ def _play_on(simulation: Simulation, policy: Policy, shard: Shard, iteration: in
     observation, memory = simulation.observation, unnest("memory", shard.state)
     for t in range(plan.steps):
         episode_start = simulation.steps == 0
-        action, memory, _ = policy.act(observation, memory, rng)
+        action, memory, extras = policy.act(observation, memory, rng)
         step = simulation.step(np.clip(action, -1.0, 1.0))
         _require_finite(simulation, shard, iteration, action, step)
         record.add(t, observation, action, episode_start, step)
+        record.log_prob[t] = extras.get("log_prob", 0.0)
         tally.add(step)
         _forget(memory, step)
         observation = step.observation
@@ -171,6 +172,7 @@ class _Recorder:
         self.observation = np.empty((*shape, simulation.layout.size))
         self.action = np.empty((*shape, simulation.body.joints))
         self.reward = np.empty(shape)
+        self.log_prob = np.empty(shape)
         self.episode_start = np.empty(shape, dtype=bool)
         self.terminated = np.empty(shape, dtype=bool)
         self.truncated = np.empty(shape, dtype=bool)
@@ -200,6 +202,7 @@ class _Recorder:
             self.truncated,
             final_observation=np.concatenate([np.empty((0, size)), *self.final]),
             next_observation=next_observation.copy(),
+            log_prob=self.log_prob,
         )
 
 

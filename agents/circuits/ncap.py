@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wormwood.agents.circuits.config import SYNAPSES, NCAPConfig
+from wormwood.agents.exploration import gaussian_action
 from wormwood.agents.interfaces import Arrays, Floats
 from wormwood.agents.search_space import Parameter, SearchSpace
 from wormwood.envs.bodies import Body
@@ -111,7 +112,7 @@ class NCAP:
         *,
         body: Body,
         layout: ObservationLayout,
-        noise_std: float | Floats = 0.0,
+        noise_std: float | Floats | None = None,
     ) -> None:
         """Take the weights of ``initial_weights``.
 
@@ -142,9 +143,10 @@ class NCAP:
             state = {"time": time + 1.0}
         dorsal, ventral = self.activity(observation, time).muscles
         action = (dorsal - ventral).reshape(len(observation), self._joints)
-        if rng is not None:
-            action = action + self._noise_std * rng.standard_normal(action.shape)
-        return action, state, {}
+        if rng is None or self._noise_std is None:
+            return action, state, {}
+        action, extras = gaussian_action(action, self._noise_std, rng)
+        return action, state, extras
 
     def activity(self, observation: Floats, time: Floats) -> Activity:
         """Return what the circuit does at observations ``[N, D]``, ``time [N]`` control steps after reset."""

@@ -6,6 +6,7 @@ from itertools import pairwise
 
 import numpy as np
 
+from wormwood.agents.exploration import gaussian_action
 from wormwood.agents.interfaces import Arrays, Floats
 from wormwood.agents.perceptrons.config import MLPConfig
 from wormwood.agents.search_space import Parameter, SearchSpace
@@ -107,6 +108,8 @@ class MLP:
             x = x @ weight + bias
             if index < len(self._layers) - 1:
                 x = np.tanh(x)
+        extras: Arrays = {}
         if rng is not None and self._noise is not None:
-            x = x + self._noise * rng.standard_normal(x.shape)
-        return x.reshape(len(observation), -1), state, {}
+            x, extras = gaussian_action(x, self._noise, rng)
+            extras["log_prob"] = extras["log_prob"].reshape(len(observation))
+        return x.reshape(len(observation), -1), state, extras

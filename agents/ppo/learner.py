@@ -111,9 +111,9 @@ class PPOLearner:
         buffer, policy = self._model.rollout_buffer, self._policy
         policy.set_training_mode(False)
         steps, environments = experience.reward.shape
-        actions = self._tensor(experience.action)
-        values, log_probs, _ = policy.evaluate_actions(self._tensor(experience.observation), actions)
-        values, log_probs = (flat.reshape(steps, environments) for flat in (values, log_probs))
+        values = policy.predict_values(self._tensor(experience.observation)).reshape(steps, environments)
+        # Of the policy that acted, which may be older than the one that learns: the ratio accounts for it.
+        log_probs = torch.as_tensor(experience.log_prob, dtype=torch.float32)
         reward = experience.reward.copy()
         if experience.truncated.any():
             # The episode was cut, not lost: what it would have earned is estimated.
@@ -165,7 +165,7 @@ def joined(fragments: Sequence[Fragment]) -> Transitions:
         raise ValueError("PPO learns from transitions, and a fragment has none")
     steps = {
         name: np.concatenate([getattr(part, name) for part in parts], axis=1)
-        for name in ("observation", "action", "reward", "episode_start", "terminated", "truncated")
+        for name in ("observation", "action", "log_prob", "reward", "episode_start", "terminated", "truncated")
     }
     size = parts[0].observation.shape[2]
     final = np.zeros((*steps["truncated"].shape, size))

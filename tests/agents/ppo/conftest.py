@@ -24,9 +24,10 @@ def _play(
     observation = simulation.reset()
     columns: dict[str, list[np.ndarray]] = {name: [] for name in Transitions.__dataclass_fields__}
     for _ in range(steps):
-        action = policy.act(observation, {}, rng)[0]
+        action, _, extras = policy.act(observation, {}, rng)
         columns["observation"].append(observation)
         columns["action"].append(action)
+        columns["log_prob"].append(extras["log_prob"])
         columns["episode_start"].append(simulation.steps == 0)
         step = simulation.step(np.clip(action, -1.0, 1.0))
         columns["reward"].append(step.reward)

@@ -81,6 +81,7 @@ class _Recorder(BaseCallback):
         columns["observation"].append(self.model._last_obs.copy())
         columns["episode_start"].append(self.model._last_episode_starts.copy())
         columns["action"].append(self.locals["actions"].copy())
+        columns["log_prob"].append(self.locals["log_probs"].numpy().copy())
         columns["reward"].append(self.locals["rewards"].copy())  # SB3 adds the values of cut episodes in place
         columns["truncated"].append(truncated)
         columns["terminated"].append(self.locals["dones"] & ~truncated)
@@ -106,7 +107,7 @@ class _Recorder(BaseCallback):
 def _shard(whole: Transitions, columns: slice, shard: int) -> Fragment:
     at = np.argwhere(whole.truncated)
     chosen = np.isin(at[:, 1], range(3)[columns])
-    names = ("observation", "action", "reward", "episode_start", "terminated", "truncated")
+    names = ("observation", "action", "log_prob", "reward", "episode_start", "terminated", "truncated")
     part = {name: getattr(whole, name)[:, columns] for name in names}
     transitions = Transitions(
         **part, final_observation=whole.final_observation[chosen], next_observation=whole.next_observation[columns]
@@ -312,6 +313,7 @@ def test_joined_puts_environments_side_by_side_in_the_order_of_shards() -> None:
         truncated=truncated,
         final_observation=final,
         next_observation=np.array([[7.0], [8.0], [9.0]]),
+        log_prob=values + 100,
     )
     together = joined([_shard(whole, slice(0, 1), 0), _shard(whole, slice(1, 3), 1)])
     for name in Transitions.__dataclass_fields__:
@@ -328,3 +330,14 @@ def test_fragments_without_transitions_are_refused(play: Play) -> None:
 def test_an_agent_that_no_gradient_reaches_is_refused() -> None:
     with pytest.raises(BadInput, match="learn_period"):
         _make(NCAPConfig(learn_period=True))
+
+
+@pytest.mark.parametrize("agent", [NCAP, MLP])
+def test_the_density_that_a_worker_notes_is_that_of_the_torch_policy(agent: AgentConfig, play: Play) -> None:
+    learner = _make(agent)
+    _iterate(learner, play, agent, range(1))
+    noted = play(learner.weights(), agent, BODY, TASK, seed=2).transitions
+    assert noted is not None
+    flat = [torch.as_tensor(values.reshape(-1, values.shape[-1])) for values in (noted.observation, noted.action)]
+    _, log_prob, _ = learner._policy.evaluate_actions(*(values.float() for values in flat))
+    np.testing.assert_allclose(log_prob.detach().numpy(), noted.log_prob.ravel(), atol=1e-5)
