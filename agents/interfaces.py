@@ -78,7 +78,7 @@ class Fragment:
 
     shard: int
     iteration: int
-    """Also the version of the policy that acted."""
+    """Counted from 0: which update it is for."""
     steps: int
     """Environment steps taken."""
     episodes: Episodes

@@ -44,6 +44,8 @@ class Demand:
     """Candidates; 0 for a single policy."""
     starts: int = 1
     """Episodes of each candidate."""
+    lag: int = 0
+    """Updates by which the policy that collects may be older than the one that learns."""
 
 
 @dataclass(frozen=True)
@@ -88,7 +90,7 @@ LEARNERS = {
     "openai-es": LearnerKind(_make_openai_es, _evolution_demand, "OpenAI-ES, for any number of parameters"),
     "ppo": LearnerKind(
         _make_ppo,
-        lambda config, task: Demand(config.environments, config.steps),
+        lambda config, task: Demand(config.environments, config.steps, lag=config.lag),
         "proximal policy optimisation, by Stable-Baselines3",
     ),
 }

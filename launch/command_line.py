@@ -51,7 +51,7 @@ def make_parser() -> _Parser:
     parser = _Parser(prog="wormwood", description=wormwood.__doc__)
     parser.add_argument("--version", action="version", version=f"wormwood {wormwood.__version__}")
     verbs = parser.add_subparsers(dest="verb", metavar="verb", required=True, parser_class=_Parser)
-    for add in (_add_train, _add_evaluate, _add_inspect, _add_video, _add_list, _add_bench):
+    for add in (_add_train, _add_status, _add_evaluate, _add_inspect, _add_video, _add_list, _add_bench):
         add(verbs)
     return parser
 
@@ -76,6 +76,11 @@ def _add_train(verbs: Any) -> None:
     parser.add_argument(
         "--set", dest="overrides", action="append", default=[], metavar="KEY.PATH=VALUE", help="change the preset"
     )
+
+
+def _add_status(verbs: Any) -> None:
+    parser = _verb(verbs, "status", commands.status_command, "show how a run is", "wormwood status runs/worm")
+    parser.add_argument("run_folder", metavar="run", help="the folder of a run, which may be going on")
 
 
 def _add_evaluate(verbs: Any) -> None:

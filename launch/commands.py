@@ -20,6 +20,7 @@ from wormwood.launch.agent_files import BUILT_IN, Agent, load_agent
 from wormwood.launch.configs import LOOSE_KEYS, RunConfig, load_config, parse_config
 from wormwood.launch.console import note, print_json, print_table, print_text, progress_bar, training_watcher
 from wormwood.launch.evaluation import evaluate, record_poses
+from wormwood.launch.run_status import run_status
 from wormwood.launch.runs import Run, RunFolder, read_metrics, to_json
 from wormwood.launch.training import Interrupted, Watcher, train
 
@@ -28,6 +29,7 @@ __all__ = [
     "evaluate_command",
     "inspect_command",
     "list_command",
+    "status_command",
     "train_command",
     "video_command",
 ]
@@ -127,6 +129,19 @@ def _flat(mapping: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     for name, value in mapping.items():
         flat |= _flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {f"{prefix}{name}": value}
     return flat
+
+
+def status_command(options: argparse.Namespace) -> None:
+    """Show how a run is."""
+    status = run_status(RunFolder(Path(options.run_folder)))
+    if options.json:
+        print_json(status)
+        return
+    workers = status.pop("workers")
+    print_table("", ["what", "value"], [(name, _text(value)) for name, value in status.items() if value is not None])
+    if workers:
+        columns = ["name", "state", "process", "node", "rollouts", "steps", "seconds", "restarts"]
+        print_table("workers", columns, [[worker.get(name, "") for name in columns] for worker in workers])
 
 
 def evaluate_command(options: argparse.Namespace) -> None:

@@ -22,7 +22,16 @@ from wormwood.launch.rollouts import RolloutPlan
 
 __all__ = ["LOOSE_KEYS", "RunConfig", "load_config", "parse_config"]
 
-LOOSE_KEYS = frozenset({"iterations", "checkpoint_every", "keep_checkpoints", "evaluate_every", "evaluation_episodes"})
+LOOSE_KEYS = frozenset(
+    {
+        "iterations",
+        "checkpoint_every",
+        "keep_checkpoints",
+        "evaluate_every",
+        "evaluation_episodes",
+        "rollout_deadline",
+    }
+)
 """Settings that a run may change when it goes on: they decide how long, what is kept and what is reported."""
 
 Count = Annotated[int, Field(ge=1)]
@@ -56,6 +65,8 @@ class RunConfig:
     """Iterations between checkpoints. A run that is killed loses at most that many."""
     keep_checkpoints: Count = 3
     """How many of the newest checkpoints stay on the disk."""
+    rollout_deadline: Annotated[float, Field(gt=0)] = 300.0
+    """Seconds after which a rollout on Ray counts as hung, and its worker is replaced."""
     device: Literal["auto", "cpu", "cuda"] = "cpu"
     """Where torch learns: ``auto`` takes CUDA where there is any. The same bits are promised on the CPU only."""
 

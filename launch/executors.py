@@ -5,22 +5,49 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Protocol
 
-from wormwood.launch.rollouts import RolloutPlan, RolloutWorker
+from wormwood.launch.rollouts import Rollout, RolloutPlan, RolloutWorker
 from wormwood.launch.service import Job
 
-__all__ = ["Executor", "InProcessExecutor"]
+__all__ = ["Collection", "Executor", "InProcessExecutor", "WorkerStatus"]
+
+WorkerStatus = dict[str, Any]
+"""One worker: name, state, process, node, rollouts, steps, seconds (busy), restarts."""
 
 
-class Executor(Protocol):
-    """Collects the experience of one iteration."""
+class Collection(Protocol):
+    """The experience of one iteration, while it is collected."""
 
-    def collect(self, job: Job) -> Sequence[Any]:
-        """Run every shard of a job, and return the rollouts in the order of the shards, as the service takes them.
+    def result(self) -> Sequence[Any]:
+        """Wait, and return the rollouts in the order of the shards, as the service takes them.
 
         Raises:
             NonFiniteError: an observation, action or reward is NaN or infinite.
             Exception: whatever an environment or policy raises.
         """
+
+
+class Executor(Protocol):
+    """Collects experience."""
+
+    def start(self, job: Job) -> Collection:
+        """Begin to run every shard of a job."""
+
+    def status(self) -> list[WorkerStatus]:
+        """Return how each worker is."""
+
+    def close(self) -> None:
+        """Give up what has been started."""
+
+
+class _Postponed:
+    """A collection that is made when it is asked for."""
+
+    def __init__(self, worker: RolloutWorker, job: Job) -> None:
+        self._worker, self._job = worker, job
+
+    def result(self) -> list[Rollout]:
+        job = self._job
+        return [self._worker.rollout(job.weights, shard, job.iteration) for shard in job.shards]
 
 
 class InProcessExecutor:
@@ -30,5 +57,11 @@ class InProcessExecutor:
         """Prepare for the rollouts of one plan."""
         self._worker = RolloutWorker(plan)
 
-    def collect(self, job: Job) -> Sequence[Any]:
-        return [self._worker.rollout(job.weights, shard, job.iteration) for shard in job.shards]
+    def start(self, job: Job) -> Collection:
+        return _Postponed(self._worker, job)
+
+    def status(self) -> list[WorkerStatus]:
+        return []
+
+    def close(self) -> None:
+        pass

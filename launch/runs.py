@@ -9,7 +9,7 @@ import json
 import math
 import os
 import socket
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -37,6 +37,16 @@ class RunFolder:
     def metrics(self) -> Path:
         """``metrics.jsonl``: one line for each iteration."""
         return self.path / "metrics.jsonl"
+
+    @property
+    def ledger(self) -> Path:
+        """``ledger.jsonl``: one line for each fragment that an update consumed."""
+        return self.path / "ledger.jsonl"
+
+    @property
+    def workers(self) -> Path:
+        """``workers.json``: how each worker was after the last iteration."""
+        return self.path / "workers.json"
 
     @property
     def summary(self) -> Path:
@@ -144,23 +154,34 @@ class Run(RunFolder):
     ) -> None:
         self.close()
 
-    def log(self, metrics: Mapping[str, object]) -> None:
-        """Append one line to ``metrics.jsonl``; ``metrics["iteration"]`` counts finished iterations.
+    def log(
+        self,
+        metrics: Mapping[str, object],
+        *,
+        ledger: Sequence[Mapping[str, object]] = (),
+        workers: Sequence[Mapping[str, object]] = (),
+    ) -> None:
+        """Append one line to ``metrics.jsonl`` and any to ``ledger.jsonl``, and replace ``workers.json``.
 
-        Numbers that are not finite are written as null.
+        ``iteration`` of each line counts finished iterations. Numbers that are not finite are written as null.
         """
         self._require_open()
-        if "iteration" not in metrics:
+        if not all("iteration" in line for line in (metrics, *ledger)):
             raise ValueError("metrics need an 'iteration', by which resuming finds the line to go on from")
-        with _path_in_errors(self.metrics), self.metrics.open("a", encoding="utf-8") as file:
-            file.write(to_json(metrics) + "\n")
+        for path, lines in ((self.ledger, ledger), (self.metrics, [metrics])):
+            if lines:
+                with _path_in_errors(path), path.open("a", encoding="utf-8") as file:
+                    file.write("".join(to_json(line) + "\n" for line in lines))
+        if workers:
+            write_text_atomic(self.workers, to_json({"workers": workers}) + "\n")
 
-    def truncate_metrics(self, step: int) -> None:
+    def truncate_logs(self, step: int) -> None:
         """Drop the lines of iterations after ``step``, and any line that was only half written."""
         self._require_open()
-        if self.metrics.exists():
-            kept = [line for line in _complete_lines(self.metrics) if line["iteration"] <= step]
-            write_text_atomic(self.metrics, "".join(to_json(line) + "\n" for line in kept))
+        for path in (self.metrics, self.ledger):
+            if path.exists():
+                kept = [line for line in _complete_lines(path) if line["iteration"] <= step]
+                write_text_atomic(path, "".join(to_json(line) + "\n" for line in kept))
 
     def write_summary(self, summary: Mapping[str, object]) -> None:
         """Replace ``summary.json``."""
@@ -173,7 +194,10 @@ class Run(RunFolder):
 
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:
-    """Return the lines of a ``metrics.jsonl``; none where there is no such file. A half-written line is left out."""
+    """Return the lines of a ``metrics.jsonl`` or ``ledger.jsonl``, none where there is no such file.
+
+    A half-written line is left out.
+    """
     return list(_complete_lines(path)) if path.exists() else []
 
 

@@ -16,10 +16,11 @@ from wormwood.envs.randomness import stream
 from wormwood.envs.simulation import ENDED_BY
 from wormwood.launch.checkpoints import load_newest, save_checkpoint
 from wormwood.launch.configs import RunConfig
+from wormwood.launch.ledger import EMPTY, Entry, chain, make_entry
 from wormwood.launch.rollouts import Rollout, Shard
 from wormwood.launch.states import State, nest, state_sha256, unnest
 
-__all__ = ["Job", "LearnerService", "Progress"]
+__all__ = ["Job", "LearnerService", "Progress", "Update"]
 
 
 @dataclass(frozen=True)
@@ -39,30 +40,54 @@ class Progress:
     """How far a run has come."""
 
     iteration: int
-    """Finished iterations."""
+    """Finished updates."""
     steps: int
     """Environment steps that updates have consumed."""
     episodes: int
-    """Episodes that ended."""
+    """Episodes that ended in them."""
     notes: tuple[str, ...] = ()
     """What a person should know: checkpoints set aside, versions that differ."""
 
 
+@dataclass(frozen=True)
+class Update:
+    """What one update did."""
+
+    metrics: dict[str, Any]
+    entries: tuple[Entry, ...]
+    """The lines of the ledger."""
+
+
 class _HostedRun:
-    """One learner, its shards and its counters."""
+    """One learner, its shards and its counters.
+
+    Iteration k is collected by the policy of k - lag updates. With a lag of 1, an iteration's weights are therefore
+    taken before the update that runs while it is collected, and belong to the state.
+    """
 
     def __init__(self, config: RunConfig, checkpoints: Path) -> None:
-        self.config, self.checkpoints = config, checkpoints
+        self.config, self.checkpoints, self.lag = config, checkpoints, config.demand.lag
         setting = config.setting
         weights = initial_weights(config.agent, setting.body, setting.task, stream(config.seed, "update"))
         self.learner: Learner = make_learner(config.learner, weights, setting)
         self.shards = tuple(Shard(index) for index in range(config.shards))
         self.iteration = self.steps = self.episodes = 0
+        self.ledger = EMPTY
+        self.waiting: tuple[Fragment, ...] = ()
+        self.older_weights: Arrays = self.learner.weights() if self.lag else {}
         self.saved: int | None = None
+        self.best: float | None = None
+        self.paused = False
+
+    @property
+    def collected(self) -> int:
+        """Iterations whose experience has arrived."""
+        return self.iteration + bool(self.waiting)
 
     def state(self) -> State:
-        counters = {name: np.array(getattr(self, name)) for name in ("iteration", "steps", "episodes")}
-        state = {**nest("learner", self.learner.state()), **counters}
+        """Return everything that influences the future. An iteration that waits for its update is not part of it."""
+        counters = {name: np.array(getattr(self, name)) for name in ("iteration", "steps", "episodes", "ledger")}
+        state = {**nest("learner", self.learner.state()), **nest("older_weights", self.older_weights), **counters}
         for shard in self.shards:
             state |= nest(f"shards/{shard.index}", shard.state)
         return state
@@ -70,6 +95,7 @@ class _HostedRun:
     def restore(self, state: State) -> None:
         self.learner.restore(unnest("learner", state))
         self.iteration, self.steps, self.episodes = (int(state[n]) for n in ("iteration", "steps", "episodes"))
+        self.ledger, self.older_weights = state["ledger"], unnest("older_weights", state)
         self.shards = tuple(Shard(index, unnest(f"shards/{index}", state)) for index in range(self.config.shards))
 
 
@@ -83,12 +109,11 @@ class LearnerService:
     def create(self, name: str, config: RunConfig, checkpoints: Path) -> Progress:
         """Start a learner, or go on from the newest good checkpoint in ``checkpoints``.
 
+        A learner of this name is replaced: who creates it again has lost track of it.
+
         Raises:
             BadInput: the configuration asks for what cannot be, or the checkpoints are of another one.
-            ValueError: there is a learner of this name.
         """
-        if name in self._runs:
-            raise ValueError(f"there is already a learner {name!r}")
         run, notes = _HostedRun(config, checkpoints), list[str]()
         found = load_newest(
             checkpoints,
@@ -102,41 +127,63 @@ class LearnerService:
         self._runs[name] = run
         return Progress(run.iteration, run.steps, run.episodes, tuple(notes))
 
-    def job(self, name: str) -> Job:
-        """Return what the coming iteration's rollouts need."""
+    def job(self, name: str) -> Job | None:
+        """Return what the coming iteration's rollouts need; None while the run is paused."""
         run = self._runs[name]
-        return Job(run.iteration, run.learner.weights(), run.shards)
+        if run.paused:
+            return None
+        weights = run.older_weights if run.lag else run.learner.weights()
+        return Job(run.collected, weights, run.shards)
 
-    def update(self, name: str, *rollouts: Rollout) -> Mapping[str, float]:
-        """Learn from one iteration's rollouts, given in the order of the shards, and return metrics.
+    def receive(self, name: str, *rollouts: Rollout) -> None:
+        """Take one iteration's rollouts, in the order of the shards, for the next update.
 
         Raises:
             ValueError: a rollout is not of this iteration, or a shard is missing, doubled or out of order.
         """
         run = self._runs[name]
         got = [(fragment.shard, fragment.iteration) for fragment, _ in rollouts]
-        if got != [(shard.index, run.iteration) for shard in run.shards]:
-            raise ValueError(f"expected each shard of iteration {run.iteration} once, in order; got {got}")
-        fragments = [fragment for fragment, _ in rollouts]
-        learned = run.learner.update(fragments, run.iteration)
+        if run.waiting or got != [(shard.index, run.iteration) for shard in run.shards]:
+            raise ValueError(f"expected each shard of iteration {run.collected} once, in order; got {got}")
+        run.waiting = tuple(fragment for fragment, _ in rollouts)
         run.shards = tuple(shard for _, shard in rollouts)
+        if run.lag:
+            run.older_weights = run.learner.weights()
+
+    def update(self, name: str) -> Update:
+        """Learn from the iteration that waits.
+
+        Raises:
+            ValueError: none does.
+        """
+        run = self._runs[name]
+        if not run.waiting:
+            raise ValueError(f"iteration {run.iteration} has not been received")
+        fragments, version = run.waiting, max(0, run.iteration - run.lag)
+        learned = run.learner.update(fragments, run.iteration)
+        entries = tuple(make_entry(fragment, policy_version=version) for fragment in fragments)
+        run.ledger, run.waiting = chain(run.ledger, entries), ()
         run.iteration += 1
-        run.steps += sum(fragment.steps for fragment in fragments)
-        run.episodes += sum(len(fragment.episodes.reward) for fragment in fragments)
+        run.steps += sum(entry["steps"] for entry in entries)
+        run.episodes += sum(entry["episodes"] for entry in entries)
         counters = {"iteration": run.iteration, "steps": run.steps, "episodes": run.episodes}
-        return {**counters, **_episode_metrics(fragments), **learned}
+        metrics = {**counters, **_episode_metrics(fragments), **learned}
+        run.best = metrics.get("return_mean")
+        return Update(metrics, entries)
 
     def save(self, name: str) -> None:
-        """Write a checkpoint, unless this iteration has one.
+        """Write a checkpoint, unless this iteration has one. Experience that waits for its update is not in it.
 
         Raises:
             BadInput: the folder cannot be written.
             CheckpointError: writing failed; the older checkpoints are intact.
         """
         run = self._runs[name]
+        if run.waiting:
+            raise ValueError("a checkpoint is made between an update and the next receipt")
         if run.saved == run.iteration:
             return
-        metadata = {"steps": run.steps, "episodes": run.episodes}
+        metadata = {"steps": run.steps, "episodes": run.episodes, "return_mean": run.best}
         save_checkpoint(
             run.checkpoints,
             run.iteration,
@@ -144,6 +191,7 @@ class LearnerService:
             metadata,
             config_hash=run.config.hash,
             keep=run.config.keep_checkpoints,
+            keep_best="return_mean",
         )
         run.saved = run.iteration
 
@@ -155,12 +203,36 @@ class LearnerService:
         """Return the hash of everything that influences the run's future."""
         return state_sha256(self._runs[name].state())
 
+    def pause(self, name: str) -> None:
+        """Hand out no further job of this run until ``resume``."""
+        self._runs[name].paused = True
+
+    def resume(self, name: str) -> None:
+        """Go on with a paused run."""
+        self._runs[name].paused = False
+
     def remove(self, name: str) -> None:
         """Forget a learner; its checkpoints stay."""
         del self._runs[name]
 
+    def status(self) -> dict[str, dict[str, Any]]:
+        """Return how far each run has come. It may be asked at any time, also while an update runs."""
+        return {
+            name: {
+                "agent": run.config.agent.kind,
+                "learner": run.config.learner.kind,
+                "iteration": run.iteration,
+                "iterations": run.config.iterations,
+                "steps": run.steps,
+                "episodes": run.episodes,
+                "last_checkpoint": run.saved,
+                "paused": run.paused,
+            }
+            for name, run in list(self._runs.items())
+        }
 
-def _episode_metrics(fragments: list[Fragment]) -> dict[str, Any]:
+
+def _episode_metrics(fragments: tuple[Fragment, ...]) -> Mapping[str, Any]:
     """Summarise the episodes that ended in an iteration; empty where none did."""
     reward = np.concatenate([fragment.episodes.reward for fragment in fragments])
     if not len(reward):

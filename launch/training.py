@@ -12,15 +12,24 @@ from wormwood.agents.interfaces import Arrays
 from wormwood.launch.agent_files import Agent, save_agent
 from wormwood.launch.configs import RunConfig
 from wormwood.launch.evaluation import Evaluation, evaluate
-from wormwood.launch.executors import Executor, InProcessExecutor
+from wormwood.launch.executors import Collection, Executor, InProcessExecutor
+from wormwood.launch.interrupts import interrupts_deferred
 from wormwood.launch.runs import Run, read_metrics
 from wormwood.launch.service import LearnerService, Progress
 
-__all__ = ["Interrupted", "Watcher", "train"]
+__all__ = ["Interrupted", "ServiceLostError", "Watcher", "train"]
+
+
+PAUSE = 0.2
+"""Seconds between looks at a run that is paused."""
 
 
 class Interrupted(KeyboardInterrupt):
     """The user stopped the run. What was learned is in a checkpoint."""
+
+
+class ServiceLostError(RuntimeError):
+    """The learner service died, and with it what it had learned since the last checkpoint."""
 
 
 @dataclass
@@ -28,7 +37,9 @@ class Watcher:
     """Told how a run comes along; the default tells nobody."""
 
     started: Callable[[Progress], None] = lambda progress: None
+    """The run goes on from here: once at the start, and again where the service was lost."""
     advanced: Callable[[Mapping[str, Any]], None] = lambda metrics: None
+    """An update was made, with these metrics."""
 
 
 def train(run: Run, config: RunConfig, *, workers: int = 0, watcher: Watcher | None = None) -> dict[str, Any]:
@@ -47,39 +58,92 @@ def train(run: Run, config: RunConfig, *, workers: int = 0, watcher: Watcher | N
         Interrupted: the user pressed Ctrl-C.
         NonFiniteError: an observation, action or reward is NaN or infinite; nothing was learned from it.
     """
-    watcher, started = watcher or Watcher(), time.monotonic()
-    with _backend(config, workers) as (service, executor):
-        progress = service.create("run", config, run.checkpoints)
-        run.truncate_metrics(progress.iteration)
-        watcher.started(progress)
+    name = str(run.path.resolve())
+    with _backend(config, workers, name) as (service, executor):
+        training = _Training(run, config, service, executor, watcher or Watcher(), name)
+        while not training.is_done:
+            try:
+                training.go_on()
+            except ServiceLostError:
+                continue  # from the newest checkpoint, in the service that Ray has started again
+        weights, state_sha256 = service.policy_weights(name), service.state_sha256(name)
+        service.remove(name)
+    return _finish(run, config, weights, workers=workers, sha256=state_sha256)
+
+
+@dataclass
+class _Training:
+    """One run in the hands of a service and an executor."""
+
+    run: Run
+    config: RunConfig
+    service: LearnerService
+    executor: Executor
+    watcher: Watcher
+    name: str
+    is_done: bool = False
+    seconds: float = 0.0
+
+    def go_on(self) -> None:
+        """Train from the newest checkpoint to the end.
+
+        With a lag of 1, the next iteration is collected while the learner learns from this one. Ctrl-C takes effect
+        while experience is collected, so that every checkpoint is one between two updates.
+        """
+        progress = self.service.create(self.name, self.config, self.run.checkpoints)
+        self.run.truncate_logs(progress.iteration)
+        lines = read_metrics(self.run.metrics)
+        self.seconds, self.began = lines[-1]["seconds"] if lines else 0.0, time.monotonic()
+        self.watcher.started(progress)
+        remaining, lag = self.config.iterations - progress.iteration, self.config.demand.lag
         try:
-            for _ in range(progress.iteration, config.iterations):
-                rollouts = executor.collect(service.job("run"))
-                metrics = dict(service.update("run", *rollouts))
-                if config.evaluate_every and metrics["iteration"] % config.evaluate_every == 0:
-                    metrics |= _held_out(config, service.policy_weights("run"))
-                run.log({**metrics, "seconds": time.monotonic() - started})
-                if metrics["iteration"] % config.checkpoint_every == 0:
-                    service.save("run")
-                watcher.advanced(metrics)
+            collection = self._collect() if remaining else None
+            while collection is not None:
+                rollouts = collection.result()
+                remaining -= 1
+                with interrupts_deferred():
+                    self.service.receive(self.name, *rollouts)
+                    ahead = self._collect() if lag and remaining else None
+                    self._learn()
+                collection = self._collect() if remaining and not lag else ahead
         except KeyboardInterrupt:
-            service.save("run")
+            self.service.save(self.name)
             raise Interrupted from None
-        service.save("run")
-        weights, state_sha256 = service.policy_weights("run"), service.state_sha256("run")
-    return _finish(run, config, weights, workers=workers, seconds=time.monotonic() - started, sha256=state_sha256)
+        self.service.save(self.name)
+        self.is_done = True
+
+    def _collect(self) -> Collection:
+        """Begin with the next iteration, once the run is not paused."""
+        while (job := self.service.job(self.name)) is None:
+            time.sleep(PAUSE)
+        return self.executor.start(job)
+
+    def _learn(self) -> None:
+        """Make one update, and write down what it did."""
+        update, config = self.service.update(self.name), self.config
+        metrics = {**update.metrics, "seconds": self.seconds + time.monotonic() - self.began}
+        if config.evaluate_every and metrics["iteration"] % config.evaluate_every == 0:
+            metrics |= _held_out(config, self.service.policy_weights(self.name))
+        self.run.log(metrics, ledger=update.entries, workers=self.executor.status())
+        if metrics["iteration"] % config.checkpoint_every == 0:
+            self.service.save(self.name)
+        self.watcher.advanced(metrics)
 
 
 @contextlib.contextmanager
-def _backend(config: RunConfig, workers: int) -> Iterator[tuple[LearnerService, Executor]]:
+def _backend(config: RunConfig, workers: int, name: str) -> Iterator[tuple[LearnerService, Executor]]:
     """Give the service and the executor: plain objects, or Ray actors."""
     if workers == 0:
         yield LearnerService(), InProcessExecutor(config.plan)
         return
-    from wormwood.launch.ray_executor import RayExecutor, ray_session, remote_service
+    from wormwood.launch.ray_service import remote_service
+    from wormwood.launch.ray_session import ray_session
+    from wormwood.launch.ray_workers import RayExecutor
 
     with ray_session(workers):
-        yield remote_service(), RayExecutor(config.plan, workers)
+        executor = RayExecutor(config.plan, workers, key=f"{name} {config.hash}", deadline=config.rollout_deadline)
+        with contextlib.closing(executor):
+            yield remote_service(), executor
 
 
 def _agent(config: RunConfig, weights: Arrays, name: str) -> Agent:
@@ -95,9 +159,7 @@ def _held_out(config: RunConfig, weights: Arrays) -> dict[str, float]:
     return {f"held_out_{name}": row[name] for name in ("return_mean", "return_std", "speed_mean")}
 
 
-def _finish(
-    run: Run, config: RunConfig, weights: Arrays, *, workers: int, seconds: float, sha256: str
-) -> dict[str, Any]:
+def _finish(run: Run, config: RunConfig, weights: Arrays, *, workers: int, sha256: str) -> dict[str, Any]:
     """Export and evaluate the policy, and write the summary."""
     agent = _agent(config, weights, run.path.name)
     row = _evaluate(config, agent).to_row()
@@ -108,7 +170,7 @@ def _finish(
         "workers": workers,
         "steps": last["steps"],
         "episodes": last["episodes"],
-        "seconds": seconds,
+        "seconds": last["seconds"],
         "return_mean": row["return_mean"],
         "return_std": row["return_std"],
         "speed_mean": row["speed_mean"],

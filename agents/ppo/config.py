@@ -23,6 +23,9 @@ class PPOConfig:
     """Environments that collect experience side by side, split evenly among the shards."""
     steps: Annotated[int, Field(ge=1)] = 128
     """Control steps of each environment in one iteration."""
+    lag: Literal[0, 1] = 0
+    """Updates by which the policy that collects is older than the one that learns. 1 collects while it learns, which
+    is faster where both take long; importance weights account for the older policy."""
     actor_rate: Positive = 3e-4
     """Adam's step size for the actor. A circuit's few weights take larger steps than a network's many."""
     critic_rate: Positive = 1e-3

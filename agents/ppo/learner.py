@@ -43,6 +43,7 @@ class PPOLearner:
         Raises:
             BadInput: the agent cannot learn from gradients as it is configured, or ``device`` is not there.
         """
+        torch.set_num_threads(1)  # the order of sums, and so the bits, depend on it
         self._config, self._seed, self._updates = config, seed, 0
         self._model = PPO(
             StructuredPolicy,

@@ -4,7 +4,6 @@ import dataclasses
 import os
 import signal
 import sys
-import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,7 +15,9 @@ import ray
 from wormwood.envs.tasks import Swim
 from wormwood.errors import BadInput
 from wormwood.launch.executors import InProcessExecutor
-from wormwood.launch.ray_executor import RayExecutor, ray_session, remote_service
+from wormwood.launch.ray_service import remote_service
+from wormwood.launch.ray_session import ray_session
+from wormwood.launch.ray_workers import RayExecutor
 from wormwood.launch.rollouts import NonFiniteError
 from wormwood.launch.service import LearnerService
 
@@ -46,23 +47,19 @@ def test_workers_killed_in_the_middle_change_nothing(kind, tmp_path, make_config
         service.create("run", config, tmp_path / str(id(service)))
     in_process, on_ray = InProcessExecutor(config.plan), RayExecutor(config.plan, 2)
     pids: set[int] = set()
-    kills = 0
     for _ in range(4):
-        alone.update("run", *in_process.collect(alone.job("run")))
-        victim = ray.get(on_ray._workers[0].__ray_call__.remote(_process_id))
-        pids.add(victim)
-        killer = threading.Timer(0.02, os.kill, (victim, signal.SIGKILL))
-        killer.start()
-        rollouts = ray.get(on_ray.collect(killed.job("run")))
-        killer.join()
-        kills += 1
-        killed.update("run", *rollouts)
-    assert len(pids) == kills == 4, "each time another process was killed"
+        alone.receive("run", *in_process.start(alone.job("run")).result())
+        alone.update("run")
+        collection = on_ray.start(killed.job("run"))
+        while not (working := [worker for worker in on_ray.status() if worker["state"] == "working"]):
+            time.sleep(0.001)
+        pids.add(working[0]["process"])
+        os.kill(working[0]["process"], signal.SIGKILL)
+        killed.receive("run", *ray.get(collection.result()))
+        killed.update("run")
+    on_ray.close()
+    assert len(pids) == 4, "each time another process was killed"
     assert killed.state_sha256("run") == alone.state_sha256("run")
-
-
-def _process_id(worker: object) -> int:
-    return os.getpid()
 
 
 @dataclass(frozen=True)
@@ -83,7 +80,11 @@ def _collect_with(task, make_config, tmp_path) -> None:
     config = make_config("ppo")
     service = LearnerService()
     service.create("run", config, tmp_path)
-    RayExecutor(dataclasses.replace(config.plan, task=task), 2).collect(service.job("run"))
+    executor = RayExecutor(dataclasses.replace(config.plan, task=task), 2, key=type(task).__name__)
+    try:
+        executor.start(service.job("run")).result()
+    finally:
+        executor.close()
 
 
 def test_an_environment_that_raises_shows_its_own_traceback_at_once(make_config, tmp_path) -> None:
@@ -104,11 +105,12 @@ def test_the_service_in_an_actor_is_the_same_class_and_raises_the_same_errors(ma
     local, remote = LearnerService(), remote_service()
     for service, folder in ((local, "local"), (remote, "remote")):
         service.create("run", config, tmp_path / folder)
-        service.update("run", *InProcessExecutor(config.plan).collect(service.job("run")))
+        service.receive("run", *InProcessExecutor(config.plan).start(service.job("run")).result())
+        service.update("run")
         service.save("run")
     assert local.state_sha256("run") == remote.state_sha256("run")
-    with pytest.raises(ValueError, match="there is already a learner 'run'"):
-        remote.create("run", config, tmp_path / "remote")
+    with pytest.raises(ValueError, match="iteration 1 has not been received"):
+        remote.update("run")
     other = make_config("cma-es", "seed=1")
     with pytest.raises(BadInput, match="checkpoint of another configuration"):
         remote.create("other", other, tmp_path / "remote")

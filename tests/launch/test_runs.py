@@ -139,7 +139,7 @@ def test_a_killed_process_releases_the_lock(tmp_path: Path) -> None:
 def test_a_closed_run_does_not_write(tmp_path: Path) -> None:
     with Run.create(tmp_path / "run", "") as run:
         pass
-    for write in (lambda: run.log({"iteration": 1}), lambda: run.truncate_metrics(0), lambda: run.write_summary({})):
+    for write in (lambda: run.log({"iteration": 1}), lambda: run.truncate_logs(0), lambda: run.write_summary({})):
         with pytest.raises(RuntimeError, match="closed"):
             write()
 
@@ -165,7 +165,7 @@ def test_truncation_drops_later_and_half_written_lines(tmp_path: Path, rest: str
     assert [line["iteration"] for line in read_metrics(folder / "metrics.jsonl")] == [1, 2, 3]
     kept = (folder / "metrics.jsonl").read_text().splitlines(keepends=True)[:2]
     with Run.resume(folder) as run:
-        run.truncate_metrics(2)
+        run.truncate_logs(2)
         assert run.metrics.read_text() == "".join(kept)
         run.log({"iteration": 3})
         assert read_metrics(run.metrics)[1:] == [{"iteration": 2, "return_mean": 2 / 3}, {"iteration": 3}]
@@ -173,7 +173,7 @@ def test_truncation_drops_later_and_half_written_lines(tmp_path: Path, rest: str
 
 def test_truncation_without_metrics_does_nothing(tmp_path: Path) -> None:
     with Run.create(tmp_path / "run", "") as run:
-        run.truncate_metrics(3)
+        run.truncate_logs(3)
         assert not run.metrics.exists()
 
 

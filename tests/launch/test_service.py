@@ -12,7 +12,8 @@ from wormwood.launch.service import LearnerService
 def _advance(service: LearnerService, name: str, config, iterations: int) -> None:
     executor = InProcessExecutor(config.plan)
     for _ in range(iterations):
-        service.update(name, *executor.collect(service.job(name)))
+        service.receive(name, *executor.start(service.job(name)).result())
+        service.update(name)
 
 
 def test_learners_side_by_side_are_as_if_alone(tmp_path: Path, make_config) -> None:
@@ -33,17 +34,24 @@ def test_learners_side_by_side_are_as_if_alone(tmp_path: Path, make_config) -> N
 def test_only_the_whole_iteration_is_learned_and_only_once(tmp_path: Path, make_config) -> None:
     config, service = make_config("ppo"), LearnerService()
     service.create("run", config, tmp_path)
-    rollouts = InProcessExecutor(config.plan).collect(service.job("run"))
+    rollouts = InProcessExecutor(config.plan).start(service.job("run")).result()
     before = service.state_sha256("run")
     for wrong in (rollouts[:3], rollouts[::-1], [*rollouts, rollouts[0]], []):
         with pytest.raises(ValueError, match="expected each shard of iteration 0 once, in order"):
-            service.update("run", *wrong)
+            service.receive("run", *wrong)
+    with pytest.raises(ValueError, match="iteration 0 has not been received"):
+        service.update("run")
     assert service.state_sha256("run") == before
-    metrics = service.update("run", *rollouts)
+    service.receive("run", *rollouts)
+    with pytest.raises(ValueError, match="expected each shard of iteration 1 once"):
+        service.receive("run", *rollouts)
+    with pytest.raises(ValueError, match="between an update and the next receipt"):
+        service.save("run")
+    metrics = service.update("run").metrics
     # 8 environments, 32 steps.
     assert (metrics["iteration"], metrics["steps"]) == (1, 256)
-    with pytest.raises(ValueError, match="iteration 1 once"):
-        service.update("run", *rollouts)
+    with pytest.raises(ValueError, match="expected each shard of iteration 1 once"):
+        service.receive("run", *rollouts)
 
 
 @pytest.mark.parametrize("kind", ["cma-es", "ppo", "mlp-es"])
@@ -65,8 +73,5 @@ def test_names_and_configurations_are_not_mixed_up(tmp_path: Path, make_config) 
     service = LearnerService()
     service.create("run", make_config("cma-es"), tmp_path)
     service.save("run")
-    with pytest.raises(ValueError, match="there is already a learner 'run'"):
-        service.create("run", make_config("cma-es"), tmp_path)
-    service.remove("run")
     with pytest.raises(BadInput, match="checkpoint of another configuration"):
         service.create("run", make_config("cma-es", "seed=1"), tmp_path)

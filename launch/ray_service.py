@@ -1,0 +1,84 @@
+"""The learner service as a named Ray actor, and what stands for it in a driver."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any, cast
+
+import ray
+from ray.exceptions import ActorUnavailableError, RayActorError
+
+from wormwood.launch.ray_session import get_result
+from wormwood.launch.service import LearnerService
+from wormwood.launch.training import ServiceLostError
+
+__all__ = ["remote_service"]
+
+NAME = "wormwood-learners"
+PATIENCE = 60.0
+"""Seconds that a service which Ray starts again is waited for."""
+
+
+class _StatusAnytime(LearnerService):
+    """The service with its status in a thread of its own, so that it answers while an update runs."""
+
+    @ray.method(concurrency_group="status")
+    def status(self) -> dict[str, dict[str, Any]]:  # type: ignore[override] # Ray's decorator changes its type
+        return super().status()
+
+    @ray.method(concurrency_group="status")
+    def is_ready(self) -> bool:
+        """Return True: whoever answers is there."""
+        return True
+
+
+class _RemoteService:
+    """Calls the methods of the service in its actor, and waits for their results.
+
+    Where the actor has died, a call raises ``ServiceLostError``; Ray starts the actor again, without its learners.
+    """
+
+    def __init__(self) -> None:
+        self._actor = _named_service()
+
+    def __getattr__(self, method: str) -> Callable[..., Any]:
+        def call(*arguments: Any) -> Any:
+            try:
+                return get_result(getattr(self._actor, method).remote(*arguments))
+            except RayActorError as error:
+                self._actor = _when_ready()
+                raise ServiceLostError(f"the learner service died: {error}") from error
+            except KeyError as error:
+                if method != "create" and error.args == arguments[:1]:
+                    # It died while nobody called, and has been started again.
+                    raise ServiceLostError(f"the learner service has lost {error}") from error
+                raise
+
+        return call
+
+
+def remote_service() -> LearnerService:
+    """Find or start the cluster's learner service, and return what can be used in its place."""
+    return cast(LearnerService, _RemoteService())
+
+
+def _named_service() -> Any:
+    remote: Any = ray.remote  # its types do not know what classes become
+    threads = {"status": 1}
+    actor = remote(num_cpus=0, max_restarts=-1, max_task_retries=0, concurrency_groups=threads)(_StatusAnytime)
+    return actor.options(name=NAME, get_if_exists=True).remote()
+
+
+def _when_ready() -> Any:
+    """Return the service once it answers: the one that Ray starts again, or a new one where its starter has ended."""
+    deadline = time.monotonic() + PATIENCE
+    while True:
+        try:
+            actor = _named_service()
+            ray.get(actor.is_ready.remote(), timeout=PATIENCE)
+            return actor
+        except (RayActorError, ActorUnavailableError, ValueError):
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.1)

@@ -1,0 +1,245 @@
+"""Rollout workers on Ray: stateless, shared by all runs of a cluster, replaced when they die or hang."""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+import time
+from collections import OrderedDict, deque
+from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any
+
+import ray
+from ray.exceptions import GetTimeoutError, ObjectLostError, RayActorError
+
+from wormwood.launch.executors import WorkerStatus
+from wormwood.launch.ray_session import get_result
+from wormwood.launch.rollouts import Rollout, RolloutPlan, RolloutWorker, Shard
+from wormwood.launch.service import Job
+
+__all__ = ["PoolWorker", "RayExecutor", "WorkerError"]
+
+TICK = 0.5
+"""Seconds between looks at deadlines while nothing finishes."""
+MAX_DEATHS, MAX_HANGS = 20, 3
+"""Attempts after which a rollout that takes its worker with it is taken to be the cause."""
+KEPT_PLANS = 4
+"""Plans whose environments a worker keeps ready."""
+
+_LOST = (RayActorError, ObjectLostError)
+"""What Ray raises where a worker or its node died."""
+
+
+class WorkerError(RuntimeError):
+    """A rollout cannot be finished: it ends or hangs every worker that tries."""
+
+
+class PoolWorker:
+    """Runs rollouts of any plan. It keeps no state but scratch space, so that it can be ended at any moment."""
+
+    def __init__(self) -> None:
+        """Start without environments."""
+        self._workers: OrderedDict[str, RolloutWorker] = OrderedDict()
+
+    def identity(self) -> dict[str, Any]:
+        """Return process and host: whoever answers is ready for work."""
+        return {"process": os.getpid(), "node": socket.gethostname()}
+
+    def rollout(self, key: str, plan: RolloutPlan, weights: Any, shard: Shard, iteration: int) -> Rollout:
+        """Run one shard of the plan with that key; see ``RolloutWorker.rollout``."""
+        if key not in self._workers:
+            self._workers[key] = RolloutWorker(plan)
+            if len(self._workers) > KEPT_PLANS:
+                self._workers.popitem(last=False)
+        self._workers.move_to_end(key)
+        return self._workers[key].rollout(weights, shard, iteration)
+
+
+@dataclass(eq=False)
+class _Member:
+    """One worker as the executor knows it."""
+
+    name: str
+    actor: Any
+    identity: dict[str, Any] = field(default_factory=dict)
+    rollouts: int = 0
+    steps: int = 0
+    seconds: float = 0.0
+    restarts: int = -1
+    state: str = "starting"
+
+    def status(self) -> WorkerStatus:
+        own = {"name": self.name, "state": self.state, **self.identity, "rollouts": self.rollouts, "steps": self.steps}
+        return {**own, "seconds": round(self.seconds, 3), "restarts": max(0, self.restarts)}
+
+
+@dataclass(frozen=True, eq=False)
+class _Call:
+    """A rollout that runs."""
+
+    member: _Member
+    shard: Shard
+    began: float
+
+
+class RayExecutor:
+    """Gives each shard to the next free worker.
+
+    Workers are named actors, so that several runs of one cluster share them: each run has at most one call with each
+    worker, and Ray serves calls in turn. A worker takes part as soon as it answers, also in the middle of a run; one
+    whose node has not come yet simply does not. A rollout that is lost with its worker is run again by another, and
+    one that passes the deadline has its worker ended and is run again, too. It gives the same to the bit.
+    """
+
+    def __init__(self, plan: RolloutPlan, workers: int, *, key: str = "run", deadline: float = 300.0) -> None:
+        """Start ``workers`` actors, of which more than there are shards would idle.
+
+        Args:
+            plan: of all rollouts.
+            workers: how many.
+            key: of the plan, among those of the cluster.
+            deadline: seconds after which a rollout counts as hung.
+        """
+        self._plan, self._key, self._deadline = ray.put(plan), key, deadline
+        self._members = [_Member(f"worker-{k}", _named_worker(k)) for k in range(min(workers, plan.shards))]
+        self._joining: dict[Any, _Member] = {}
+        self._idle: deque[_Member] = deque()
+        self._running: dict[Any, _Call] = {}
+        self._closed = threading.Event()
+        # One thread: Ray's calls need attention while the learner learns.
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="rollouts")
+        for member in self._members:
+            self._invite(member)
+
+    def start(self, job: Job) -> Future[Sequence[Any]]:
+        return self._thread.submit(self._collect, job)
+
+    def status(self) -> list[WorkerStatus]:
+        return [member.status() for member in self._members]
+
+    def close(self) -> None:
+        self._closed.set()
+        self._thread.shutdown(wait=True, cancel_futures=True)
+
+    def _collect(self, job: Job) -> list[Any]:
+        """Run every shard, and return references to the rollouts in the order of the shards."""
+        weights, waiting = ray.put(job.weights), deque(job.shards)
+        finished: dict[int, Any] = {}
+        attempts = _Attempts()
+        while len(finished) < len(job.shards) and not self._closed.is_set():
+            while waiting and self._idle:
+                self._send(self._idle.popleft(), weights, waiting.popleft(), job.iteration)
+            done, _ = ray.wait([*self._running, *self._joining], num_returns=1, timeout=TICK)
+            for reference in done:
+                if reference in self._joining:
+                    self._welcome(reference)
+                    continue
+                call = self._running.pop(reference)
+                if self._take(reference, call):
+                    finished[call.shard.index] = reference
+                else:
+                    attempts.died(call)
+                    waiting.append(call.shard)
+            waiting.extend(attempts.hung(call) for call in self._end_hung())
+        return [finished[index] for index in sorted(finished)]
+
+    def _send(self, member: _Member, weights: Any, shard: Shard, iteration: int) -> None:
+        member.state = "working"
+        reference = member.actor.rollout.remote(self._key, self._plan, weights, shard, iteration)
+        self._running[reference] = _Call(member, shard, time.monotonic())
+
+    def _take(self, reference: Any, call: _Call) -> bool:
+        """Count a rollout that came back, and return False if it was lost.
+
+        Raises:
+            Exception: whatever the rollout raised.
+        """
+        member = call.member
+        try:
+            fragment, _ = get_result(reference)
+        except _LOST:
+            self._invite(member)
+            return False
+        except Exception:
+            # The worker is well: what it ran is not.
+            self._free(member)
+            raise
+        member.rollouts += 1
+        member.steps += fragment.steps
+        member.seconds += time.monotonic() - call.began
+        self._free(member)
+        return True
+
+    def _free(self, member: _Member) -> None:
+        member.state = "idle"
+        self._idle.append(member)
+
+    def _invite(self, member: _Member) -> None:
+        """Let a worker join once it answers: a new one, or one that Ray starts again."""
+        member.state = "starting"
+        member.restarts += 1
+        self._joining[member.actor.identity.remote()] = member
+
+    def _welcome(self, reference: Any) -> None:
+        member = self._joining.pop(reference)
+        try:
+            member.identity = ray.get(reference, timeout=TICK)
+        except (*_LOST, GetTimeoutError):
+            # Died again, or for good, as when the run that had started it has ended: ask for another.
+            member.actor = _named_worker(int(member.name.removeprefix("worker-")))
+            time.sleep(TICK / 10)
+            self._invite(member)
+            return
+        self._free(member)
+
+    def _end_hung(self) -> list[_Call]:
+        """End the workers whose rollouts have passed the deadline, and return the calls."""
+        limit = time.monotonic() - self._deadline
+        hung = {reference: call for reference, call in self._running.items() if call.began < limit}
+        for reference, call in hung.items():
+            del self._running[reference]
+            ray.kill(call.member.actor, no_restart=False)
+            self._invite(call.member)
+        return list(hung.values())
+
+
+class _Attempts:
+    """Counts how often each shard of an iteration took its worker with it."""
+
+    def __init__(self) -> None:
+        self._deaths: dict[int, int] = {}
+        self._hangs: dict[int, int] = {}
+
+    def died(self, call: _Call) -> None:
+        """Count one death.
+
+        Raises:
+            WorkerError: there were too many.
+        """
+        self._count(self._deaths, call, MAX_DEATHS, "was lost with its worker")
+
+    def hung(self, call: _Call) -> Shard:
+        """Count one hang, and return the shard to run again.
+
+        Raises:
+            WorkerError: there were too many.
+        """
+        self._count(self._hangs, call, MAX_HANGS, "passed its deadline (rollout_deadline)")
+        return call.shard
+
+    @staticmethod
+    def _count(counts: dict[int, int], call: _Call, limit: int, what: str) -> None:
+        index = call.shard.index
+        counts[index] = counts.get(index, 0) + 1
+        if counts[index] >= limit:
+            raise WorkerError(f"shard {index} {what} {limit} times, on {call.member.name} the last time")
+
+
+def _named_worker(number: int) -> Any:
+    """Start the cluster's worker of that number, or find it where another run has."""
+    remote: Any = ray.remote  # its types do not know what classes become
+    actor = remote(num_cpus=1, max_restarts=-1, max_task_retries=0)(PoolWorker)
+    return actor.options(name=f"wormwood-worker-{number}", get_if_exists=True).remote()
