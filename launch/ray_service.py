@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
 from typing import Any, cast
@@ -9,11 +10,11 @@ from typing import Any, cast
 import ray
 from ray.exceptions import ActorUnavailableError, RayActorError
 
-from wormwood.launch.ray_session import get_result
+from wormwood.launch.ray_session import NAMESPACE, get_result
 from wormwood.launch.service import LearnerService
 from wormwood.launch.training import ServiceLostError
 
-__all__ = ["remote_service"]
+__all__ = ["remote_service", "service_process"]
 
 NAME = "wormwood-learners"
 PATIENCE = 60.0
@@ -28,9 +29,9 @@ class _StatusAnytime(LearnerService):
         return super().status()
 
     @ray.method(concurrency_group="status")
-    def is_ready(self) -> bool:
-        """Return True: whoever answers is there."""
-        return True
+    def process(self) -> int:
+        """Return the number of the process: whoever answers is there."""
+        return os.getpid()
 
 
 class _RemoteService:
@@ -47,7 +48,7 @@ class _RemoteService:
             try:
                 return get_result(getattr(self._actor, method).remote(*arguments))
             except RayActorError as error:
-                self._actor = _when_ready()
+                self._await_return()
                 raise ServiceLostError(f"the learner service died: {error}") from error
             except KeyError as error:
                 if method != "create" and error.args == arguments[:1]:
@@ -57,10 +58,30 @@ class _RemoteService:
 
         return call
 
+    def _await_return(self) -> None:
+        """Wait until Ray has started the actor again, or start another where its owner has ended."""
+        deadline = time.monotonic() + PATIENCE
+        while True:
+            try:
+                ray.get(self._actor.process.remote(), timeout=PATIENCE)
+                return
+            except ActorUnavailableError:
+                # Its handle must be kept meanwhile: Ray ends an actor whose first handle is gone.
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.1)
+            except RayActorError:
+                self._actor = _named_service()
+
 
 def remote_service() -> LearnerService:
     """Find or start the cluster's learner service, and return what can be used in its place."""
     return cast(LearnerService, _RemoteService())
+
+
+def service_process() -> int:
+    """Return the number of the process that hosts the cluster's learners."""
+    return int(ray.get(ray.get_actor(NAME, namespace=NAMESPACE).process.remote()))
 
 
 def _named_service() -> Any:
@@ -68,17 +89,3 @@ def _named_service() -> Any:
     threads = {"status": 1}
     actor = remote(num_cpus=0, max_restarts=-1, max_task_retries=0, concurrency_groups=threads)(_StatusAnytime)
     return actor.options(name=NAME, get_if_exists=True).remote()
-
-
-def _when_ready() -> Any:
-    """Return the service once it answers: the one that Ray starts again, or a new one where its starter has ended."""
-    deadline = time.monotonic() + PATIENCE
-    while True:
-        try:
-            actor = _named_service()
-            ray.get(actor.is_ready.remote(), timeout=PATIENCE)
-            return actor
-        except (RayActorError, ActorUnavailableError, ValueError):
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(0.1)

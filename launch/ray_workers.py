@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import ray
-from ray.exceptions import GetTimeoutError, ObjectLostError, RayActorError
+from ray.exceptions import ActorUnavailableError, ObjectLostError, RayActorError
 
 from wormwood.launch.executors import WorkerStatus
 from wormwood.launch.ray_session import get_result
@@ -186,12 +186,13 @@ class RayExecutor:
     def _welcome(self, reference: Any) -> None:
         member = self._joining.pop(reference)
         try:
-            member.identity = ray.get(reference, timeout=TICK)
-        except (*_LOST, GetTimeoutError):
-            # Died again, or for good, as when the run that had started it has ended: ask for another.
-            member.actor = _named_worker(int(member.name.removeprefix("worker-")))
+            member.identity = ray.get(reference)
+        except _LOST as error:
+            if not isinstance(error, ActorUnavailableError):
+                # Dead for good, as where the run that had started it has ended: start another.
+                member.actor = _named_worker(int(member.name.removeprefix("worker-")))
             time.sleep(TICK / 10)
-            self._invite(member)
+            self._joining[member.actor.identity.remote()] = member
             return
         self._free(member)
 
