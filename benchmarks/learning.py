@@ -15,7 +15,8 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 
-from wormwood.launch.configs import load_config
+from wormwood.errors import BadInput
+from wormwood.launch.configs import load_config, parse_config
 from wormwood.launch.console import print_table, progress_bar
 from wormwood.launch.runs import Run, RunFolder, read_metrics
 from wormwood.launch.training import train
@@ -31,7 +32,12 @@ def learn(job: tuple[str, int, list[str], Path]) -> tuple[str, int]:
     config = load_config(preset, overrides=overrides, seed=seed)
     every = f"evaluate_every={max(1, config.iterations // POINTS)}"
     config = load_config(preset, overrides=[*overrides, every], seed=seed)
-    if RunFolder(out).read_summary() is None:
+    folder_of_run = RunFolder(out)
+    if folder_of_run.config.exists():
+        there = parse_config(folder_of_run.read_config(), where=str(folder_of_run.config))
+        if there.hash != config.hash:
+            raise BadInput(f"{out} is a run with other settings: choose another --out")
+    if folder_of_run.read_summary() is None:
         opened = Run.resume(out) if (out / "config.yaml").exists() else Run.create(out, config.to_yaml())
         with opened as run:
             train(run, config)

@@ -7,7 +7,8 @@ import argparse
 from pathlib import Path
 
 from wormwood.envs.bodies import load_body
-from wormwood.envs.rendering import draw_strip, write_picture
+from wormwood.envs.picture_files import write_picture
+from wormwood.envs.rendering import draw_strip
 from wormwood.envs.tasks import Swim
 from wormwood.launch.agent_files import load_agent
 from wormwood.launch.evaluation import evaluate, record_poses

@@ -5,13 +5,14 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
 
 import safetensors.numpy
-from pydantic import Field, TypeAdapter, ValidationError
+from pydantic import Field, TypeAdapter
 from safetensors import SafetensorError
 
 from wormwood.agents.catalogue import (
@@ -34,6 +35,7 @@ from wormwood.launch.states import little_endian
 __all__ = ["BUILT_IN", "Agent", "load_agent", "save_agent"]
 
 SCHEMA = 1
+LONGEST_NAME = 255  # of a file, on every system
 AGENT_FILE, WEIGHTS_FILE = "agent.json", "agent.safetensors"
 
 BUILT_IN: Mapping[str, tuple[AgentConfig | None, str]] = {
@@ -59,6 +61,8 @@ class Agent:
     """What it was trained on."""
     task: str = "swim"
     """What it was trained for."""
+    task_options: Mapping[str, Any] = field(default_factory=dict)
+    """Options of that task, such as its horizon."""
 
     def policy(self, body: Body, task: Task, *, seed: int = 0) -> Policy:
         """Build the policy for a body and task.
@@ -81,7 +85,7 @@ class Agent:
 
 
 def save_agent(folder: Path, agent: Agent, *, origin: Mapping[str, object] | None = None) -> None:
-    """Write an agent to a folder, the weights first.
+    """Write an agent to a folder.
 
     Args:
         folder: made where missing; an agent in it is replaced.
@@ -90,19 +94,29 @@ def save_agent(folder: Path, agent: Agent, *, origin: Mapping[str, object] | Non
     """
     if agent.weights is None or agent.config is None or agent.body is None:
         raise ValueError("only a trained agent can be saved")
-    folder.mkdir(parents=True, exist_ok=True)
     data = safetensors.numpy.save({name: little_endian(name, values) for name, values in agent.weights.items()})
-    (folder / WEIGHTS_FILE).write_bytes(data)
+    sha256 = hashlib.sha256(data).hexdigest()
     described = {
         "schema": SCHEMA,
         "name": agent.name,
         "config": dataclasses.asdict(agent.config),
         "task": agent.task,
+        "task_options": dict(agent.task_options),
         "body": dataclasses.asdict(agent.body),
-        "weights": {"file": WEIGHTS_FILE, "sha256": hashlib.sha256(data).hexdigest()},
+        "weights": {"file": WEIGHTS_FILE, "sha256": sha256},
         "origin": dict(origin or {}),
     }
-    write_text_atomic(folder / AGENT_FILE, to_json(described, indent=2) + "\n")
+    # Written aside and renamed as a whole: an agent that was there stays until the new one is complete.
+    draft, old = (folder.with_name(f".{folder.name}.{part}") for part in ("draft", "old"))
+    for left in (draft, old):
+        shutil.rmtree(left, ignore_errors=True)
+    draft.mkdir(parents=True)
+    (draft / WEIGHTS_FILE).write_bytes(data)
+    write_text_atomic(draft / AGENT_FILE, to_json(described, indent=2) + "\n")
+    if folder.exists():
+        folder.rename(old)
+    draft.rename(folder)
+    shutil.rmtree(old, ignore_errors=True)
 
 
 def load_agent(name_or_path: str) -> Agent:
@@ -114,13 +128,15 @@ def load_agent(name_or_path: str) -> Agent:
     if name_or_path in BUILT_IN:
         return Agent(name_or_path, BUILT_IN[name_or_path][0])
     path = Path(name_or_path)
+    if len(path.name) > LONGEST_NAME:
+        raise bad_input("unknown agent", where="agent", expected="a run, an exported agent or a name", got=name_or_path)
     if (path / AGENT_FILE).is_file():
         return _read_agent(path)
     run = RunFolder(path)
-    if (run.agent / AGENT_FILE).is_file():
+    if (run.agent / AGENT_FILE).is_file() and run.summary.is_file():
         return dataclasses.replace(_read_agent(run.agent), name=path.resolve().name)
     if run.config.is_file():
-        expected = "a run that has finished; go on with `wormwood train --resume`"
+        expected = f"a run that has finished; go on with `wormwood train --out {name_or_path} --resume`"
         raise bad_input("unfinished run", where="agent", expected=expected, got=name_or_path)
     expected = f"a run, an exported agent, or one of {', '.join(BUILT_IN)}"
     neighbours = [str(found.parent) for found in path.parent.glob("*/config.yaml")]
@@ -149,10 +165,11 @@ def _read_agent(folder: Path) -> Agent:
             weights=safetensors.numpy.load(data),
             body=_read_body(described["body"], where),
             task=str(described["task"]),
+            task_options=dict(described["task_options"]),
         )
     except BadInput:
         raise
-    except (OSError, ValueError, KeyError, TypeError, ValidationError, SafetensorError) as error:
+    except (OSError, ValueError, LookupError, TypeError, RecursionError, AttributeError, SafetensorError) as error:
         summary = " ".join(str(error).split())
         raise bad_input("damaged agent", where=where, expected="an exported agent", got=summary) from error
 

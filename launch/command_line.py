@@ -15,7 +15,7 @@ from wormwood.errors import BadInput, bad_input
 from wormwood.launch import commands
 from wormwood.launch.checkpoints import CheckpointError
 from wormwood.launch.rollouts import NonFiniteError
-from wormwood.launch.training import Interrupted
+from wormwood.launch.training import Interrupted, ServiceLostError
 
 __all__ = ["main", "make_parser"]
 
@@ -166,7 +166,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BadInput as error:
         print(f"wormwood: {error}", file=sys.stderr)
         return BAD_INPUT
-    except (CheckpointError, NonFiniteError) as error:
+    except (CheckpointError, NonFiniteError, ServiceLostError) as error:
         print(f"wormwood: {error}", file=sys.stderr)
         return FAILED
     except Interrupted as stopped:

@@ -13,15 +13,17 @@ from wormwood.agents.catalogue import AGENTS
 from wormwood.agents.learners import LEARNERS
 from wormwood.configs.yaml_files import preset_names, read_preset_or_file
 from wormwood.envs.bodies import Body, body_names, load_body
-from wormwood.envs.rendering import draw_strip, draw_video, write_picture, write_video
+from wormwood.envs.picture_files import write_picture, write_video
+from wormwood.envs.rendering import draw_strip, draw_video
 from wormwood.envs.tasks import TASKS, Task, task_from_name
-from wormwood.errors import bad_input
+from wormwood.errors import BadInput, bad_input
 from wormwood.launch.agent_files import BUILT_IN, Agent, load_agent
 from wormwood.launch.configs import LOOSE_KEYS, RunConfig, load_config, parse_config
 from wormwood.launch.console import note, print_json, print_table, print_text, progress_bar, training_watcher
 from wormwood.launch.evaluation import evaluate, record_poses
 from wormwood.launch.run_status import run_status
 from wormwood.launch.runs import Run, RunFolder, read_metrics, to_json
+from wormwood.launch.service import Progress
 from wormwood.launch.training import Interrupted, Watcher, train
 
 __all__ = [
@@ -50,14 +52,15 @@ def train_command(options: argparse.Namespace) -> None:
         Interrupted: the user stopped the run; the message says how to go on.
     """
     with _open_run(options) as (run, config):
-        note(
-            f"{config.agent.kind} on {config.built_body.name}, task {config.task}, by {config.learner.kind}: {run.path}"
-        )
-        watching: Any = contextlib.nullcontext(Watcher()) if options.json else training_watcher(config.iterations)
+        if not options.json:
+            what = f"{config.agent.kind} on {config.built_body.name}, task {config.task}, by {config.learner.kind}"
+            note(f"{what}: {run.path}")
+        quiet = contextlib.nullcontext(Watcher(started=_tell_notes))
+        watching: Any = quiet if options.json else training_watcher(config.iterations)
         try:
             with watching as watcher:
                 summary = train(run, config, workers=options.workers, watcher=watcher)
-        except Interrupted:
+        except KeyboardInterrupt:
             raise Interrupted(f"stopped; go on with: wormwood train --out {run.path} --resume") from None
         # matplotlib is slow to load: only who draws waits for it.
         from wormwood.launch.plots import plot_learning_curve
@@ -69,6 +72,11 @@ def train_command(options: argparse.Namespace) -> None:
         return
     print_table("", ["result", "value"], [(key, _text(summary[key])) for key in TRAIN_KEYS])
     print_text(f"agent: {run.agent}\ncurve: {curve}\nnext:  wormwood evaluate {run.path} --body swimmer-6 swimmer-12")
+
+
+def _tell_notes(progress: Progress) -> None:
+    for text in progress.notes:
+        note(text)
 
 
 @contextlib.contextmanager
@@ -84,7 +92,7 @@ def _open_run(options: argparse.Namespace) -> Any:
                 given = parse_config(
                     run.config_yaml, where=str(run.config), overrides=options.overrides, seed=options.seed
                 )
-            _require_same(config, given, run)
+            _require_continuation(config, given, run)
             run.replace_config(given.to_yaml())
             yield run, given
         return
@@ -93,7 +101,11 @@ def _open_run(options: argparse.Namespace) -> Any:
         raise bad_input("missing preset", where="train", expected=f"one of {names}, or a .yaml file", got=None)
     out = Path(options.out) if options.out else _free_folder(options.preset, given)
     with Run.create(out, given.to_yaml()) as run:
-        yield run, given
+        try:
+            yield run, given
+        except BadInput:
+            run.discard()  # so that the corrected command can be given at once
+            raise
 
 
 def _free_folder(preset: str, config: RunConfig) -> Path:
@@ -109,16 +121,21 @@ def _run_to_resume(options: argparse.Namespace) -> Path:
     return Path(options.out)
 
 
-def _require_same(config: RunConfig, given: RunConfig, run: RunFolder) -> None:
-    """Refuse to go on with a run under settings that change what it was.
+def _require_continuation(config: RunConfig, given: RunConfig, run: RunFolder) -> None:
+    """Refuse to go on with a run under settings that change what it was, or that end before where it stands.
 
     Raises:
         BadInput: naming the first setting that differs.
     """
+    done = max((line["iteration"] for line in read_metrics(run.metrics)), default=0)
+    if given.iterations < done:
+        expected = f"at least the {done} that are done"
+        raise bad_input("iterations", where=f"train --resume {run.path}", expected=expected, got=given.iterations)
     if config.hash == given.hash:
         return
     was, now = _flat(config.to_mapping()), _flat(given.to_mapping())
-    key = next(name for name in was | now if was.get(name) != now.get(name) and name not in LOOSE_KEYS)
+    different = (name for name in was | now if repr(was.get(name)) != repr(now.get(name)))
+    key = next(name for name in different if name not in LOOSE_KEYS)
     expected = f"the run's own {was.get(key)!r}; start a new run to change it"
     raise bad_input(key, where=f"train --resume {run.path}", expected=expected, got=now.get(key))
 
@@ -159,7 +176,7 @@ def evaluate_command(options: argparse.Namespace) -> None:
         print_json({"results": results})
         return
     columns = ["agent", "body", "episodes", "return", "± over episodes", "speed (m/s)"]
-    print_table(f"task {task.name}", columns, [_result_row(row) for row in results])
+    print_table(f"task {task.name}, {task.horizon} steps", columns, [_result_row(row) for row in results])
 
 
 def _result_row(row: dict[str, Any]) -> tuple[object, ...]:
@@ -187,14 +204,19 @@ def inspect_command(options: argparse.Namespace) -> None:
 def video_command(options: argparse.Namespace) -> None:
     """Draw an agent on a held-out start."""
     agent, out = load_agent(options.agent), Path(options.out)
-    if out.suffix not in (".mp4", ".gif", ".png"):
+    if out.suffix.lower() not in (".mp4", ".gif", ".png"):
         raise bad_input("file name", where="--out", expected="one that ends in .mp4, .gif or .png", got=options.out)
     body, task = _body(agent, options.body), _task(agent, options.task)
     steps = max(1, round(options.seconds / body.control_timestep))
     poses, goal = record_poses(agent, body, task, steps=steps, seed=options.seed)
     target = goal if len(goal) == 2 else None
-    out.parent.mkdir(parents=True, exist_ok=True)
-    if out.suffix == ".png":
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise bad_input(
+            "folder", where="--out", expected="a writable one", got=f"{out.parent}: {error.strerror}"
+        ) from None
+    if out.suffix.lower() == ".png":
         chosen = np.linspace(0, len(poses) - 1, min(len(poses), STRIP_POSES)).round().astype(int)
         labels = [f"{step * body.control_timestep:.1f} s" for step in chosen]
         place = None if target is None else (float(target[0]), float(target[1]))
@@ -276,7 +298,8 @@ def _body(agent: Agent, name: str | None) -> Body:
 
 
 def _task(agent: Agent, name: str | None) -> Task:
-    return task_from_name(name or agent.task)
+    """Return the task of that name, or the agent's own with its options."""
+    return task_from_name(name) if name is not None else task_from_name(agent.task, options=agent.task_options)
 
 
 def _text(value: object) -> str:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal, get_args
@@ -14,7 +16,7 @@ from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 from wormwood.agents.catalogue import AgentConfig
 from wormwood.agents.learners import LEARNERS, Demand, LearnerConfig, Setting
 from wormwood.configs.yaml_files import parse_mapping, parse_value, read_preset_or_file, to_yaml
-from wormwood.envs.bodies import Body, body_from_mapping, load_body
+from wormwood.envs.bodies import GYMNASIUM_SWIMMER, Body, body_from_mapping, load_body
 from wormwood.envs.faces import LARGEST_SEED
 from wormwood.envs.tasks import Task, task_from_name
 from wormwood.errors import BadInput, bad_input
@@ -73,20 +75,22 @@ class RunConfig:
     def __post_init__(self) -> None:
         """Check what single values do not say."""
         _ = self.built_body
-        for name in ("environments", "population"):
+        for name in ("population", "environments"):
             split = getattr(self.demand, name)
             if split % self.shards:
-                expected = f"a divisor of the learner's {split} {'candidates' if name == 'population' else name}"
+                divisors = ", ".join(str(count) for count in range(1, split + 1) if split % count == 0)
+                what = "candidates" if name == "population" else name
+                expected = f"a divisor of the learner's {split} {what}: {divisors}"
                 raise bad_input("shards", where="configuration", expected=expected, got=self.shards)
 
-    @property
+    @functools.cached_property
     def built_body(self) -> Body:
-        """The body itself."""
+        """The body itself, read once."""
         if isinstance(self.body, str):
             return load_body(self.body)
         return body_from_mapping(self.body, name="body", where="configuration, body")
 
-    @property
+    @functools.cached_property
     def built_task(self) -> Task:
         """The task itself."""
         return task_from_name(self.task, options=self.task_options)
@@ -120,9 +124,10 @@ class RunConfig:
     def to_mapping(self) -> dict[str, Any]:
         """Return every setting in plain values; the body in full, unless its name says all about it."""
         mapping = dataclasses.asdict(self)
-        body = self.built_body
-        if body.model == "dm_control" and not body.name.startswith("swimmer-"):
-            mapping["body"] = {name: value for name, value in dataclasses.asdict(body).items() if name != "model"}
+        if self.body != GYMNASIUM_SWIMMER.name and not re.fullmatch(r"swimmer-\d+", str(self.body)):
+            # Read from a file, which may be changed or gone tomorrow.
+            fields = dataclasses.asdict(self.built_body)
+            mapping["body"] = {name: value for name, value in fields.items() if name != "model"}
         plain: dict[str, Any] = json.loads(json.dumps(mapping))
         return plain
 

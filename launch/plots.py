@@ -10,7 +10,7 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from wormwood.envs.rendering import write_picture
+from wormwood.envs.picture_files import write_picture
 
 __all__ = ["plot_learning_curve"]
 

@@ -81,7 +81,9 @@ def remote_service() -> LearnerService:
 
 def service_process() -> int:
     """Return the number of the process that hosts the cluster's learners."""
-    return int(ray.get(ray.get_actor(NAME, namespace=NAMESPACE).process.remote()))
+    actor: Any = ray.get_actor(NAME, namespace=NAMESPACE)
+    process: int = get_result(actor.process.remote())
+    return process
 
 
 def _named_service() -> Any:

@@ -142,6 +142,14 @@ class Run(RunFolder):
         if config_yaml != self.config_yaml:
             write_text_atomic(self.config, config_yaml)
 
+    def discard(self) -> None:
+        """Remove the run, unless it has learned something."""
+        if not self.metrics.exists() and not self.checkpoints.exists():
+            self.config.unlink(missing_ok=True)
+            self.lock.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                self.path.rmdir()
+
     def close(self) -> None:
         """Release the folder."""
         self._lock.close()

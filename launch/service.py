@@ -17,7 +17,7 @@ from wormwood.envs.simulation import ENDED_BY
 from wormwood.launch.checkpoints import load_newest, save_checkpoint
 from wormwood.launch.configs import RunConfig
 from wormwood.launch.ledger import EMPTY, Entry, chain, make_entry
-from wormwood.launch.rollouts import Rollout, Shard
+from wormwood.launch.rollouts import NonFiniteError, Rollout, Shard
 from wormwood.launch.states import State, nest, state_sha256, unnest
 
 __all__ = ["Job", "LearnerService", "Progress", "Update"]
@@ -124,6 +124,8 @@ class LearnerService:
             run.restore(found.state)
             run.saved = run.iteration
             notes += [f"this checkpoint was made with {difference}" for difference in found.warnings]
+        elif notes:
+            notes.append("no good checkpoint is left: starting again from iteration 0")
         self._runs[name] = run
         return Progress(run.iteration, run.steps, run.episodes, tuple(notes))
 
@@ -155,12 +157,14 @@ class LearnerService:
 
         Raises:
             ValueError: none does.
+            NonFiniteError: the learner has diverged; the checkpoints are from before.
         """
         run = self._runs[name]
         if not run.waiting:
             raise ValueError(f"iteration {run.iteration} has not been received")
         fragments, version = run.waiting, max(0, run.iteration - run.lag)
         learned = run.learner.update(fragments, run.iteration)
+        _require_finite(run.learner.policy_weights(), iteration=run.iteration)
         entries = tuple(make_entry(fragment, policy_version=version) for fragment in fragments)
         run.ledger, run.waiting = chain(run.ledger, entries), ()
         run.iteration += 1
@@ -230,6 +234,12 @@ class LearnerService:
             }
             for name, run in list(self._runs.items())
         }
+
+
+def _require_finite(weights: Arrays, *, iteration: int) -> None:
+    for name, values in weights.items():
+        if not np.isfinite(values).all():
+            raise NonFiniteError(f"weight {name} of the policy is not finite after the update of iteration {iteration}")
 
 
 def _episode_metrics(fragments: tuple[Fragment, ...]) -> Mapping[str, Any]:

@@ -20,6 +20,8 @@ from wormwood.launch.service import LearnerService, Progress
 __all__ = ["Interrupted", "ServiceLostError", "Watcher", "train"]
 
 
+MAX_LOSSES = 10
+"""Deaths of the service without progress after which a run gives up: the update itself may be the cause."""
 PAUSE = 0.2
 """Seconds between looks at a run that is paused."""
 
@@ -65,7 +67,8 @@ def train(run: Run, config: RunConfig, *, workers: int = 0, watcher: Watcher | N
             try:
                 training.go_on()
             except ServiceLostError:
-                continue  # from the newest checkpoint, in the service that Ray has started again
+                # Go on from the newest checkpoint, in the service that Ray has started again.
+                training.count_loss()
         weights, state_sha256 = service.policy_weights(name), service.state_sha256(name)
         service.remove(name)
     return _finish(run, config, weights, workers=workers, sha256=state_sha256)
@@ -83,6 +86,8 @@ class _Training:
     name: str
     is_done: bool = False
     seconds: float = 0.0
+    losses: int = 0
+    done_at_loss: int = -1
 
     def go_on(self) -> None:
         """Train from the newest checkpoint to the end.
@@ -96,6 +101,8 @@ class _Training:
         self.seconds, self.began = lines[-1]["seconds"] if lines else 0.0, time.monotonic()
         self.watcher.started(progress)
         remaining, lag = self.config.iterations - progress.iteration, self.config.demand.lag
+        if remaining:
+            self.run.summary.unlink(missing_ok=True)  # it is of an earlier end
         try:
             collection = self._collect() if remaining else None
             while collection is not None:
@@ -111,6 +118,18 @@ class _Training:
             raise Interrupted from None
         self.service.save(self.name)
         self.is_done = True
+
+    def count_loss(self) -> None:
+        """Give up where the service dies again and again without any progress in between.
+
+        Raises:
+            ServiceLostError: it did.
+        """
+        done = len(read_metrics(self.run.metrics))
+        self.losses = self.losses + 1 if done <= self.done_at_loss else 1
+        self.done_at_loss = max(done, self.done_at_loss)
+        if self.losses >= MAX_LOSSES:
+            raise ServiceLostError(f"the learner service died {self.losses} times after iteration {done}")
 
     def _collect(self) -> Collection:
         """Begin with the next iteration, once the run is not paused."""
@@ -140,14 +159,14 @@ def _backend(config: RunConfig, workers: int, name: str) -> Iterator[tuple[Learn
     from wormwood.launch.ray_session import ray_session
     from wormwood.launch.ray_workers import RayExecutor
 
-    with ray_session(workers):
+    with ray_session(min(workers, config.shards)):
         executor = RayExecutor(config.plan, workers, key=f"{name} {config.hash}", deadline=config.rollout_deadline)
         with contextlib.closing(executor):
             yield remote_service(), executor
 
 
 def _agent(config: RunConfig, weights: Arrays, name: str) -> Agent:
-    return Agent(name, config.agent, weights, config.built_body, config.task)
+    return Agent(name, config.agent, weights, config.built_body, config.task, config.task_options)
 
 
 def _evaluate(config: RunConfig, agent: Agent) -> Evaluation:

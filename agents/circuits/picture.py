@@ -16,7 +16,7 @@ from matplotlib.patches import Circle, FancyBboxPatch, Patch, Polygon, RegularPo
 
 from wormwood.agents.circuits.config import SYNAPSES
 from wormwood.agents.interfaces import Floats
-from wormwood.envs.rendering import write_picture
+from wormwood.envs.picture_files import write_picture
 
 __all__ = ["draw_circuit", "make_figure"]
 

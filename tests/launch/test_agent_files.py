@@ -57,7 +57,7 @@ def test_unknown_agents_unfinished_runs_and_later_formats(tmp_path: Path, monkey
         load_agent("randon")
     (tmp_path / "run").mkdir()
     (tmp_path / "run/config.yaml").write_text("")
-    with pytest.raises(BadInput, match=r"unfinished run .*`wormwood train --resume"):
+    with pytest.raises(BadInput, match=r"unfinished run .*`wormwood train --out run --resume"):
         load_agent("run")
     with pytest.raises(BadInput, match=r"unknown agent .*nearest: 'run'"):
         load_agent("runn")

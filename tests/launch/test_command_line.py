@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
+import torch
 
 from wormwood.launch.command_line import main
 from wormwood.launch.runs import read_metrics
@@ -177,3 +178,52 @@ def test_ctrl_c_leaves_a_checkpoint_says_how_to_go_on_and_exits_with_130(number:
         pytest.skip(f"the run was faster than the signal: {done} iterations")
     parts = _json(capsys, "train", "--out", "parts", "--resume", "--set", "iterations=60")
     assert parts["state_sha256"] == whole["state_sha256"]
+
+
+@pytest.mark.parametrize("change", ["device=cuda", "agent.learn_period=true", "task=gymnasium-forward"])
+def test_a_run_that_cannot_begin_leaves_no_folder(change: str, capsys) -> None:
+    if change == "device=cuda" and torch.cuda.is_available():
+        pytest.skip("there is a CUDA device")
+    _error(capsys, "train", "swim-ncap-ppo", "--set", change, "--out", "deep/r", "--json")
+    assert not Path("deep/r").exists()
+
+
+def test_a_run_goes_on_only_for_longer_and_under_the_same_settings(capsys) -> None:
+    _json(capsys, "train", "swim-ncap-es", *SMALL, "--out", "r")
+    config = Path("r/config.yaml").read_text()
+    line = _error(capsys, "train", "--out", "r", "--resume", "--set", "iterations=1")
+    assert "iterations in train --resume r: expected at least the 2 that are done, got 1" in line
+    assert "task_options.horizon" in _error(
+        capsys, "train", "--out", "r", "--resume", "--set", "task_options.horizon=61"
+    )
+    assert Path("r/config.yaml").read_text() == config
+
+
+def test_a_body_from_a_file_is_part_of_the_run(capsys) -> None:
+    Path("swimmer-mine.yaml").write_text("links: 4\ngear: 4e-4\n")
+    small = ["--set", "task_options.horizon=60", "--set", "iterations=1", "--set", "body=swimmer-mine.yaml"]
+    _json(capsys, "train", "swim-ncap-es", *small, "--out", "r")
+    Path("swimmer-mine.yaml").unlink()
+    assert "gear: [0.0004, 0.0004, 0.0004]" in Path("r/config.yaml").read_text()
+    assert _json(capsys, "train", "--out", "r", "--resume", "--set", "iterations=2")["steps"] == 16 * 60 * 2
+
+
+def test_an_agent_is_judged_on_the_task_it_was_trained_for(capsys) -> None:
+    result = _json(capsys, "train", "swim-ncap-es", *SMALL, "--out", "r")
+    (row,) = _json(capsys, "evaluate", "r")["results"]
+    assert row["return_mean"] == result["return_mean"]
+
+
+def test_status_of_a_run(capsys) -> None:
+    _json(capsys, "train", "swim-ncap-cma", *SMALL, "--out", "r")
+    status = _json(capsys, "status", "r")
+    assert (status["state"], status["iteration"], status["iterations"], status["last_checkpoint"]) == (
+        "finished",
+        2,
+        2,
+        2,
+    )
+    assert status["ledger"] == "complete: 8 fragments, 960 environment steps, each used once"
+    assert main(["status", "r"]) == 0
+    assert "finished" in capsys.readouterr().out
+    assert "is not a run folder" in _error(capsys, "status", "none")

@@ -68,7 +68,7 @@ def test_the_hash_names_what_decides_the_result() -> None:
         ("iterations=0", "iterations in preset p: expected greater than or equal to 1, got 0"),
         ("learner.sigma=-1", r"learner\.sigma in preset p: expected greater than 0, got -1"),
         ("learner.population=7.5", r"learner\.population in preset p: expected a valid integer"),
-        ("shards=3", "shards in configuration: expected a divisor of the learner's 8 environments, got 3"),
+        ("shards=3", "shards in configuration: expected a divisor of the learner's 8 candidates: 1, 2, 4, 8, got 3"),
         ("shards=8", None),
         ("body=swimmer-1", "links in body swimmer-1: expected a whole number of at least 2, got 1"),
         ("body.links=1", "links in configuration, body: expected a whole number of at least 2, got 1"),

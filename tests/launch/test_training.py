@@ -2,6 +2,8 @@
 
 import dataclasses
 import json
+import os
+import signal
 from pathlib import Path
 
 import numpy as np
@@ -149,3 +151,44 @@ def test_the_ledger_proves_that_every_step_was_used_once(kind, tmp_path: Path, m
         (tmp_path / "run/ledger.jsonl").write_text("".join(wrong))
         with pytest.raises(BadInput, match=message):
             audit_run(RunFolder(tmp_path / "run"))
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupt_in_the_middle_of_an_update_waits_for_its_end(
+    number: int, tmp_path: Path, make_config, train_in, monkeypatch
+) -> None:
+    from wormwood.agents.ppo.learner import PPOLearner
+
+    config = make_config("mlp-ppo", "checkpoint_every=100")
+    whole = train_in(tmp_path / "whole", config)
+    update, calls = PPOLearner.update, iter(range(10**6))
+
+    def update_and_be_interrupted(self, fragments, iteration):
+        if next(calls) == 1:
+            os.kill(os.getpid(), number)
+        return update(self, fragments, iteration)
+
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        with monkeypatch.context() as patched:
+            patched.setattr(PPOLearner, "update", update_and_be_interrupted)
+            with pytest.raises(Interrupted):
+                train_in(tmp_path / "parts", config)
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    assert [line["iteration"] for line in read_metrics(tmp_path / "parts/metrics.jsonl")] == [1, 2]
+    assert [path.name for path in (tmp_path / "parts/checkpoints").iterdir()] == ["step-2"]
+    assert train_in(tmp_path / "parts", config)["state_sha256"] == whole["state_sha256"]
+
+
+def test_a_learner_that_diverges_stops_before_anything_is_saved(
+    tmp_path: Path, make_config, train_in, monkeypatch
+) -> None:
+    from wormwood.agents.evolution.cma_es import CMAES
+    from wormwood.launch.rollouts import NonFiniteError
+
+    good = CMAES.policy_weights
+    monkeypatch.setattr(CMAES, "policy_weights", lambda self: {**good(self), "prop": np.array(np.nan)})
+    with pytest.raises(NonFiniteError, match="weight prop of the policy is not finite after the update of iteration 0"):
+        train_in(tmp_path / "run", make_config("cma-es"))
+    assert not (tmp_path / "run/checkpoints").exists()
