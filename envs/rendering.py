@@ -120,7 +120,7 @@ def draw_strip(
         body: what swims.
         poses: ``[K, nq]`` generalized positions, in order of time.
         target: its x and y in m.
-        labels: K texts that stand beside the poses, or none.
+        labels: K texts that stand above the poses, or none. One that would lie on that of a later pose is left out.
         width: pixels. The height follows from what is to be seen, and is at most the width.
 
     Raises:
@@ -230,7 +230,7 @@ class _Canvas:
         self.draw.polygon(np.rint(arrow).tolist(), fill=TARGET)
 
     def finish(self, *, caption: str = "", labels: Sequence[tuple[str, Floats]] = ()) -> Picture:
-        """Return the picture at its size, with a scale bar and with texts; a label stands above its spine."""
+        """Return the picture at its size, with a scale bar, a caption, and labels above their spines."""
         image = self.image.reduce(SUPERSAMPLING)
         draw = ImageDraw.Draw(image)
         em = max(10, round(sum(self.size) / 65))
@@ -241,10 +241,25 @@ class _Canvas:
         metres = f"{self.tile:g} m" if self.tile >= 1 else f"{100 * self.tile:g} cm"
         draw.text(((left + right) / 2, bottom - em / 2), metres, anchor="mb", **style)
         draw.text((em, 0.8 * em), caption, anchor="la", **style)
-        for text, spine in labels:
-            x, y = self.place(spine).T / SUPERSAMPLING
-            draw.text((x.mean(), y.min() - em), text, anchor="mb", **style)
+        self._write_labels(draw, labels, em=em, style=style)
         return np.array(image)
+
+    def _write_labels(
+        self, draw: ImageDraw.ImageDraw, labels: Sequence[tuple[str, Floats]], *, em: int, style: dict[str, Any]
+    ) -> None:
+        """Write the latest label first; an earlier one that would lie on another is left out."""
+        away = max(em, 2 * _measures(self.body)[0] * self.scale)  # clear of the body around the spine
+        written: list[tuple[float, ...]] = []
+        for text, spine in reversed([label for label in labels if label[0]]):
+            x, y = self.place(spine).T / SUPERSAMPLING
+            right, bottom = draw.textbbox((0, 0), text, anchor="rb", font=style["font"], stroke_width=1)[:2]
+            width, height = -right, -bottom
+            left = float(np.clip(x.mean() - width / 2, 0.5 * em, max(0.5 * em, self.size[0] - 0.5 * em - width)))
+            top = max(y.min() - away - height, 0.5 * em)
+            box = left, top, left + width + 0.5 * em, top + height + 0.5 * em  # with the space between texts
+            if all(box[2] < a or box[0] > c or box[3] < b or box[1] > d for a, b, c, d in written):
+                written.append(box)
+                draw.text((left + width, top + height), text, anchor="rb", **style)
 
 
 def _mix(colour: Colour, *, share: float) -> Colour:

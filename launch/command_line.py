@@ -71,6 +71,7 @@ def _add_train(verbs: Any) -> None:
     parser.add_argument("preset", nargs="?", help="a name of `wormwood list presets`, or a YAML file")
     parser.add_argument("--seed", type=_whole, help="of all randomness; default: the preset's, which is 0")
     parser.add_argument("--workers", type=_whole, default=0, help="Ray actors that collect experience; 0 uses none")
+    parser.add_argument("--address", default="local", help="of a running Ray cluster; default: one of its own")
     parser.add_argument("--out", help="folder of the run; default: a new one in runs/")
     parser.add_argument("--resume", action="store_true", help="go on with the run in --out, from its newest checkpoint")
     parser.add_argument(

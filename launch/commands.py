@@ -59,7 +59,7 @@ def train_command(options: argparse.Namespace) -> None:
         watching: Any = quiet if options.json else training_watcher(config.iterations)
         try:
             with watching as watcher:
-                summary = train(run, config, workers=options.workers, watcher=watcher)
+                summary = train(run, config, workers=options.workers, address=options.address, watcher=watcher)
         except KeyboardInterrupt:
             raise Interrupted(f"stopped; go on with: wormwood train --out {run.path} --resume") from None
         # matplotlib is slow to load: only who draws waits for it.

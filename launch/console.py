@@ -12,6 +12,7 @@ from rich.box import SIMPLE
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
+from rich.text import Text
 
 from wormwood.launch.runs import to_json
 from wormwood.launch.service import Progress as RunProgress
@@ -19,18 +20,21 @@ from wormwood.launch.training import Watcher
 
 __all__ = ["note", "print_json", "print_table", "print_text", "progress_bar", "training_watcher"]
 
-_ERRORS = Console(stderr=True, highlight=False, soft_wrap=True)
-_RESULTS = Console(highlight=False, soft_wrap=True)
+# Names of runs are printed as they are: without markup, and without emoji for what stands between colons.
+_ERRORS = Console(stderr=True, markup=False, emoji=False, highlight=False, soft_wrap=True)
+_RESULTS = Console(markup=False, emoji=False, highlight=False, soft_wrap=True)
+
+_UNLIMITED = 10**6  # characters
 
 
 def note(text: str) -> None:
     """Tell the user something on stderr."""
-    _ERRORS.print(text, markup=False)
+    _ERRORS.print(text)
 
 
 def print_text(text: str) -> None:
     """Print a result on stdout."""
-    _RESULTS.print(text, markup=False)
+    _RESULTS.print(text)
 
 
 def print_json(value: Mapping[str, object]) -> None:
@@ -40,15 +44,30 @@ def print_json(value: Mapping[str, object]) -> None:
 
 def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
     """Print a table on stdout; columns of numbers stand to the right."""
-    table = Table(title=title or None, title_justify="left", box=SIMPLE)
-    shown = [[str(value) for value in row] for row in rows]
+    shown = [[_printable(str(value)) for value in row] for row in rows]
+    table = Table(box=SIMPLE)
     for index, column in enumerate(columns):
-        numeric = all(row[index][:1].isdigit() or row[index][:1] in "+-" for row in shown)
-        table.add_column(column, justify="right" if numeric else "left", overflow="fold")
+        numeric = _are_numbers([row[index] for row in shown])
+        table.add_column(Text(column), justify="right" if numeric else "left", overflow="fold")
     for row in shown:
-        table.add_row(*row)
-    # A file or pipe has no width: nothing is folded there.
-    Console(highlight=False, width=None if sys.stdout.isatty() else 160).print(table)
+        table.add_row(*map(Text, row))
+    if title:
+        print_text(title)
+    # A file or pipe has no width: nothing is folded there, however long it is.
+    Console(highlight=False, width=None if sys.stdout.isatty() else _UNLIMITED).print(table)
+
+
+def _printable(text: str) -> str:
+    """Escape what would move the cursor or cannot be encoded, as names of files may hold it."""
+    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text)
+
+
+def _are_numbers(cells: Sequence[str]) -> bool:
+    """Tell whether all cells that are not empty are numbers, and there are any."""
+    try:
+        return len([float(cell.replace(",", "")) for cell in cells if cell]) > 0
+    except ValueError:
+        return False
 
 
 @contextmanager
@@ -62,8 +81,8 @@ def progress_bar(description: str, total: float) -> Iterator[Any]:
 
 
 @contextmanager
-def training_watcher(iterations: int) -> Iterator[Watcher]:
-    """Show the iterations of a run and its last return on stderr."""
+def training_watcher(iterations: int, *, quiet: bool = False) -> Iterator[Watcher]:
+    """Show on stderr what a run has to say, and on a terminal its iterations and last return, unless ``quiet``."""
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -71,12 +90,12 @@ def training_watcher(iterations: int) -> Iterator[Watcher]:
         TextColumn("iterations"),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=_ERRORS) as progress:
+    with Progress(*columns, console=_ERRORS, disable=quiet or not _ERRORS.is_terminal) as progress:
         task = progress.add_task("starting", total=iterations)
 
         def started(run: RunProgress) -> None:
             for text in run.notes:
-                progress.console.print(text, markup=False)
+                note(text)
             description = f"going on from iteration {run.iteration}" if run.iteration else "training"
             progress.update(task, completed=run.iteration, description=description)
 

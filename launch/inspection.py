@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +17,7 @@ from wormwood.agents.interfaces import Arrays
 from wormwood.envs.bodies import Body
 from wormwood.envs.randomness import stream
 from wormwood.envs.tasks import Task
+from wormwood.errors import BadInput
 from wormwood.launch.agent_files import BUILT_IN, Agent
 from wormwood.launch.runs import to_json, write_text_atomic
 
@@ -35,13 +38,21 @@ class Inspection:
     """Writes the picture, where there is one."""
 
     def write(self, folder: Path) -> list[Path]:
-        """Write JSON and picture to a folder, which is made where missing, and return the files."""
-        folder.mkdir(parents=True, exist_ok=True)
+        """Write JSON and picture to a folder, which is made where missing, and return the files.
+
+        Raises:
+            BadInput: they cannot be written there.
+        """
         files = [folder / f"{self.name}.json"]
-        write_text_atomic(files[0], to_json(self.described, indent=2) + "\n")
-        if self.draw is not None:
-            files.append(folder / f"{self.name}.png")
-            self.draw(files[1])
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            write_text_atomic(files[0], to_json(self.described, indent=2) + "\n")
+            if self.draw is not None:
+                files.append(folder / f"{self.name}.png")
+                self.draw(files[1])
+        except OSError as error:
+            reason = error.strerror or error
+            raise BadInput(f"cannot write to the output folder {folder}: {reason}; choose another --out") from error
         return files
 
 
@@ -65,18 +76,29 @@ def _inspect_circuit(config: NCAPConfig, weights: Arrays, body: Body, task: Task
     activity = record_activity(config, weights, body=body, task=task)
     described = describe(config, weights, body=body, activity=activity)
     lines = [f"NCAP circuit on {body.name}: {body.joints} joints, {len(described['synapses'])} synapses"]
-    for name, value in weights.items():
+    # A file of weights holds them in no order that means anything.
+    names = [name for name in (*config.synapses, "steering_weight", "steering_bias", "period") if name in weights]
+    width = max(8, *map(len, names))
+    for name in names:
+        value = weights[name]
         shown = f"{value:+.3f}" if value.ndim == 0 else f"{value.shape}"
-        lines.append(f"  {name:<8} {shown.lstrip('+') if name == 'period' else shown}")
+        lines.append(f"  {name:<{width}} {shown.lstrip('+') if name == 'period' else shown}")
     return Inspection("circuit", described, "\n".join(lines), lambda path: draw_circuit(described, path))
 
 
 def _inspect_network(agent: Agent, weights: Arrays) -> Inspection:
     arrays = {
-        name: {"shape": list(values.shape), "norm": float((values**2).sum() ** 0.5)} for name, values in weights.items()
+        name: {"shape": list(weights[name].shape), "norm": float((weights[name] ** 2).sum() ** 0.5)}
+        for name in sorted(weights, key=_layers_first)
     }
     parameters = sum(values.size for name, values in weights.items() if name.startswith("layer"))
     described = {"agent": agent.name, "kind": "mlp", "parameters": parameters, "arrays": arrays}
     lines = [f"multilayer perceptron: {parameters:,} parameters"]
     lines += [f"  {name:<24} {entry['shape']}" for name, entry in arrays.items()]
     return Inspection("network", described, "\n".join(lines))
+
+
+def _layers_first(name: str) -> tuple[int, bool, str]:
+    """Sort the layers from input to output, the weight before the bias, and by name what else was learned."""
+    layer = re.fullmatch(r"layer(\d+)_(\w+)", name)
+    return (int(layer[1]), layer[2] != "weight", name) if layer else (sys.maxsize, True, name)

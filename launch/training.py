@@ -44,13 +44,16 @@ class Watcher:
     """An update was made, with these metrics."""
 
 
-def train(run: Run, config: RunConfig, *, workers: int = 0, watcher: Watcher | None = None) -> dict[str, Any]:
+def train(
+    run: Run, config: RunConfig, *, workers: int = 0, address: str = "local", watcher: Watcher | None = None
+) -> dict[str, Any]:
     """Train to the end, from where the run stands, and export and evaluate the policy.
 
     Args:
         run: folder to write to, held by this process.
         config: the run's configuration.
         workers: Ray actors that collect experience; 0 collects in this process. The result is the same.
+        address: of a running Ray cluster; ``"local"`` starts one for this run.
         watcher: is told of progress.
 
     Returns:
@@ -61,7 +64,7 @@ def train(run: Run, config: RunConfig, *, workers: int = 0, watcher: Watcher | N
         NonFiniteError: an observation, action or reward is NaN or infinite; nothing was learned from it.
     """
     name = str(run.path.resolve())
-    with _backend(config, workers, name) as (service, executor):
+    with _backend(config, workers, name, address) as (service, executor):
         training = _Training(run, config, service, executor, watcher or Watcher(), name)
         while not training.is_done:
             try:
@@ -150,7 +153,7 @@ class _Training:
 
 
 @contextlib.contextmanager
-def _backend(config: RunConfig, workers: int, name: str) -> Iterator[tuple[LearnerService, Executor]]:
+def _backend(config: RunConfig, workers: int, name: str, address: str) -> Iterator[tuple[LearnerService, Executor]]:
     """Give the service and the executor: plain objects, or Ray actors."""
     if workers == 0:
         yield LearnerService(), InProcessExecutor(config.plan)
@@ -159,7 +162,7 @@ def _backend(config: RunConfig, workers: int, name: str) -> Iterator[tuple[Learn
     from wormwood.launch.ray_session import ray_session
     from wormwood.launch.ray_workers import RayExecutor
 
-    with ray_session(min(workers, config.shards)):
+    with ray_session(min(workers, config.shards), address=address):
         executor = RayExecutor(config.plan, workers, key=f"{name} {config.hash}", deadline=config.rollout_deadline)
         with contextlib.closing(executor):
             yield remote_service(), executor

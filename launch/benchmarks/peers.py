@@ -6,6 +6,7 @@ Both start processes, so a script that calls this must guard its start with ``if
 from __future__ import annotations
 
 import multiprocessing
+import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -152,6 +153,8 @@ def _play_loops(loops: Sequence[Connection]) -> float:
 
 def _dm_control_loop(connection: Connection) -> None:
     """Play slices of the length that comes in, and answer with their speeds, until the other end closes."""
+    # Nothing is drawn here. Otherwise dm_control would look for a display, and complain where there is none.
+    os.environ["MUJOCO_GL"] = "disable"
     from dm_control.suite import swimmer as suite
 
     environment, policy, steps = suite.swimmer6(random=SEED), circuit(swimmer(LINKS), Navigate()), 0

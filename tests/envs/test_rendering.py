@@ -1,19 +1,15 @@
-"""Pictures and videos: what is drawn where, and files that are whole or not there."""
+"""Pictures and videos: what is drawn where."""
 
-import re
-from collections.abc import Iterator
-from pathlib import Path
+import itertools
 from typing import Any
 
-import imageio.v2 as imageio
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from PIL import Image
 
 from wormwood.envs import rendering
 from wormwood.envs.bodies import GYMNASIUM_SWIMMER, Body, load_body, swimmer
-from wormwood.envs.rendering import draw_frame, draw_strip, draw_video, write_picture, write_video
+from wormwood.envs.rendering import draw_frame, draw_strip, draw_video
 from wormwood.errors import BadInput
 
 Floats = NDArray[np.float64]
@@ -44,13 +40,6 @@ def _wave(body: Body, count: int) -> Floats:
     free, t = len(body.free_joints), np.arange(count)[:, None]
     joints = 0.5 * np.sin(2 * np.pi * (t / 20 - np.arange(free) / 6))
     return np.concatenate([0.02 * t, 0 * t, 0 * t + np.pi / 2, joints], axis=1)
-
-
-def _flat(count: int, *, height: int = 64, width: int = 96) -> Iterator[Picture]:
-    for k in range(count):
-        frame = np.full((height, width, 3), 40, dtype=np.uint8)
-        frame[10:20, 2 * k : 2 * k + 10] = [240, 140, 60]
-        yield frame
 
 
 # --- one frame ---
@@ -290,3 +279,58 @@ def test_a_strip_of_any_poses_is_drawn(poses: Any) -> None:
     assert draw_strip(SIX, poses).shape[1] == 960
     with pytest.raises(BadInput, match="labels"):
         draw_strip(SIX, poses, labels=["a"] * 7)
+
+
+def _label_masks(poses: Floats, labels: list[str], **options: Any) -> tuple[Any, list[Any]]:
+    """Return where labels change the picture: all together, and each when it is alone."""
+    bare = draw_strip(SIX, poses, **options)
+
+    def changed(texts: list[str]) -> Any:
+        return (draw_strip(SIX, poses, labels=texts, **options) != bare).any(axis=2)
+
+    alone = [changed([text if k == i else "" for i, text in enumerate(labels)]) for k in range(len(labels))]
+    return changed(labels), alone
+
+
+def test_labels_of_poses_that_are_apart_are_all_written_clear_of_each_other() -> None:
+    together, alone = _label_masks(_wave(SIX, 120)[::29], ["0.0 s", "0.9 s", "1.7 s", "2.6 s", "3.5 s"])
+    assert all(mask.sum() > 50 for mask in alone)
+    np.testing.assert_array_equal(together, np.any(alone, axis=0))
+    for one, other in itertools.pairwise(_box(mask) for mask in alone):
+        assert one[1] + 3 < other[0], "from left to right, with space between"
+
+
+def test_a_swimmer_that_does_not_move_has_the_label_of_the_last_pose_alone() -> None:
+    together, alone = _label_masks(np.tile(STRAIGHT, (5, 1)), [f"{3 * k:.1f} s" for k in range(5)])
+    assert alone[4].sum() > 50
+    np.testing.assert_array_equal(together, alone[4])
+    # It stands above the body, which lies in the middle of the picture.
+    picture = draw_strip(SIX, np.tile(STRAIGHT, (5, 1)))
+    left, right, top, bottom = _box(together)
+    assert 0 < top < bottom < _box(_worm(picture))[2]
+    assert (left + right) / 2 == pytest.approx(480, abs=10)
+
+
+@pytest.mark.parametrize("speed", [1e-4, 1e-3, 3e-3, 1e-2])
+def test_no_label_lies_on_another_or_on_its_swimmer(speed: float) -> None:
+    poses = np.tile([0.0, 0.0, 0.3, 0.8, 0.8, 0.8, 0.8, 0.8], (7, 1))
+    poses[:, :2] += speed * np.array([[k, (-1) ** k * k] for k in range(7)])
+    together, alone = _label_masks(poses, [f"{k}.0 s" for k in range(7)])
+    written = [mask for mask in alone if together[mask].all()]
+    np.testing.assert_array_equal(together, np.any(written, axis=0))
+    np.testing.assert_array_equal(written[-1], alone[-1])
+    for one, other in itertools.combinations((_box(mask) for mask in written), 2):
+        assert one[1] < other[0] or other[1] < one[0] or one[3] < other[2] or other[3] < one[2]
+    assert not (alone[-1] & _worm(draw_strip(SIX, poses[-1:]))).any() or speed > 1e-3
+
+
+@pytest.mark.parametrize("target", [(40.0, 1.0), (-40.0, 1.0), (1.0, 40.0), (40.0, 40.0), (-40.0, -40.0), (0.0, -40.0)])
+def test_a_label_is_whole_where_the_swimmer_is_at_the_border(target: tuple[float, float]) -> None:
+    poses, label = STRAIGHT[None], "1234.5 s"
+    whole, _ = _label_masks(poses, [label])
+    near, _ = _label_masks(poses, [label], target=target)
+    em = round((near.shape[0] + near.shape[1]) / 65) / round((whole.shape[0] + whole.shape[1]) / 65)
+    (left, right, top, bottom), (a, b, c, d) = _box(near), _box(whole)
+    assert right - left == pytest.approx(em * (b - a), abs=4)
+    assert bottom - top == pytest.approx(em * (d - c), abs=4)
+    assert min(left, top, near.shape[1] - 1 - right, near.shape[0] - 1 - bottom) >= 3

@@ -6,6 +6,7 @@ import signal
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,11 +16,15 @@ import ray
 from wormwood.envs.tasks import Swim
 from wormwood.errors import BadInput
 from wormwood.launch.executors import InProcessExecutor
-from wormwood.launch.ray_service import remote_service
+from wormwood.launch.ledger import fragment_sha256
+from wormwood.launch.ray_service import remote_service, service_process
 from wormwood.launch.ray_session import ray_session
-from wormwood.launch.ray_workers import RayExecutor
+from wormwood.launch.ray_workers import RayExecutor, WorkerError
 from wormwood.launch.rollouts import NonFiniteError
+from wormwood.launch.run_status import audit_run
+from wormwood.launch.runs import RunFolder, read_metrics
 from wormwood.launch.service import LearnerService
+from wormwood.launch.training import Watcher
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -41,24 +46,27 @@ def test_the_final_state_does_not_depend_on_the_workers(kind, tmp_path, make_con
 
 @pytest.mark.parametrize("kind", ["cma-es", "ppo"])
 def test_workers_killed_in_the_middle_change_nothing(kind, tmp_path, make_config) -> None:
-    config = make_config(kind, "iterations=4", "task_options.horizon=400" if kind == "cma-es" else "learner.steps=400")
+    config = make_config(kind, "iterations=6", "task_options.horizon=400" if kind == "cma-es" else "learner.steps=400")
     alone, killed = LearnerService(), LearnerService()
     for service in (alone, killed):
         service.create("run", config, tmp_path / str(id(service)))
     in_process, on_ray = InProcessExecutor(config.plan), RayExecutor(config.plan, 2)
-    pids: set[int] = set()
-    for _ in range(4):
+    victims: set[int] = set()
+    for _ in range(6):
         alone.receive("run", *in_process.start(alone.job("run")).result())
         alone.update("run")
         collection = on_ray.start(killed.job("run"))
-        while not (working := [worker for worker in on_ray.status() if worker["state"] == "working"]):
+        while not collection.done():
+            working = {worker["process"] for worker in on_ray.status() if worker["state"] == "working"} - victims
+            if working:
+                victims.add(min(working))
+                os.kill(min(working), signal.SIGKILL)
+                break
             time.sleep(0.001)
-        pids.add(working[0]["process"])
-        os.kill(working[0]["process"], signal.SIGKILL)
         killed.receive("run", *ray.get(collection.result()))
         killed.update("run")
     on_ray.close()
-    assert len(pids) == 4, "each time another process was killed"
+    assert len(victims) >= 3
     assert killed.state_sha256("run") == alone.state_sha256("run")
 
 
@@ -114,3 +122,101 @@ def test_the_service_in_an_actor_is_the_same_class_and_raises_the_same_errors(ma
     other = make_config("cma-es", "seed=1")
     with pytest.raises(BadInput, match="checkpoint of another configuration"):
         remote.create("other", other, tmp_path / "remote")
+
+
+def test_runs_side_by_side_share_workers_and_service_and_are_as_if_alone(make_config, tmp_path, train_in) -> None:
+    configs = {kind: make_config(kind, "iterations=4") for kind in ("cma-es", "ppo", "mlp-ppo")}
+    alone = {kind: train_in(tmp_path / "alone" / kind, config) for kind, config in configs.items()}
+    failing = make_config("ppo", "seed=1")
+    with ThreadPoolExecutor(4) as threads:
+        runs = {
+            kind: threads.submit(train_in, tmp_path / "together" / kind, config, workers=2)
+            for kind, config in configs.items()
+        }
+        crash = threads.submit(train_in, tmp_path / "together" / "crash", failing, workers=2, watcher=_crash_at(2))
+        with pytest.raises(RuntimeError, match="the fourth run fails"):
+            crash.result()
+        together = {kind: run.result() for kind, run in runs.items()}
+    for kind, summary in alone.items():
+        assert together[kind]["state_sha256"] == summary["state_sha256"]
+
+
+def _crash_at(iteration: int) -> Watcher:
+    def advanced(metrics) -> None:
+        if metrics["iteration"] == iteration:
+            raise RuntimeError("the fourth run fails")
+
+    return Watcher(advanced=advanced)
+
+
+@pytest.mark.parametrize("lag", [0, 1])
+def test_a_service_that_is_killed_goes_on_from_its_checkpoint(lag: int, make_config, tmp_path, train_in) -> None:
+    config = make_config("ppo", "iterations=6", f"learner.lag={lag}")
+    alone = train_in(tmp_path / "alone", config)
+    killed, begun = [], []
+
+    def kill(metrics) -> None:
+        if metrics["iteration"] in (2, 4) and metrics["iteration"] not in killed:
+            killed.append(metrics["iteration"])
+            os.kill(service_process(), signal.SIGKILL)
+
+    watcher = Watcher(started=lambda progress: begun.append(progress.iteration), advanced=kill)
+    summary = train_in(tmp_path / "killed", config, workers=2, watcher=watcher)
+    assert (killed, begun) == ([2, 4], [0, 2, 4])
+    assert summary["state_sha256"] == alone["state_sha256"]
+    assert [line["iteration"] for line in read_metrics(tmp_path / "killed/metrics.jsonl")] == [1, 2, 3, 4, 5, 6]
+    audit_run(RunFolder(tmp_path / "killed"))
+
+
+@dataclass(frozen=True)
+class _HangsOnce(Swim):
+    """An environment that hangs until its worker is ended, the first time only."""
+
+    flag: str = ""
+
+    def reward(self, readings, goal, action, timestep):
+        try:
+            os.close(os.open(self.flag, os.O_CREAT | os.O_EXCL))
+        except FileExistsError:
+            return super().reward(readings, goal, action, timestep)
+        time.sleep(1000)
+        raise AssertionError
+
+
+def test_a_worker_that_hangs_is_replaced_and_the_rollout_is_run_again(make_config, tmp_path) -> None:
+    config, service = make_config("ppo"), LearnerService()
+    service.create("run", config, tmp_path)
+    job = service.job("run")
+    assert job is not None
+    plain = InProcessExecutor(config.plan).start(job).result()
+    hanging = dataclasses.replace(config.plan, task=_HangsOnce(horizon=50, flag=str(tmp_path / "flag")))
+    executor = RayExecutor(hanging, 2, key="hanging", deadline=2.0)
+    rollouts = ray.get(executor.start(job).result())
+    assert sum(worker["restarts"] for worker in executor.status()) == 1
+    executor.close()
+    assert [fragment_sha256(fragment) for fragment, _ in rollouts] == [fragment_sha256(f) for f, _ in plain]
+
+
+@dataclass(frozen=True)
+class _EndsItsWorker(Swim):
+    def reward(self, readings, goal, action, timestep):
+        os._exit(1)
+
+
+def test_a_rollout_that_ends_every_worker_ends_the_run(make_config, tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr("wormwood.launch.ray_workers.MAX_DEATHS", 3)
+    with pytest.raises(WorkerError, match=r"shard \d was lost with its worker 3 times, on worker-\d the last time"):
+        _collect_with(_EndsItsWorker(horizon=50), make_config, tmp_path)
+
+
+def test_a_paused_run_waits_and_the_service_tells_how_each_run_is(make_config, tmp_path) -> None:
+    service = remote_service()
+    service.create("paused", make_config("cma-es"), tmp_path / "paused")
+    service.pause("paused")
+    assert service.job("paused") is None
+    status = service.status()["paused"]
+    assert (status["learner"], status["iteration"], status["iterations"], status["paused"]) == ("cma-es", 0, 3, True)
+    service.resume("paused")
+    assert service.job("paused") is not None
+    service.remove("paused")
+    assert "paused" not in service.status()
