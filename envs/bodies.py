@@ -13,12 +13,27 @@ from typing import Any, Literal
 from wormwood.configs.yaml_files import parse_mapping, preset_names, read_preset_or_file
 from wormwood.errors import bad_input
 
-__all__ = ["GYMNASIUM_SWIMMER", "Body", "body_from_mapping", "body_names", "load_body", "swimmer"]
+__all__ = [
+    "GYMNASIUM_SWIMMER",
+    "LONGEST_DELAY",
+    "MOST_LINKS",
+    "Body",
+    "body_from_mapping",
+    "body_names",
+    "is_number",
+    "load_body",
+    "swimmer",
+]
 
 LINK_LENGTH = 0.1  # m, dm_control's swimmer
 LINK_MASS = 0.01  # kg
 GEAR = 5e-4  # N·m
 DENSITY = 3000.0  # kg/m³
+
+MOST_LINKS = 200
+"""A control step of 200 links takes about 10 ms, and the time grows with the third power of their number."""
+LONGEST_DELAY = 1000  # control steps, 30 s; every environment remembers as many
+SMALLEST, LARGEST = 1e-9, 1e9  # of every number of a body: nothing overflows, in float32 neither
 
 Values = tuple[float, ...]
 GYMNASIUM_LINK_MASS: Values = (35.604716740684324,) * 3  # capsules of 0.1 m by 1 m at 1000 kg/m³
@@ -35,7 +50,7 @@ class Body:
     name: str
     """What results are filed under."""
     links: int
-    """Number of links, at least 2."""
+    """Number of links, from 2 to 200."""
     link_length: Values
     """Length of each link in m. A longer link keeps its mass."""
     link_mass: Values
@@ -57,29 +72,17 @@ class Body:
     sensor_noise: float = 0.0
     """Standard deviation of the noise on each joint angle, as a share of the joint's limit."""
     sensor_delay: int = 0
-    """Control steps by which the joint angles are read late."""
+    """Control steps by which the joint angles are read late, at most 1000."""
     model: Literal["dm_control", "gymnasium"] = "dm_control"
     """Which reference swimmer the mechanics follow."""
 
     def __post_init__(self) -> None:
         """Check each field, so that no wrong body reaches the physics."""
-        _check_name(self)
-        _check_whole(self, "links", minimum=2)
-        for field, count in (
-            ("link_length", self.links),
-            ("link_mass", self.links),
-            ("gear", self.joints),
-            ("joint_damping", self.joints),
-            ("joint_limit", self.joints),
-        ):
-            _check_values(self, field, count=count, positive=field in ("link_length", "link_mass", "joint_limit"))
-        for field in ("density", "viscosity", "sensor_noise"):
-            _check_number(self, field)
-        _check_whole(self, "sensor_delay", minimum=0)
-        for field in ("lesioned", "locked"):
-            _check_joints(self, field)
+        _check_name(self.name, where="body")
+        _check_fields(vars(self), where=f"body {self.name}")
         if self.model not in ("dm_control", "gymnasium"):
-            raise _wrong(self, "model", "'dm_control' or 'gymnasium'")
+            expected = "'dm_control' or 'gymnasium'"
+            raise bad_input("model", where=f"body {self.name}", expected=expected, got=self.model)
         if self.model == "gymnasium":
             _check_gymnasium(self)
 
@@ -99,48 +102,54 @@ class Body:
         return 0.03 if self.model == "dm_control" else 0.04
 
 
-def _wrong(body: Body, field: str, expected: str) -> Exception:
-    return bad_input(field, where=f"body {body.name}", expected=expected, got=getattr(body, field))
+def is_number(value: object, *, low: float, high: float) -> bool:
+    """Whether ``value`` is a number from ``low`` to ``high``: no boolean, no NaN, and a whole one may be of any size."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and low <= value <= high
 
 
-def _check_name(body: Body) -> None:
+def _check_name(name: Any, *, where: str) -> None:
     # It becomes part of file names.
-    name = body.name
     if not isinstance(name, str) or not name.isprintable() or not name.strip(". ") or "/" in name or "\\" in name:
-        raise bad_input("name", where="body", expected="some printable letters without a slash", got=name)
+        raise bad_input("name", where=where, expected="some printable letters without a slash", got=name)
 
 
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+def _check_fields(fields: Mapping[str, Any], *, where: str) -> None:
+    """Check every field of a body but its name and model."""
+    links = _check_whole(fields, "links", 2, MOST_LINKS, where=where)
+    for field in ("link_length", "link_mass", "joint_limit"):
+        _check_values(fields, field, count=links - (field == "joint_limit"), low=SMALLEST, where=where)
+    for field in ("gear", "joint_damping"):
+        _check_values(fields, field, count=links - 1, low=0.0, where=where)
+    for field in ("density", "viscosity", "sensor_noise"):
+        if not is_number(fields[field], low=0.0, high=LARGEST):
+            raise bad_input(field, where=where, expected=f"a number from 0 to {LARGEST:g}", got=fields[field])
+    _check_whole(fields, "sensor_delay", 0, LONGEST_DELAY, where=where)
+    for field in ("lesioned", "locked"):
+        _check_joints(fields[field], field, joints=links - 1, where=where)
 
 
-def _check_whole(body: Body, field: str, *, minimum: int) -> None:
-    value = getattr(body, field)
-    if isinstance(value, bool) or not isinstance(value, int) or value < minimum:
-        raise _wrong(body, field, f"a whole number of at least {minimum}")
+def _check_whole(fields: Mapping[str, Any], field: str, least: int, most: int, *, where: str) -> int:
+    value = fields[field]
+    if not isinstance(value, int) or not is_number(value, low=least, high=most):
+        expected = f"a whole number of at least {least} and at most {most}"
+        raise bad_input(field, where=where, expected=expected, got=value)
+    return value
 
 
-def _check_number(body: Body, field: str) -> None:
-    value = getattr(body, field)
-    if not _is_number(value) or value < 0:
-        raise _wrong(body, field, "a number of at least 0")
+def _check_values(fields: Mapping[str, Any], field: str, *, count: int, low: float, where: str) -> None:
+    values = fields[field]
+    right = isinstance(values, tuple) and len(values) == count
+    if not right or not all(is_number(value, low=low, high=LARGEST) for value in values):
+        sign = "positive" if low else "non-negative"
+        expected = f"one {sign} number or a list of {count}, each from {low:g} to {LARGEST:g}"
+        raise bad_input(field, where=where, expected=expected, got=values)
 
 
-def _check_values(body: Body, field: str, *, count: int, positive: bool) -> None:
-    values = getattr(body, field)
-    sign = "positive" if positive else "non-negative"
-    expected = f"one {sign} number or a list of {count}"
-    if not isinstance(values, tuple) or len(values) != count:
-        raise _wrong(body, field, expected)
-    if not all(_is_number(v) and (v > 0 if positive else v >= 0) for v in values):
-        raise _wrong(body, field, expected)
-
-
-def _check_joints(body: Body, field: str) -> None:
-    joints = getattr(body, field)
-    whole = isinstance(joints, tuple) and all(isinstance(j, int) and not isinstance(j, bool) for j in joints)
-    if not whole or len(set(joints)) != len(joints) or not all(0 <= joint < body.joints for joint in joints):
-        raise _wrong(body, field, f"a list of different joint numbers from 0 to {body.joints - 1}")
+def _check_joints(chosen: Any, field: str, *, joints: int, where: str) -> None:
+    whole = isinstance(chosen, tuple) and all(isinstance(j, int) and not isinstance(j, bool) for j in chosen)
+    if not whole or len(set(chosen)) != len(chosen) or not all(0 <= joint < joints for joint in chosen):
+        expected = f"a list of different joint numbers from 0 to {joints - 1}"
+        raise bad_input(field, where=where, expected=expected, got=chosen)
 
 
 def _check_gymnasium(body: Body) -> None:
@@ -154,7 +163,8 @@ def _check_gymnasium(body: Body) -> None:
     }
     for field, value in fixed.items():
         if getattr(body, field) != value:
-            raise _wrong(body, field, f"{value}, which gymnasium's model fixes,")
+            expected = f"{value}, which gymnasium's model fixes,"
+            raise bad_input(field, where=f"body {body.name}", expected=expected, got=getattr(body, field))
 
 
 def swimmer(links: int, **changes: Any) -> Body:
@@ -185,11 +195,10 @@ def body_from_mapping(fields: Mapping[str, Any], *, name: str, where: str) -> Bo
             )
     if "links" not in fields:
         raise bad_input("missing key", where=where, expected="links: a whole number of at least 2", got=sorted(fields))
-    links = fields["links"]
-    if isinstance(links, bool) or not isinstance(links, int) or links < 2:
-        raise bad_input("links", where=where, expected="a whole number of at least 2", got=links)
+    links = _check_whole(fields, "links", 2, MOST_LINKS, where=where)
     joints = links - 1
     values: dict[str, Any] = {
+        **{field.name: field.default for field in dataclasses.fields(Body) if field.default is not dataclasses.MISSING},
         "link_length": LINK_LENGTH,
         "link_mass": LINK_MASS,
         "gear": GEAR,
@@ -203,7 +212,10 @@ def body_from_mapping(fields: Mapping[str, Any], *, name: str, where: str) -> Bo
     for field in ("gear", "joint_damping", "joint_limit"):
         values[field] = _repeated(values[field], joints)
     for field in ("lesioned", "locked"):
-        values[field] = _joint_numbers(values.get(field, ()))
+        values[field] = _joint_numbers(values[field])
+    # The body checks itself again, but does not know which file it is from.
+    _check_name(values["name"], where=where)
+    _check_fields(values, where=where)
     return Body(**values)
 
 
@@ -223,7 +235,7 @@ GYMNASIUM_SWIMMER = Body(
 
 
 def body_names() -> list[str]:
-    """Return the names that ``load_body`` knows; ``swimmer-N`` stands for any N of at least 2."""
+    """Return the names that ``load_body`` knows; ``swimmer-N`` stands for any N from 2 to 200."""
     return [*(f"swimmer-{links}" for links in range(2, 26)), GYMNASIUM_SWIMMER.name, *preset_names("bodies")]
 
 
@@ -234,24 +246,27 @@ def load_body(name_or_path: str | Path) -> Body:
         BadInput: there is no such name or file, or the file is not a body.
     """
     text = str(name_or_path)
-    if match := re.fullmatch(r"swimmer-(\d+)", text):
+    if match := re.fullmatch(r"swimmer-([0-9]{1,9})", text):
         return swimmer(int(match[1]))
     if text == GYMNASIUM_SWIMMER.name:
         return GYMNASIUM_SWIMMER
     known = body_names()
     if text not in known and Path(text).suffix not in (".yaml", ".yml"):
-        expected = "swimmer-N, a name of `wormwood list bodies`, or a .yaml file"
-        raise bad_input("unknown body", where="--body", expected=expected, got=text, nearest_to=known)
-    content, where = read_preset_or_file("bodies", text, what="body", where="--body")
+        expected = f"swimmer-N of 2 to {MOST_LINKS} links, a name of `wormwood list bodies`, or a .yaml file"
+        raise bad_input("unknown body", where="body", expected=expected, got=text, nearest_to=known)
+    content, where = read_preset_or_file("bodies", text, what="body", where="body")
     return body_from_mapping(parse_mapping(content, where=where), name=Path(text).stem, where=where)
 
 
 def _repeated(value: Any, count: int) -> Any:
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        return (float(value),) * count
     if isinstance(value, Sequence) and not isinstance(value, str):
-        return tuple(float(v) if isinstance(v, int) and not isinstance(v, bool) else v for v in value)
-    return value
+        return tuple(_as_float(entry) for entry in value)
+    return (_as_float(value),) * count if isinstance(value, int | float) else value
+
+
+def _as_float(value: Any) -> Any:
+    # What is no number of a body stays as it is, for the error message.
+    return float(value) if is_number(value, low=0.0, high=LARGEST) else value
 
 
 def _joint_numbers(value: Any) -> Any:

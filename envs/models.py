@@ -9,6 +9,7 @@ import mujoco
 import numpy as np
 
 from wormwood.envs.bodies import Body
+from wormwood.errors import bad_input
 
 __all__ = ["build_model"]
 
@@ -22,11 +23,20 @@ def build_model(body: Body) -> mujoco.MjModel:
 
     Sensors, in order: position of the nose, x and y axis of the head, then the velocimeter and the gyroscope of each
     link, in frames whose -y axis points forward.
+
+    Raises:
+        BadInput: MuJoCo refuses the body, as where a link is too light or too short.
     """
-    return _gymnasium_model(body) if body.model == "gymnasium" else _chain_model(body)
+    spec = _gymnasium_spec(body) if body.model == "gymnasium" else _chain_spec(body)
+    try:
+        return spec.compile()
+    except ValueError as error:
+        reason = str(error).splitlines()[0].removeprefix("Error: ")
+        expected = "lengths and masses that MuJoCo can simulate"
+        raise bad_input("mechanics", where=f"body {body.name}", expected=expected, got=reason) from None
 
 
-def _chain_model(body: Body) -> mujoco.MjModel:
+def _chain_spec(body: Body) -> mujoco.MjSpec:
     """Build dm_control's swimmer: hinges at the front of each link, which extends along +y."""
     spec = mujoco.MjSpec()
     spec.compiler.degree = False
@@ -51,7 +61,7 @@ def _chain_model(body: Body) -> mujoco.MjModel:
             _add_joint(spec, parent, body, link - 1, hinge)
         parent.add_site(name=f"link_{link}")
     _add_sensors(spec, body, head="link_0")
-    return spec.compile()
+    return spec
 
 
 def _add_link_shape(link: mujoco.MjsBody, *, length: float, mass: float, radius: float) -> None:
@@ -108,7 +118,7 @@ def _add_sensors(spec: mujoco.MjSpec, body: Body, *, head: str) -> None:
             spec.add_sensor(name=f"{name}_{link}", type=kind, objtype=site, objname=f"link_{link}")
 
 
-def _gymnasium_model(body: Body) -> mujoco.MjModel:
+def _gymnasium_spec(body: Body) -> mujoco.MjSpec:
     """Load gymnasium's Swimmer-v5, whose links extend along -x, and add the sensors."""
     path = Path(gymnasium.__file__).parent / "envs" / "mujoco" / "assets" / "swimmer.xml"
     spec = mujoco.MjSpec.from_file(str(path))
@@ -122,4 +132,4 @@ def _gymnasium_model(body: Body) -> mujoco.MjModel:
         gear = 0.0 if joint in body.lesioned else body.gear[joint]
         spec.actuators[joint].gear = [gear, 0, 0, 0, 0, 0]
     _add_sensors(spec, body, head="torso")
-    return spec.compile()
+    return spec

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from wormwood.envs.bodies import Body
+from wormwood.envs.bodies import Body, is_number
 from wormwood.envs.layouts import ObservationLayout
 from wormwood.envs.physics import Floats, Readings
 from wormwood.errors import bad_input
@@ -19,6 +19,8 @@ __all__ = ["TASKS", "GymnasiumForward", "Navigate", "Swim", "SwimAtSpeed", "Task
 
 TARGET_SPEED = 0.1  # m/s at which swimming earns the whole reward
 TARGET_RADIUS = 0.1  # m
+LONGEST_HORIZON = 1_000_000  # control steps, more than 8 simulated hours
+LARGEST_OPTION = 1e6
 
 
 class Task(Protocol):
@@ -57,6 +59,10 @@ class _SwimmerTask:
     """What the tasks of dm_control's swimmer share: their starts, and the clock at the end of the observation."""
 
     horizon: int = 1000
+
+    def __post_init__(self) -> None:
+        """Check the options, as every task does for its own."""
+        _check_horizon(self)
 
     @property
     def goal_size(self) -> int:
@@ -107,6 +113,10 @@ class SwimAtSpeed(_SwimmerTask):
     fastest: float = 0.2
     """Largest commanded speed in m/s."""
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _check_number(self, "fastest")
+
     @property
     def goal_size(self) -> int:
         return 1
@@ -153,6 +163,11 @@ class GymnasiumForward:
     control_cost: float = 1e-4
     reset_noise: float = 0.1
 
+    def __post_init__(self) -> None:
+        _check_horizon(self)
+        _check_number(self, "control_cost")
+        _check_number(self, "reset_noise")
+
     @property
     def goal_size(self) -> int:
         return 0
@@ -179,6 +194,20 @@ class GymnasiumForward:
         velocity = (readings.root[:, 0] - readings.previous_root[:, 0]) / timestep
         reward: Floats = velocity - self.control_cost * np.sum(np.square(action), axis=1)
         return reward
+
+
+def _check_horizon(task: Any) -> None:
+    whole = isinstance(task.horizon, int | np.integer)
+    if not whole or not is_number(int(task.horizon), low=1, high=LONGEST_HORIZON) or isinstance(task.horizon, bool):
+        expected = f"a whole number of at least 1 and at most {LONGEST_HORIZON}"
+        raise bad_input("horizon", where=f"task {task.name}", expected=expected, got=task.horizon)
+
+
+def _check_number(task: Any, option: str) -> None:
+    value = getattr(task, option)
+    if not is_number(value, low=0.0, high=LARGEST_OPTION):
+        expected = f"a number of at least 0 and at most {LARGEST_OPTION:g}"
+        raise bad_input(option, where=f"task {task.name}", expected=expected, got=value)
 
 
 def forward_speed(readings: Readings) -> Floats:
@@ -214,7 +243,7 @@ def task_from_name(name: str, *, options: Mapping[str, Any] | None = None) -> Ta
     """Return the task of that name.
 
     Raises:
-        BadInput: there is no such task, or it has no such option.
+        BadInput: there is no such task, it has no such option, or an option has a wrong value.
     """
     if name not in TASKS:
         raise bad_input("unknown task", where="task", expected=f"one of {', '.join(TASKS)}", got=name, nearest_to=TASKS)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +12,7 @@ import numpy as np
 from wormwood.agents.interfaces import Arrays, Floats, Policy
 from wormwood.envs.bodies import Body
 from wormwood.envs.randomness import evaluation_streams
-from wormwood.envs.simulation import Simulation
+from wormwood.envs.simulation import Simulation, Step
 from wormwood.envs.tasks import Task
 from wormwood.launch.agent_files import Agent
 
@@ -59,19 +61,25 @@ def evaluate(agent: Agent, body: Body, task: Task, *, episodes: int, seed: int =
 def _play(policy: Policy, body: Body, task: Task, *, first: int, seed: int) -> tuple[Floats, Floats]:
     """Return the returns and mean speeds ``[BATCH]`` of the episodes from start ``first`` on."""
     simulation = Simulation(body, task, BATCH, streams=evaluation_streams(seed), first=first)
-    observation, memory = simulation.reset(), Arrays()
     reward, speed, length = np.zeros(BATCH), np.zeros(BATCH), np.zeros(BATCH)
     alive = np.ones(BATCH, dtype=bool)
-    for _ in range(task.horizon):
-        action, memory, _ = policy.act(observation, memory, None)
-        step = simulation.step(np.clip(action, -1.0, 1.0))
+    for step in _steps(policy, simulation):
         reward += np.where(alive, step.reward, 0.0)
         speed += np.where(alive, step.speed, 0.0)
         length += alive
         # An episode that ended early waits for the others.
         alive &= ~step.done
-        observation = step.observation
     return reward, speed / length
+
+
+def _steps(policy: Policy, simulation: Simulation) -> Iterator[Step]:
+    """Play from the first start of each environment to the horizon, without exploration."""
+    observation, memory = simulation.reset(), Arrays()
+    for _ in range(simulation.task.horizon):
+        action, memory, _ = policy.act(observation, memory, None)
+        step = simulation.step(np.clip(action, -1.0, 1.0))
+        observation = step.observation
+        yield step
 
 
 def record_poses(agent: Agent, body: Body, task: Task, *, steps: int, seed: int = 0) -> tuple[Floats, Floats]:
@@ -83,17 +91,12 @@ def record_poses(agent: Agent, body: Body, task: Task, *, steps: int, seed: int 
     Raises:
         BadInput: the agent does not fit the body or task.
     """
-    policy = agent.policy(body, task, seed=seed)
     # One row of a batch, so that it is the episode that was evaluated.
     simulation = Simulation(body, task, BATCH, streams=evaluation_streams(seed))
-    observation, memory = simulation.reset(), Arrays()
-    goal = simulation.goals[0]
-    poses = [simulation.physics.positions[0]]
-    for _ in range(min(steps, task.horizon - 1)):
-        action, memory, _ = policy.act(observation, memory, None)
-        step = simulation.step(np.clip(action, -1.0, 1.0))
+    simulation.reset()
+    goal, poses = simulation.goals[0], [simulation.physics.positions[0]]
+    for step in itertools.islice(_steps(agent.policy(body, task, seed=seed), simulation), steps):
         if step.done[0]:
-            break
-        observation = step.observation
+            break  # what it shows now is the next episode
         poses.append(simulation.physics.positions[0])
     return np.stack(poses), goal
