@@ -15,9 +15,9 @@ import signal
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -41,23 +41,19 @@ HEALTH_CHECKS = {
 }
 
 
-class Killer(threading.Thread):
-    """Strikes at random moments while a run goes on, and measures how long each recovery takes."""
+def strike_at_random(folder: RunFolder, strike: Callable[[], Callable[[], bool]], kills: int) -> list[float]:
+    """Strike while a run goes on, and return the seconds that each recovery took.
 
-    def __init__(self, folder: RunFolder, strike: Callable[[], Callable[[], bool]], kills: int) -> None:
-        """``strike`` kills something and returns what tells whether the run has recovered from it."""
-        super().__init__(daemon=True)
-        self.folder, self.strike, self.kills = folder, strike, kills
-        self.recoveries: list[float] = []
-        self._random = random.Random(0)
-
-    def run(self) -> None:
-        wait_for(lambda: len(read_metrics(self.folder.metrics)) >= 2)
-        for _ in range(self.kills):
-            time.sleep(self._random.uniform(0.05, 0.5))
-            recovered, struck = self.strike(), time.monotonic()
-            wait_for(recovered)
-            self.recoveries.append(time.monotonic() - struck)
+    ``strike`` kills something and returns what tells whether the run has recovered from it.
+    """
+    chance, recoveries = random.Random(0), []
+    wait_for(lambda: len(read_metrics(folder.metrics)) >= 2)
+    for _ in range(kills):
+        time.sleep(chance.uniform(0.05, 0.5))
+        recovered, struck = strike(), time.monotonic()
+        wait_for(recovered)
+        recoveries.append(time.monotonic() - struck)
+    return recoveries
 
 
 def wait_for(condition: Callable[[], Any]) -> None:
@@ -118,14 +114,14 @@ def kill_node(nodes: Cluster, folder: RunFolder) -> Callable[[], bool]:
 def train_under(
     strike: Callable[[RunFolder], Callable[[], bool]], out: Path, config: RunConfig, kills: int
 ) -> list[float]:
-    with Run.create(out, config.to_yaml()) as run:
-        killer = Killer(run, lambda: strike(run), kills)
-        killer.start()
-        train(run, config, workers=WORKERS)
-        killer.join(timeout=1)
-        if len(killer.recoveries) < kills:
-            raise RuntimeError(f"the run ended after {len(killer.recoveries)} of {kills} kills: take more --iterations")
-        return killer.recoveries
+    """Train in a thread, and strike from the main one, where Ray starts nodes."""
+    with Run.create(out, config.to_yaml()) as run, ThreadPoolExecutor(1) as thread:
+        training = thread.submit(train, run, config, workers=WORKERS)
+        recoveries = strike_at_random(run, lambda: strike(run), kills)
+        if training.done():
+            raise RuntimeError("the run ended before the last kill: take more --iterations")
+        training.result()
+    return recoveries
 
 
 def train_with_driver_killed(out: Path, config: RunConfig, kills: int) -> list[float]:

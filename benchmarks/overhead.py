@@ -55,23 +55,21 @@ def checkpoints(preset: str, rounds: int) -> None:
                 seconds = {id(run): run.advance() for run in pair}
                 ratios.append(seconds[id(plain)] / seconds[id(saving)])
     median, low, high = median_interval(ratios)
-    print_text(
-        f"{preset}: speed with a checkpoint every iteration {median:.3f} of without [{low:.3f}, {high:.3f}]"
-    )
+    print_text(f"{preset}: speed with a checkpoint every iteration {median:.3f} of without [{low:.3f}, {high:.3f}]")
 
 
 def memory(preset: str, iterations: int) -> None:
     config = load_config(preset, overrides=TINY)
-    page, resident = os.sysconf("SC_PAGE_SIZE"), []
+    page, resident = os.sysconf("SC_PAGE_SIZE"), np.zeros(iterations)
     with tempfile.TemporaryDirectory() as folder:
         run = Advancing(config, Path(folder), saves=True)
         with progress_bar("training", iterations) as show:
             for done in range(iterations):
                 run.advance()
-                resident.append(int(Path("/proc/self/statm").read_text().split()[1]) * page / 2**20)
+                resident[done] = int(Path("/proc/self/statm").read_text().split()[1]) * page / 2**20
                 if done % 50 == 0:
                     show(done)
-    settled = np.array(resident[iterations // 5 :])
+    settled = resident[iterations // 5 :]
     fit = linregress(np.arange(len(settled)), settled)
     growth, error = fit.slope * len(settled), 1.96 * fit.stderr * len(settled)
     noise = np.ptp(settled)
