@@ -43,6 +43,8 @@ Count = Annotated[int, Field(ge=1)]
 class RunConfig:
     """Everything that decides a run's result."""
 
+    __pydantic_config__ = ConfigDict(extra="forbid")
+
     agent: Annotated[AgentConfig, Field(discriminator="kind")]
     """What acts, and what it is made of."""
     learner: Annotated[LearnerConfig, Field(discriminator="kind")]
@@ -170,9 +172,12 @@ def parse_config(text: str, *, where: str, overrides: Sequence[str] = (), seed: 
         raise _first_problem(error, where) from None
 
 
-for _dataclass in (RunConfig, *get_args(AgentConfig), *get_args(LearnerConfig)):
-    _dataclass.__pydantic_config__ = ConfigDict(extra="forbid")
 _ADAPTER = TypeAdapter(RunConfig)
+_KINDS: Mapping[str, Mapping[str, Any]] = {
+    "agent": {kind.kind: kind for kind in get_args(AgentConfig)},
+    "learner": {kind.kind: kind for kind in get_args(LearnerConfig)},
+}
+"""The settings of each kind of agent and learner."""
 
 
 def _override(mapping: dict[str, Any], override: str) -> None:
@@ -195,33 +200,22 @@ def _first_problem(error: ValidationError, where: str) -> BadInput:
     cause = problem.get("ctx", {}).get("error")
     if isinstance(cause, BadInput):
         return cause
-    # The tags by which pydantic tells kinds of agents and learners apart are no keys of the file.
-    location = [str(part) for part in problem["loc"]]
-    section = location[0] if location else ""
-    if section in ("agent", "learner") and len(location) > 1:
-        del location[1]
-    key = ".".join(location)
+    section, *rest = [str(part) for part in problem["loc"]] or [""]
+    kinds, settings = _KINDS.get(section, {}), RunConfig
+    if rest and rest[0] in kinds:
+        # The tag by which pydantic tells kinds apart is no key of the file.
+        settings = kinds[rest.pop(0)]
+    key, got = ".".join([section, *rest]), problem["input"]
     if problem["type"] == "unexpected_keyword_argument":
-        known = _keys(error, section)
-        got = location[-1]
-        expected = f"one of {', '.join(known)}"
-        return bad_input(f"unknown key {key}", where=where, expected=expected, got=got, nearest_to=known)
+        known = [entry.name for entry in dataclasses.fields(settings)]
+        unknown, expected = (rest or [section])[-1], f"one of {', '.join(known)}"
+        return bad_input(f"unknown key {key}", where=where, expected=expected, got=unknown, nearest_to=known)
     if problem["type"] == "missing":
         return bad_input(f"missing key {key}", where=where, expected="a value", got=None)
-    if problem["type"] in ("union_tag_invalid", "union_tag_not_found"):
-        kinds = [kind.kind for kind in get_args(AgentConfig if section == "agent" else LearnerConfig)]
-        got_kind = problem["ctx"].get("tag") or problem["input"]
+    if kinds and not rest:
+        given = got.get("kind") if isinstance(got, dict) else got
         expected = f"one of {', '.join(kinds)}"
-        return bad_input(f"{key}.kind", where=where, expected=expected, got=got_kind, nearest_to=kinds)
-    expected = problem["msg"].removeprefix("Input should be ")
-    return bad_input(key, where=where, expected=expected, got=problem["input"])
-
-
-def _keys(error: ValidationError, section: str) -> list[str]:
-    """Return the keys that the section of the first finding has."""
-    location = error.errors(include_url=False)[0]["loc"]
-    kinds: Mapping[str, Any] = {"": RunConfig}
-    if section in ("agent", "learner") and len(location) > 2:
-        kinds = {kind.kind: kind for kind in get_args(AgentConfig if section == "agent" else LearnerConfig)}
-        return [entry.name for entry in dataclasses.fields(kinds[str(location[1])])]
-    return [entry.name for entry in dataclasses.fields(RunConfig)]
+        return bad_input(f"{key}.kind", where=where, expected=expected, got=given, nearest_to=kinds)
+    if section == "body":
+        return bad_input("body", where=where, expected="a name, a YAML file, or the fields of a body", got=got)
+    return bad_input(key, where=where, expected=problem["msg"].removeprefix("Input should be "), got=got)
