@@ -163,13 +163,21 @@ def test_ctrl_c_leaves_a_checkpoint_says_how_to_go_on_and_exits_with_130(number:
     whole = _json(capsys, "train", "swim-ncap-cma", *small, "--set", "iterations=60", "--out", "whole")
     many = [*small, "--set", "iterations=1000000", "--out", "parts", "--workers", str(workers)]
     process = subprocess.Popen(
-        [*COMMAND, "train", "swim-ncap-cma", *many], stderr=subprocess.PIPE, text=True, start_new_session=True
+        [*COMMAND, "train", "swim-ncap-cma", *many],
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        # Whoever runs the tests in the background lets them ignore Ctrl-C, and children inherit that.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
-    deadline = time.monotonic() + 60
-    while len(read_metrics(Path("parts/metrics.jsonl"))) < 3 and time.monotonic() < deadline:
-        time.sleep(0.05)
-    os.killpg(process.pid, number)  # as a terminal does: the whole group gets it
-    assert process.wait(timeout=60) == 130
+    try:
+        deadline = time.monotonic() + 60
+        while len(read_metrics(Path("parts/metrics.jsonl"))) < 3 and time.monotonic() < deadline:
+            time.sleep(0.05)
+        os.killpg(process.pid, number)  # as a terminal does: the whole group gets it
+        assert process.wait(timeout=60) == 130
+    finally:
+        process.kill()
     assert process.stderr is not None
     assert process.stderr.read().strip().endswith("stopped; go on with: wormwood train --out parts --resume")
     # It is stopped long before its million iterations; 60 in all are what the uninterrupted run has.

@@ -168,14 +168,16 @@ def test_an_interrupt_in_the_middle_of_an_update_waits_for_its_end(
             os.kill(os.getpid(), number)
         return update(self, fragments, iteration)
 
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    # As the command does, and where the tests run in the background, which ignores Ctrl-C.
+    before = {each: signal.signal(each, signal.default_int_handler) for each in (signal.SIGINT, signal.SIGTERM)}
     try:
         with monkeypatch.context() as patched:
             patched.setattr(PPOLearner, "update", update_and_be_interrupted)
             with pytest.raises(Interrupted):
                 train_in(tmp_path / "parts", config)
     finally:
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        for each, handler in before.items():
+            signal.signal(each, handler)
     assert [line["iteration"] for line in read_metrics(tmp_path / "parts/metrics.jsonl")] == [1, 2]
     assert [path.name for path in (tmp_path / "parts/checkpoints").iterdir()] == ["step-2"]
     assert train_in(tmp_path / "parts", config)["state_sha256"] == whole["state_sha256"]
