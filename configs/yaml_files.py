@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from yaml.composer import ComposerError
+from yaml.scanner import ScannerError
 
 from wormwood.errors import bad_input
 
@@ -15,7 +17,28 @@ __all__ = ["parse_mapping", "parse_value", "preset_names", "read_preset_or_file"
 
 
 class _Loader(yaml.SafeLoader):
-    """Safe YAML in which 5e-4 is a number, as YAML 1.2 has it; PyYAML alone asks for a dot."""
+    """Safe YAML without tags, dates and repeated keys, in which 5e-4 is a number, as YAML 1.2 has it.
+
+    PyYAML alone asks for a dot there, reads 2020-01-01 as a date, and takes the last of several equal keys.
+    """
+
+    # A date is text: nothing here asks for one.
+    yaml_implicit_resolvers = {  # noqa: RUF012 # as PyYAML has it
+        first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:timestamp"]
+        for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
+
+    def fetch_tag(self) -> None:
+        raise ScannerError(problem="found a tag (!), which is not allowed here", problem_mark=self.get_mark())
+
+    def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
+        node = super().compose_mapping_node(anchor)
+        names = set()
+        for key in (key for key, _ in node.value if isinstance(key, yaml.ScalarNode)):
+            if key.value in names:
+                raise ComposerError(problem=f"found the key {key.value!r} twice", problem_mark=key.start_mark)
+            names.add(key.value)
+        return node
 
 
 _Loader.add_implicit_resolver(
@@ -45,13 +68,21 @@ def parse_value(text: str, *, where: str) -> Any:
     """Return the value of a YAML text.
 
     Raises:
-        BadInput: it is not YAML.
+        BadInput: it is not YAML, it has tags, or a key stands twice in a mapping.
     """
     try:
         return yaml.load(text, Loader=_Loader)
-    except yaml.YAMLError as error:
-        summary = " ".join(str(error).split())
-        raise bad_input("invalid YAML", where=where, expected="a value or a mapping", got=summary) from None
+    except (yaml.YAMLError, ValueError, OverflowError, RecursionError) as error:
+        # Thousands of digits and thousands of levels are YAML, but more than Python takes.
+        raise bad_input("invalid YAML", where=where, expected="a value or a mapping", got=_problem(error)) from None
+
+
+def _problem(error: Exception) -> str:
+    """Return what is wrong and, where it is known, in which line, without the text around it."""
+    if isinstance(error, yaml.MarkedYAMLError) and error.problem and error.problem_mark:
+        mark = error.problem_mark
+        return f"{error.problem} in line {mark.line + 1}, column {mark.column + 1}"
+    return "too many levels" if isinstance(error, RecursionError) else " ".join(str(error).split())
 
 
 def parse_mapping(text: str, *, where: str) -> dict[str, Any]:
@@ -94,5 +125,5 @@ def read_preset_or_file(folder: str, name: str, *, what: str, where: str) -> tup
         raise bad_input(f"unknown {what}", where=where, expected=expected, got=name, nearest_to=names)
     try:
         return path.read_text(encoding="utf-8"), name
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, ValueError) as error:
         raise bad_input(f"unreadable {what} file", where=name, expected="a YAML file", got=str(error)) from None

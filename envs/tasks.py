@@ -197,10 +197,11 @@ class GymnasiumForward:
 
 
 def _check_horizon(task: Any) -> None:
-    whole = isinstance(task.horizon, int | np.integer)
-    if not whole or not is_number(int(task.horizon), low=1, high=LONGEST_HORIZON) or isinstance(task.horizon, bool):
+    horizon = task.horizon
+    whole = isinstance(horizon, int | np.integer) and not isinstance(horizon, bool)
+    if not whole or not 1 <= horizon <= LONGEST_HORIZON:
         expected = f"a whole number of at least 1 and at most {LONGEST_HORIZON}"
-        raise bad_input("horizon", where=f"task {task.name}", expected=expected, got=task.horizon)
+        raise bad_input("horizon", where=f"task {task.name}", expected=expected, got=horizon)
 
 
 def _check_number(task: Any, option: str) -> None:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from wormwood.envs.bodies import Body
+from pydantic import ConfigDict
+
+from wormwood.envs.bodies import Body, is_number
 from wormwood.errors import bad_input
 
 __all__ = ["SYNAPSES", "NCAPConfig", "Synapse"]
+
+SMALLEST, LARGEST = 1e-6, 1e6  # of every positive number of a circuit: none of them becomes 0 or infinite in float32
 
 
 @dataclass(frozen=True)
@@ -37,6 +40,8 @@ SYNAPSES: Mapping[str, Synapse] = {
 @dataclass(frozen=True)
 class NCAPConfig:
     """The circuit and its ablations. The defaults are the published circuit with its 4 shared weights."""
+
+    __pydantic_config__ = ConfigDict(extra="forbid")
 
     kind: Literal["ncap"] = "ncap"
     """Which agent this is."""
@@ -77,18 +82,16 @@ class NCAPConfig:
         """Check what types alone do not say."""
         periods = {"period": self.period, **{f"body_periods.{name}": p for name, p in self.body_periods.items()}}
         for name, period in periods.items():
-            if not (math.isfinite(period) and period > 0):
-                raise bad_input(name, where="agent ncap", expected="a positive number of control steps", got=period)
+            _check_positive(name, period, "a positive number of control steps")
         known = [*SYNAPSES, "period"]
         for name, (low, high) in self.bounds.items():
             if name not in known:
                 expected = f"one of {', '.join(known)}"
                 raise bad_input("bounds", where="agent ncap", expected=expected, got=name, nearest_to=known)
-            if not 0 < low < high:
-                expected = "two positive numbers, the smaller first"
+            if not (_in_range(low) and _in_range(high) and low < high):
+                expected = f"two positive numbers, the smaller first, from {SMALLEST:g} to {LARGEST:g}"
                 raise bad_input(f"bounds.{name}", where="agent ncap", expected=expected, got=(low, high))
-        if not self.full_speed > 0:
-            raise bad_input("full_speed", where="agent ncap", expected="a positive speed in m/s", got=self.full_speed)
+        _check_positive("full_speed", self.full_speed, "a positive speed in m/s")
         if self.turn_joints < 1:
             raise bad_input("turn_joints", where="agent ncap", expected="at least 1", got=self.turn_joints)
 
@@ -113,3 +116,12 @@ class NCAPConfig:
     def period_on(self, body: Body) -> float | None:
         """Return the period that this body was given, or None where it has none of its own."""
         return self.body_periods.get(body.name)
+
+
+def _in_range(value: float) -> bool:
+    return is_number(value, low=SMALLEST, high=LARGEST)
+
+
+def _check_positive(name: str, value: float, meaning: str) -> None:
+    if not _in_range(value):
+        raise bad_input(name, where="agent ncap", expected=f"{meaning}, from {SMALLEST:g} to {LARGEST:g}", got=value)

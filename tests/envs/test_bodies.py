@@ -159,7 +159,7 @@ def test_an_unknown_name_brings_the_nearest(name: str, nearest: str) -> None:
 
 
 def test_one_link_is_no_swimmer() -> None:
-    with pytest.raises(BadInput, match="at least 2, got 1"):
+    with pytest.raises(BadInput, match="at least 2 and at most 200, got 1"):
         load_body("swimmer-1")
 
 

@@ -3,8 +3,12 @@
 import json
 import math
 import multiprocessing
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import closing
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -141,3 +145,22 @@ def test_the_peers_step_and_leave_no_process_behind() -> None:
         assert 0 < result[f"{name}_low"] <= result[f"{name}_median"] <= result[f"{name}_high"]
     assert all(speed > 0 for name, speed in result.items() if name.endswith("steps_per_second"))
     assert not multiprocessing.active_children()
+
+
+def test_the_peers_look_for_no_display_and_leave_the_environment_alone(tmp_path: Path) -> None:
+    script = tmp_path / "bench.py"
+    script.write_text("""
+import os
+from wormwood.launch.benchmarks.peers import bench_dm_control
+
+if __name__ == "__main__":
+    bench_dm_control(swimmers=2, threads=1, seconds=0.0)
+    print(os.environ.get("MUJOCO_GL"))
+""")
+    hidden = {"DISPLAY", "WAYLAND_DISPLAY", "MUJOCO_GL"}
+    environment = {name: value for name, value in os.environ.items() if name not in hidden}
+    result = subprocess.run(
+        [sys.executable, script], env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=120
+    )
+    assert (result.returncode, result.stdout.strip()) == (0, "None")
+    assert not [word for word in ("GLFW", "DISPLAY", "OpenGL") if word in result.stderr], result.stderr
