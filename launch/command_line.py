@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import signal
 import sys
 import traceback
@@ -11,15 +12,20 @@ from types import FrameType
 from typing import Any, NoReturn
 
 import wormwood
+from wormwood.envs.faces import LARGEST_SEED
 from wormwood.errors import BadInput, bad_input
 from wormwood.launch import commands
 from wormwood.launch.checkpoints import CheckpointError
+from wormwood.launch.executors import WorkerError
 from wormwood.launch.rollouts import NonFiniteError
 from wormwood.launch.training import Interrupted, ServiceLostError
 
 __all__ = ["main", "make_parser"]
 
 DONE, FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
+
+NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EPIPE, errno.EIO}
+"""What the operating system says where it takes no more output."""
 
 AGENT_HELP = "a run, an exported agent, or one of ncap, mlp, random, zero (none of them trained)"
 
@@ -129,7 +135,7 @@ def _add_bench(verbs: Any) -> None:
 
 
 def _whole(text: str) -> int:
-    return int(_number(text, int, "a whole number of at least 0", lambda value: value >= 0))
+    return int(_number(text, int, "a whole number of at least 0", lambda value: 0 <= value <= LARGEST_SEED))
 
 
 def _positive(text: str) -> int:
@@ -137,7 +143,7 @@ def _positive(text: str) -> int:
 
 
 def _seconds(text: str) -> float:
-    return _number(text, float, "a positive number of seconds", lambda value: 0 < value < float("inf"))
+    return _number(text, float, "a positive number of seconds, at most 3600", lambda value: 0 < value <= 3600)
 
 
 def _number(text: str, parse: Callable[[str], float], expected: str, accept: Callable[[float], bool]) -> float:
@@ -164,22 +170,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if unknown:
             options.parser.refuse(unknown[0])
         options.run(options)
-    except BadInput as error:
-        print(f"wormwood: {error}", file=sys.stderr)
-        return BAD_INPUT
-    except (CheckpointError, NonFiniteError, ServiceLostError) as error:
-        print(f"wormwood: {error}", file=sys.stderr)
-        return FAILED
-    except Interrupted as stopped:
-        print(f"wormwood: {stopped}", file=sys.stderr)
-        return INTERRUPTED
-    except KeyboardInterrupt:
-        print("wormwood: interrupted", file=sys.stderr)
-        return INTERRUPTED
-    except Exception:
-        traceback.print_exc()
-        return FAILED
+    except (Exception, KeyboardInterrupt) as error:
+        return _explain(error)
     return DONE
+
+
+def _explain(error: BaseException) -> int:
+    """Print what went wrong, in one line where it is not a mistake of ours or of the user's code."""
+    no_room = isinstance(error, OSError) and error.errno in NO_ROOM
+    if isinstance(error, KeyboardInterrupt):
+        print(f"wormwood: {error if isinstance(error, Interrupted) else 'interrupted'}", file=sys.stderr)
+        return INTERRUPTED
+    if no_room or isinstance(error, (BadInput, CheckpointError, NonFiniteError, ServiceLostError, WorkerError)):
+        print(f"wormwood: {error}", file=sys.stderr)
+        return BAD_INPUT if isinstance(error, BadInput) else FAILED
+    traceback.print_exception(error)
+    return FAILED
 
 
 if __name__ == "__main__":

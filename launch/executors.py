@@ -8,7 +8,12 @@ from typing import Any, Protocol
 from wormwood.launch.rollouts import Rollout, RolloutPlan, RolloutWorker
 from wormwood.launch.service import Job
 
-__all__ = ["Collection", "Executor", "InProcessExecutor", "WorkerStatus"]
+__all__ = ["Collection", "Executor", "InProcessExecutor", "WorkerError", "WorkerStatus"]
+
+
+class WorkerError(RuntimeError):
+    """A rollout cannot be finished: it ends or hangs every worker that tries."""
+
 
 WorkerStatus = dict[str, Any]
 """One worker: name, state, process, node, rollouts, steps, seconds (busy), restarts."""

@@ -15,12 +15,12 @@ from typing import Any
 import ray
 from ray.exceptions import ActorUnavailableError, ObjectLostError, RayActorError
 
-from wormwood.launch.executors import WorkerStatus
+from wormwood.launch.executors import WorkerError, WorkerStatus
 from wormwood.launch.ray_session import get_result
 from wormwood.launch.rollouts import Rollout, RolloutPlan, RolloutWorker, Shard
 from wormwood.launch.service import Job
 
-__all__ = ["PoolWorker", "RayExecutor", "WorkerError"]
+__all__ = ["PoolWorker", "RayExecutor"]
 
 TICK = 0.5
 """Seconds between looks at deadlines while nothing finishes."""
@@ -31,10 +31,6 @@ KEPT_PLANS = 4
 
 _LOST = (RayActorError, ObjectLostError)
 """What Ray raises where a worker or its node died."""
-
-
-class WorkerError(RuntimeError):
-    """A rollout cannot be finished: it ends or hangs every worker that tries."""
 
 
 class PoolWorker:

@@ -15,11 +15,11 @@ import ray
 
 from wormwood.envs.tasks import Swim
 from wormwood.errors import BadInput
-from wormwood.launch.executors import InProcessExecutor
+from wormwood.launch.executors import InProcessExecutor, WorkerError
 from wormwood.launch.ledger import fragment_sha256
 from wormwood.launch.ray_service import remote_service, service_process
 from wormwood.launch.ray_session import ray_session
-from wormwood.launch.ray_workers import RayExecutor, WorkerError
+from wormwood.launch.ray_workers import RayExecutor
 from wormwood.launch.rollouts import NonFiniteError
 from wormwood.launch.run_status import audit_run
 from wormwood.launch.runs import RunFolder, read_metrics
