@@ -23,8 +23,7 @@ from wormwood.launch.console import note, print_json, print_table, print_text, p
 from wormwood.launch.evaluation import evaluate, record_poses
 from wormwood.launch.run_status import run_status
 from wormwood.launch.runs import Run, RunFolder, read_metrics, to_json
-from wormwood.launch.service import Progress
-from wormwood.launch.training import Interrupted, Watcher, train
+from wormwood.launch.training import Interrupted, train
 
 __all__ = [
     "bench_command",
@@ -55,10 +54,8 @@ def train_command(options: argparse.Namespace) -> None:
         if not options.json:
             what = f"{config.agent.kind} on {config.built_body.name}, task {config.task}, by {config.learner.kind}"
             note(f"{what}: {run.path}")
-        quiet = contextlib.nullcontext(Watcher(started=_tell_notes))
-        watching: Any = quiet if options.json else training_watcher(config.iterations)
         try:
-            with watching as watcher:
+            with training_watcher(config.iterations, quiet=options.json) as watcher:
                 summary = train(run, config, workers=options.workers, address=options.address, watcher=watcher)
         except KeyboardInterrupt:
             raise Interrupted(f"stopped; go on with: wormwood train --out {run.path} --resume") from None
@@ -72,11 +69,6 @@ def train_command(options: argparse.Namespace) -> None:
         return
     print_table("", ["result", "value"], [(key, _text(summary[key])) for key in TRAIN_KEYS])
     print_text(f"agent: {run.agent}\ncurve: {curve}\nnext:  wormwood evaluate {run.path} --body swimmer-6 swimmer-12")
-
-
-def _tell_notes(progress: Progress) -> None:
-    for text in progress.notes:
-        note(text)
 
 
 @contextlib.contextmanager
