@@ -33,7 +33,7 @@ DENSITY = 3000.0  # kg/m³
 MOST_LINKS = 200
 """A control step of 200 links takes about 10 ms, and the time grows with the third power of their number."""
 LONGEST_DELAY = 1000  # control steps, 30 s; every environment remembers as many
-SMALLEST, LARGEST = 1e-9, 1e15  # of every number of a body: nothing overflows, in float32 neither
+SMALLEST, LARGEST = 1e-9, 1e15  # of every number of a body: nothing overflows, not in float32 either
 
 Values = tuple[float, ...]
 GYMNASIUM_LINK_MASS: Values = (35.604716740684324,) * 3  # capsules of 0.1 m by 1 m at 1000 kg/m³

@@ -249,7 +249,7 @@ def _bodies() -> list[tuple[str, str]]:
     shipped = preset_names("bodies")
     named = [(name, _first_comment("bodies", name)) for name in shipped]
     gymnasium = [(name, "gymnasium's Swimmer-v5") for name in body_names() if name.startswith("gymnasium")]
-    return [("swimmer-N", "dm_control's swimmer of N links, N ≥ 2"), *gymnasium, *named]
+    return [("swimmer-N", "dm_control's swimmer of N links, 2 to 200"), *gymnasium, *named]
 
 
 def _tasks() -> list[tuple[str, str]]:

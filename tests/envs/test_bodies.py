@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from wormwood.envs.bodies import GYMNASIUM_SWIMMER, Body, body_from_mapping, body_names, load_body, swimmer
+from wormwood.envs.models import build_model
 from wormwood.envs.randomness import training_streams
 from wormwood.envs.simulation import Simulation
 from wormwood.envs.tasks import Swim
@@ -194,3 +195,59 @@ def test_every_named_body_builds_and_steps(name: str) -> None:
     step = simulation.step(np.ones((2, body.joints)))
     assert np.isfinite(step.observation).all()
     assert not step.done.any()
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["swimmer-1", "swimmer-0", "swimmer-201", "swimmer-99999999999999999999", "swimmer-" + "9" * 5000, "swimmer-٦"],
+)
+def test_a_swimmer_has_2_to_200_links(name: str) -> None:
+    with pytest.raises(BadInput, match=r"2 .*200"):
+        load_body(name)
+    assert load_body("swimmer-200").joints == 199
+
+
+@pytest.mark.parametrize(
+    "field", [field.name for field in dataclasses.fields(Body) if field.name not in ("name", "model")]
+)
+@pytest.mark.parametrize("value", [10**400, -(10**400), 1e300, math.inf, math.nan, [10**400] * 3, [math.nan] * 2])
+def test_numbers_out_of_range_are_refused_with_the_name_of_the_file(field: str, value: Any) -> None:
+    with pytest.raises(BadInput, match=rf"^{field} in my\.yaml: expected "):
+        body_from_mapping({"links": 3, field: value}, name="mine", where="my.yaml")
+
+
+def test_a_wrong_file_is_named_and_a_wrong_change_names_the_body(tmp_path: Path) -> None:
+    path = tmp_path / "eel.yaml"
+    path.write_text("links: 3\nsensor_delay: 1001\n")
+    with pytest.raises(BadInput, match=r"sensor_delay in .*eel\.yaml: .* at least 0 and at most 1000, got 1001"):
+        load_body(path)
+    path.write_text("links: 3\nname: a/b\n")
+    with pytest.raises(BadInput, match=r"name in .*eel\.yaml"):
+        load_body(path)
+    with pytest.raises(BadInput, match="sensor_delay in body swimmer-3"):
+        dataclasses.replace(swimmer(3), sensor_delay=1001)
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [({"link_length": 1e-9}, "too close"), ({"link_mass": 1e-9, "link_length": 1e-4}, "mjMINVAL")],
+)
+def test_what_mujoco_refuses_is_bad_input_with_its_reason(changes: dict[str, float], reason: str) -> None:
+    with pytest.raises(BadInput, match=f"mechanics in body tiny: expected .*{reason}") as caught:
+        build_model(swimmer(3, name="tiny", **changes))
+    assert "\n" not in str(caught.value)
+
+
+@given(data=st.data())
+def test_any_numbers_make_a_model_or_bad_input(data: Any) -> None:
+    names = ("link_length", "link_mass", "gear", "joint_damping", "joint_limit", "density", "viscosity")
+    fields = data.draw(st.dictionaries(st.sampled_from(names), st.floats() | st.integers()))
+    try:
+        build_model(swimmer(3, **fields))
+    except BadInput as error:
+        assert "\n" not in str(error)
+
+
+def test_an_unknown_body_is_not_blamed_on_an_option() -> None:
+    with pytest.raises(BadInput, match=r"^unknown body in body: expected swimmer-N of 2 to 200 links, .*got 'eel'$"):
+        load_body("eel")

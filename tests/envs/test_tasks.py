@@ -179,3 +179,29 @@ def test_an_unknown_task_brings_the_nearest() -> None:
 def test_an_unknown_option_is_named() -> None:
     with pytest.raises(BadInput, match=r"unknown option .*nearest: 'horizon'"):
         task_from_name("swim", options={"horzion": 5})
+
+
+@pytest.mark.parametrize("name", sorted(TASKS))
+@pytest.mark.parametrize("horizon", [0, -5, 2.5, 5.0, "x", True, None, [5], 10**7, 10**400, float("nan")])
+def test_a_horizon_is_a_whole_number_of_steps(name: str, horizon: object) -> None:
+    with pytest.raises(BadInput, match=f"horizon in task {name}: expected a whole number of at least 1 and at most"):
+        task_from_name(name, options={"horizon": horizon})
+
+
+@pytest.mark.parametrize(
+    ("name", "option"),
+    [("swim-speed", "fastest"), ("gymnasium-forward", "control_cost"), ("gymnasium-forward", "reset_noise")],
+)
+def test_other_options_are_finite_numbers(name: str, option: str) -> None:
+    for value in (-1e-9, "x", True, None, float("nan"), float("inf"), 1e308, 10**400):
+        with pytest.raises(BadInput, match=f"{option} in task {name}: expected a number of at least 0 and at most"):
+            task_from_name(name, options={option: value})
+    for value in (0, 0.0, 1, 0.5):
+        assert getattr(task_from_name(name, options={option: value}), option) == value
+
+
+def test_a_task_made_without_its_name_checks_itself_too() -> None:
+    for make in (lambda: Swim(horizon=0), lambda: SwimAtSpeed(horizon=0), lambda: GymnasiumForward(horizon=-1)):
+        with pytest.raises(BadInput, match="horizon in task"):
+            make()
+    assert Swim(horizon=np.int64(7)).horizon == 7  # type: ignore[arg-type]

@@ -1,0 +1,52 @@
+"""Settings of agents and learners as files give them: numbers that can be computed with, and no unknown keys."""
+
+from typing import Any, get_args
+
+import pytest
+from pydantic import TypeAdapter, ValidationError
+
+from wormwood.agents.catalogue import AgentConfig
+from wormwood.agents.circuits.config import NCAPConfig
+from wormwood.agents.evolution.config import CMAESConfig, OpenAIESConfig
+from wormwood.agents.learners import LearnerConfig
+from wormwood.agents.perceptrons.config import MLPConfig
+from wormwood.agents.ppo.config import PPOConfig
+
+CONFIGS = [*get_args(AgentConfig), *get_args(LearnerConfig)]
+NAN, INF = float("nan"), float("inf")
+
+
+@pytest.mark.parametrize("kind", CONFIGS)
+def test_unknown_keys_are_refused_by_the_settings_themselves(kind: Any) -> None:
+    assert TypeAdapter(kind).validate_python({"kind": kind.kind}) == kind()
+    with pytest.raises(ValidationError, match="unknown"):
+        TypeAdapter(kind).validate_python({"unknown": 1})
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "values"),
+    [
+        (NCAPConfig, "period", [0, -1, NAN, INF, 1e300, 10**400]),
+        (NCAPConfig, "full_speed", [0, NAN, INF, 1e-320]),
+        (NCAPConfig, "bounds", [{"prop": (0, 1)}, {"prop": (1, INF)}, {"prop": (NAN, 1)}]),
+        (MLPConfig, "hidden", [[0], [10**9], [8] * 17, [1.5]]),
+        (CMAESConfig, "population", [3, 10**9]),
+        (CMAESConfig, "sigma", [0, -1, NAN, INF, 1e4]),
+        (OpenAIESConfig, "population", [3, 0, 10**9]),
+        (OpenAIESConfig, "sigma", [0, NAN, INF, 1e4]),
+        (OpenAIESConfig, "learning_rate", [0, NAN, INF, 1e3]),
+        (OpenAIESConfig, "weight_decay", [-1, NAN, INF]),
+        (PPOConfig, "environments", [0, 10**9]),
+        (PPOConfig, "noise_std", [0, 1e-300, NAN, INF, 1e4]),
+        (PPOConfig, "actor_rate", [0, 1e-320, NAN, INF, 1e3]),
+        (PPOConfig, "gamma", [-0.1, 1.1, NAN]),
+        (PPOConfig, "entropy_coefficient", [-1, NAN, INF]),
+        (PPOConfig, "target_kl", [0, NAN, INF]),
+        (PPOConfig, "critic_hidden", [[0], [10**9]]),
+    ],
+)
+def test_numbers_that_cannot_be_computed_with_are_refused(kind: Any, name: str, values: list[Any]) -> None:
+    for value in values:
+        with pytest.raises(ValidationError) as caught:
+            TypeAdapter(kind).validate_python({name: value})
+        assert name in str(caught.value)
