@@ -14,15 +14,14 @@ with the square wave ``o_d = 1`` where ``(t mod period) < period / 2`` and ``o_v
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from wormwood.agents.circuits.config import SYNAPSES, NCAPConfig
 from wormwood.agents.exploration import gaussian_action
 from wormwood.agents.interfaces import Arrays, Floats
 from wormwood.agents.search_space import Parameter, SearchSpace
+from wormwood.agents.weights import Shape, check_arrays, check_rows
 from wormwood.envs.bodies import Body
 from wormwood.envs.layouts import ObservationLayout
 from wormwood.errors import bad_input
@@ -135,7 +134,11 @@ class NCAP:
         return np.moveaxis(candidates, 1, 0)[:, :, None]
 
     def act(self, observation: Floats, state: Arrays, rng: np.random.Generator | None) -> tuple[Floats, Arrays, Arrays]:
-        """Return actions ``[N, J]`` for observations ``[N, D]``; see ``Policy.act``."""
+        """Return actions ``[N, J]`` for observations ``[N, D]``; see ``Policy.act``.
+
+        Raises:
+            BadInput: N is no multiple of the number of candidates, or the noise is for another number of joints.
+        """
         if self._layout.clock is not None:
             time = observation[:, self._layout.clock]
         else:
@@ -145,11 +148,15 @@ class NCAP:
         action = (dorsal - ventral).reshape(len(observation), self._joints)
         if rng is None or self._noise_std is None:
             return action, state, {}
+        if np.shape(self._noise_std) not in ((), (self._joints,)):
+            expected, got = f"one deviation for each of {self._joints} joints", np.shape(self._noise_std)
+            raise bad_input("exploration noise", where="agent ncap", expected=expected, got=got)
         action, extras = gaussian_action(action, self._noise_std, rng)
         return action, state, extras
 
     def activity(self, observation: Floats, time: Floats) -> Activity:
         """Return what the circuit does at observations ``[N, D]``, ``time [N]`` control steps after reset."""
+        check_rows(len(observation), len(self._period))
         weights = self._weights
         angles = observation[:, self._layout.joints] / self._limit
         angles = angles.reshape(len(self._period), -1, self._joints)
@@ -200,16 +207,15 @@ def check_weights(config: NCAPConfig, weights: Arrays, body: Body) -> None:
     """Check that the weights are those of this circuit on this body, or of a population of such circuits.
 
     Raises:
-        BadInput: one is missing, or has another shape.
+        BadInput: an array is missing, or has another shape, or something else than finite numbers in it.
     """
-    population: tuple[Any, ...] = np.shape(weights.get("period", 0.0))
-    expected = {name: (*population, *config.shape(name, body.joints)) for name in config.synapses}
+    shapes: dict[str, Shape] = {"period": ()}
+    shapes |= {name: config.shape(name, body.joints) for name in config.synapses}
     if config.steering == "learned":
-        expected |= {"steering_weight": (*population, 3, 2), "steering_bias": (*population, 3)}
-    expected["period"] = population
-    for name, shape in expected.items():
-        got: NDArray[Any] | None = weights.get(name)
-        if got is None or got.shape != shape:
-            what = "agent does not fit the body" if not config.share_weights else "weights of the circuit"
-            wanted = f"{name} of shape {shape} for the {body.joints} joints of body {body.name}"
-            raise bad_input(what, where="agent ncap", expected=wanted, got="none" if got is None else got.shape)
+        shapes |= {"steering_weight": (3, 2), "steering_bias": (3,)}
+    if "log_std" in weights:
+        # The noise is for the body that was learned on; without it, a circuit of shared weights acts on any other.
+        joints = np.shape(weights["log_std"])[-1:] if config.share_weights else ()
+        shapes["log_std"] = joints or (body.joints,)
+    where = f"agent ncap on the {body.joints} joints of body {body.name}"
+    check_arrays(weights, shapes, where=where, positive=("period",))

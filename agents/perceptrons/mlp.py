@@ -10,6 +10,7 @@ from wormwood.agents.exploration import gaussian_action
 from wormwood.agents.interfaces import Arrays, Floats
 from wormwood.agents.perceptrons.config import MLPConfig
 from wormwood.agents.search_space import Parameter, SearchSpace
+from wormwood.agents.weights import Shape, check_arrays, check_rows
 from wormwood.envs.layouts import ObservationLayout
 from wormwood.errors import bad_input
 
@@ -50,19 +51,32 @@ def layer_count(weights: Arrays) -> int:
 
 
 def check_weights(weights: Arrays, layout: ObservationLayout) -> None:
-    """Check that the layers lead from this observation to one action for each of its joints.
+    """Check that the layers lead from this observation to one action for each of its joints, or a population of them.
 
     Raises:
-        BadInput: they do not.
+        BadInput: the layers were made for another observation, or another number of joints; or an array is missing, or
+            has another shape, or something else than finite numbers in it.
     """
     inputs, joints = len(input_columns(layout)), len(range(layout.size)[layout.joints])
-    depth = layer_count(weights)
-    got = "no layers"
-    if depth:
-        got = f"{weights['layer0_weight'].shape[-2]} inputs to {weights[f'layer{depth - 1}_weight'].shape[-1]} joints"
-    expected = f"{inputs} inputs to {joints} joints"
-    if got != expected:
+    depth = max(layer_count(weights), 1)
+    ends = _shape(weights, "layer0_weight")[-2:-1] + _shape(weights, f"layer{depth - 1}_weight")[-1:]
+    if len(ends) == 2 and ends != (inputs, joints):
+        expected, got = f"{inputs} inputs to {joints} joints", f"{ends[0]} inputs to {ends[1]} joints"
         raise bad_input("agent does not fit the body", where="agent mlp", expected=expected, got=got)
+    # The units of hidden layers are what their biases say.
+    hidden = [(_shape(weights, f"layer{index}_bias")[-1:] or (1,))[0] for index in range(depth - 1)]
+    shapes: dict[str, Shape] = {}
+    for index, (fan_in, fan_out) in enumerate(pairwise([inputs, *hidden, joints])):
+        shapes |= {f"layer{index}_bias": (fan_out,), f"layer{index}_weight": (fan_in, fan_out)}
+    if any(name.startswith("observation_") for name in weights):
+        shapes |= {"observation_mean": (layout.size,), "observation_deviation": (layout.size,)}
+    optional: dict[str, Shape] = {"observation_count": (), "log_std": (joints,)}
+    shapes |= {name: shape for name, shape in optional.items() if name in weights}
+    check_arrays(weights, shapes, where="agent mlp", positive=("observation_deviation",))
+
+
+def _shape(weights: Arrays, name: str) -> Shape:
+    return np.shape(weights[name]) if name in weights else ()
 
 
 class MLP:
@@ -78,28 +92,32 @@ class MLP:
         ``observation_mean`` and ``observation_deviation [.., D]``, and ``log_std [.., J]``.
 
         Raises:
-            BadInput: the layers were made for another observation, or another number of joints.
+            BadInput: as ``check_weights``.
         """
         check_weights(weights, layout)
         population = weights["layer0_weight"].shape[:-2]
         self._population = population[0] if population else 1
         # Every array gets the axes [M or 1, rows of a candidate, columns].
-        vectors = (name for name in weights if not name.endswith(("_weight", "_count")))
-        rows = {name: weights[name][..., None, :] for name in vectors}
         self._layers = [
-            (weights[f"layer{index}_weight"], rows[f"layer{index}_bias"]) for index in range(layer_count(weights))
+            (weights[f"layer{index}_weight"], weights[f"layer{index}_bias"][..., None, :])
+            for index in range(layer_count(weights))
         ]
-        self._noise = np.exp(rows["log_std"]) if "log_std" in rows else None
+        self._noise = np.exp(weights["log_std"][..., None, :]) if "log_std" in weights else None
         self._columns = input_columns(layout)
         self._standard: tuple[Floats, Floats] | None = None
-        if "observation_mean" in rows:
-            mean, deviation = rows["observation_mean"], rows["observation_deviation"]
-            self._standard = mean[..., self._columns], deviation[..., self._columns]
+        if "observation_mean" in weights:
+            mean, deviation = weights["observation_mean"], weights["observation_deviation"]
+            self._standard = mean[..., None, self._columns], deviation[..., None, self._columns]
         is_joint = np.isin(self._columns, range(layout.size)[layout.joints])
         self._clip = np.where(is_joint, np.inf, CLIP)
 
     def act(self, observation: Floats, state: Arrays, rng: np.random.Generator | None) -> tuple[Floats, Arrays, Arrays]:
-        """Return actions ``[N, J]`` for observations ``[N, D]``; see ``Policy.act``."""
+        """Return actions ``[N, J]`` for observations ``[N, D]``; see ``Policy.act``.
+
+        Raises:
+            BadInput: N is no multiple of the number of candidates.
+        """
+        check_rows(len(observation), self._population)
         x: Floats = observation[:, self._columns].reshape(self._population, -1, len(self._columns))
         if self._standard is not None:
             mean, deviation = self._standard

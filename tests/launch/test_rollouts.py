@@ -13,6 +13,7 @@ from wormwood.envs.bodies import GYMNASIUM_SWIMMER, swimmer
 from wormwood.envs.randomness import shared_streams, stream, training_streams
 from wormwood.envs.simulation import Simulation
 from wormwood.envs.tasks import GymnasiumForward, Swim
+from wormwood.errors import BadInput
 from wormwood.launch.rollouts import NonFiniteError, RolloutPlan, RolloutWorker, Shard
 
 
@@ -130,8 +131,17 @@ def test_a_policy_with_a_memory_begins_each_episode_without_it() -> None:
     assert times == [10, 20, 5, 15, 0]
 
 
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
 def test_what_is_not_finite_is_named_with_its_place() -> None:
     plan = _make_plan()
-    weights = {**_weights(plan), "prop": np.array(np.nan)}
-    with pytest.raises(NonFiniteError, match=r"action is nan in environment 3 of body swimmer-4, task swim: shard 1,"):
+    # The noise's deviation is exp(800), which is infinite.
+    weights = {**_weights(plan), "log_std": np.full(3, 800.0)}
+    place = r"in environment 3 of body swimmer-4, task swim: shard 1, iteration 0, step 1 of its episode, column 0"
+    with pytest.raises(NonFiniteError, match=rf"^action is -?inf {place}$"):
         RolloutWorker(plan).rollout(weights, Shard(1), 0)
+
+
+def test_weights_that_are_not_finite_are_refused_before_anything_is_played() -> None:
+    plan = _make_plan()
+    with pytest.raises(BadInput, match=r"weights of the agent do not fit .*expected prop: finite numbers, got nan"):
+        RolloutWorker(plan).rollout({**_weights(plan), "prop": np.array(np.nan)}, Shard(1), 0)

@@ -201,7 +201,7 @@ def test_populations_and_other_bodies_are_refused() -> None:
     ):
         with pytest.raises(BadInput, match="expected one circuit, got '2 circuits'"):
             refused(stacked, body)
-        with pytest.raises(BadInput, match="does not fit the body"):
+        with pytest.raises(BadInput, match="do not fit in agent ncap on the 3 joints of body swimmer-4"):
             refused(weights, swimmer(4))
 
 

@@ -147,7 +147,7 @@ def test_what_does_not_fit_is_refused() -> None:
     with pytest.raises(BadInput, match="expected an observation with a clock"):
         _make_actor(body=GYMNASIUM_SWIMMER, task=GymnasiumForward())
     config = NCAPConfig(share_weights=False)
-    with pytest.raises(BadInput, match="agent does not fit the body in agent ncap"):
+    with pytest.raises(BadInput, match="weights of the agent do not fit in agent ncap"):
         NCAPActor(config, _make_actor(config).weights(), body=swimmer(5), layout=Swim().layout(swimmer(5)))
 
 

@@ -191,15 +191,27 @@ def test_a_wrong_sign_counts_as_no_connection() -> None:
 def test_unshared_weights_are_refused_on_another_body(other: int) -> None:
     config = NCAPConfig(share_weights=False)
     weights = initial_weights(config, swimmer(6), RNG(0))
-    with pytest.raises(BadInput, match=rf"does not fit the body in agent ncap: .*body swimmer-{other}, got \(2, "):
+    with pytest.raises(
+        BadInput,
+        match=rf"do not fit in agent ncap on .* body swimmer-{other}: expected prop: .*, got 'float64 of shape \(2, ",
+    ):
         NCAP(config, weights, body=swimmer(other), layout=Swim().layout(swimmer(other)))
 
 
 def test_a_missing_weight_is_named() -> None:
     config, body = NCAPConfig(speed_control=True), swimmer(6)
     weights = initial_weights(NCAPConfig(), body, RNG(0))
-    with pytest.raises(BadInput, match="expected speed of shape"):
+    with pytest.raises(BadInput, match=r"expected speed: numbers of shape \(\), got 'none'"):
         NCAP(config, weights, body=body, layout=Swim().layout(body))
+
+
+def test_noise_for_another_body_is_of_no_use_but_the_circuit_is() -> None:
+    config, body = NCAPConfig(), swimmer(6)
+    weights = {**initial_weights(config, body, RNG(0)), "log_std": np.zeros(5)}
+    policy = make_policy(config, weights, swimmer(4), Swim())
+    assert policy.act(_observe(swimmer(4), [0, 0, 0], 0), {}, None)[0].shape == (1, 3)
+    with pytest.raises(BadInput, match=r"exploration noise in agent ncap: .* 3 joints, got \(5,\)"):
+        policy.act(_observe(swimmer(4), [0, 0, 0], 0), {}, RNG(0))
 
 
 # --- periods ---
@@ -294,6 +306,11 @@ def test_a_period_that_is_not_learned_is_the_same_for_all() -> None:
         ({"bounds": {"prop": (2.0, 1.0)}}, "bounds.prop"),
         ({"turn_joints": 0}, "turn_joints"),
         ({"full_speed": 0.0}, "full_speed in agent ncap: expected a positive speed"),
+        ({"full_speed": 1e-320}, "full_speed in agent ncap: .* from 1e-06 to 1e\\+06"),
+        ({"period": float("inf")}, "period in agent ncap"),
+        ({"period": 1e300}, "period in agent ncap"),
+        ({"bounds": {"prop": (1.0, float("inf"))}}, "bounds.prop"),
+        ({"bounds": {"prop": (float("nan"), 2.0)}}, "bounds.prop"),
     ],
 )
 def test_a_wrong_setting_is_named(fields: dict[str, Any], message: str) -> None:

@@ -142,7 +142,7 @@ def test_as_many_inputs_are_not_enough_where_joints_differ() -> None:
 
 
 def test_weights_of_another_agent_are_refused() -> None:
-    with pytest.raises(BadInput, match="got 'no layers'"):
+    with pytest.raises(BadInput, match=r"expected layer0_bias: numbers of shape .*, got 'none'"):
         MLP({"prop": np.array(1.0), "period": np.array(60.0)}, layout=TINY)
 
 
