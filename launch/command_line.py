@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import errno
+import functools
+import os
 import signal
 import sys
 import traceback
@@ -75,8 +77,8 @@ def _add_train(verbs: Any) -> None:
     example = "wormwood train swim-ncap-cma --workers 2 --set body=swimmer-12"
     parser = _verb(verbs, "train", commands.train_command, "train an agent, or go on with a run", example)
     parser.add_argument("preset", nargs="?", help="a name of `wormwood list presets`, or a YAML file")
-    parser.add_argument("--seed", type=_whole, help="of all randomness; default: the preset's, which is 0")
-    parser.add_argument("--workers", type=_whole, default=0, help="Ray actors that collect experience; 0 uses none")
+    parser.add_argument("--seed", type=_seed, help="of all randomness; default: the preset's, which is 0")
+    parser.add_argument("--workers", type=_workers, default=0, help="Ray actors that collect experience; 0 uses none")
     parser.add_argument("--address", default="local", help="of a running Ray cluster; default: one of its own")
     parser.add_argument("--out", help="folder of the run; default: a new one in runs/")
     parser.add_argument("--resume", action="store_true", help="go on with the run in --out, from its newest checkpoint")
@@ -98,8 +100,8 @@ def _add_evaluate(verbs: Any) -> None:
     parser.add_argument("agent", help=AGENT_HELP)
     parser.add_argument("--body", nargs="+", default=[], help="names or YAML files; default: the agent's own")
     parser.add_argument("--task", help="a name of `wormwood list tasks`; default: the agent's own")
-    parser.add_argument("--episodes", type=_positive, default=10, help="held-out starts; default 10")
-    parser.add_argument("--seed", type=_whole, default=0, help="of the held-out starts; default 0")
+    parser.add_argument("--episodes", type=_episodes, default=10, help="held-out starts; default 10")
+    parser.add_argument("--seed", type=_seed, default=0, help="of the held-out starts; default 0")
 
 
 def _add_inspect(verbs: Any) -> None:
@@ -119,7 +121,7 @@ def _add_video(verbs: Any) -> None:
     parser.add_argument("--body", help="a name or YAML file; default: the agent's own")
     parser.add_argument("--task", help="a name of `wormwood list tasks`; default: the agent's own")
     parser.add_argument("--seconds", type=_seconds, default=12.0, help="simulated time; default 12")
-    parser.add_argument("--seed", type=_whole, default=0, help="of the held-out start; default 0")
+    parser.add_argument("--seed", type=_seed, default=0, help="of the held-out start; default 0")
     parser.add_argument("--out", required=True, help="a .mp4, .gif or .png file; a .png shows the way as one picture")
 
 
@@ -134,27 +136,27 @@ def _add_bench(verbs: Any) -> None:
     parser.add_argument("--seconds", type=_seconds, default=40.0, help="about how long to measure; default 40")
 
 
-def _whole(text: str) -> int:
-    return int(_number(text, int, "a whole number of at least 0", lambda value: 0 <= value <= LARGEST_SEED))
+def _number(text: str, parse: Callable[[str], float], what: str, least: float, most: float) -> Any:
+    """Return the number that an argument says.
 
-
-def _positive(text: str) -> int:
-    return int(_number(text, int, "a whole number of at least 1", lambda value: value >= 1))
-
-
-def _seconds(text: str) -> float:
-    return _number(text, float, "a positive number of seconds, at most 3600", lambda value: 0 < value <= 3600)
-
-
-def _number(text: str, parse: Callable[[str], float], expected: str, accept: Callable[[float], bool]) -> float:
+    Raises:
+        argparse.ArgumentTypeError: it is none, or not from ``least`` to ``most``.
+    """
     try:
         value = parse(text)
-        accepted = accept(value)
     except ValueError:
-        accepted = False
-    if not accepted:
-        raise argparse.ArgumentTypeError(f"expected {expected}, got {text!r}")
-    return value
+        value = least - 1
+    if least <= value <= most:
+        return value
+    limit = f"at most {most}" if value > most else f"at least {least}"
+    raise argparse.ArgumentTypeError(f"expected {what} of {limit}, got {text!r}")
+
+
+_whole = functools.partial(_number, parse=int, what="a whole number")
+_seed = functools.partial(_whole, least=0, most=LARGEST_SEED)
+_workers = functools.partial(_whole, least=0, most=1000)
+_episodes = functools.partial(_whole, least=1, most=10_000)
+_seconds = functools.partial(_number, parse=float, what="a number of seconds", least=0.01, most=3600)
 
 
 def _interrupt(signal_number: int, frame: FrameType | None) -> None:
@@ -166,10 +168,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # Schedulers of clusters end jobs with SIGTERM: leave a checkpoint then, too.
     signal.signal(signal.SIGTERM, _interrupt)
     try:
+        if sys.stdout is None:
+            raise BrokenPipeError(errno.EPIPE, "standard output is closed")
         options, unknown = make_parser().parse_known_args(arguments)
         if unknown:
             options.parser.refuse(unknown[0])
         options.run(options)
+        sys.stdout.flush()
     except (Exception, KeyboardInterrupt) as error:
         return _explain(error)
     return DONE
@@ -178,14 +183,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _explain(error: BaseException) -> int:
     """Print what went wrong, in one line where it is not a mistake of ours or of the user's code."""
     no_room = isinstance(error, OSError) and error.errno in NO_ROOM
+    line = " ".join(str(error).splitlines())  # a name of the user's may have several
     if isinstance(error, KeyboardInterrupt):
-        print(f"wormwood: {error if isinstance(error, Interrupted) else 'interrupted'}", file=sys.stderr)
+        print(f"wormwood: {line if isinstance(error, Interrupted) else 'interrupted'}", file=sys.stderr)
         return INTERRUPTED
+    if no_room:
+        _give_up_stdout()
     if no_room or isinstance(error, (BadInput, CheckpointError, NonFiniteError, ServiceLostError, WorkerError)):
-        print(f"wormwood: {error}", file=sys.stderr)
+        print(f"wormwood: {line}", file=sys.stderr)
         return BAD_INPUT if isinstance(error, BadInput) else FAILED
     traceback.print_exception(error)
     return FAILED
+
+
+def _give_up_stdout() -> None:
+    """Let go of what stdout does not take: Python would try again when it ends, and complain a second time."""
+    try:
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 if __name__ == "__main__":

@@ -235,3 +235,40 @@ def test_status_of_a_run(capsys) -> None:
     assert main(["status", "r"]) == 0
     assert "finished" in capsys.readouterr().out
     assert "is not a run folder" in _error(capsys, "status", "none")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["evaluate", "ncap", "--seed", "18446744073709551616"], "--seed: expected a whole number of at most 184467"),
+        (["evaluate", "ncap", "--seed", "-1"], "--seed: expected a whole number of at least 0, got '-1'"),
+        (["evaluate", "ncap", "--episodes", "1000000000000"], "--episodes: expected a whole number of at most 10000"),
+        (["train", "swim-ncap-cma", "--workers", "99999"], "--workers: expected a whole number of at most 1000"),
+        *(
+            (["video", "ncap", "--out", "a.gif", "--seconds", text], "--seconds: expected a number of seconds of at")
+            for text in ("1e308", "inf", "nan", "0", "-1", "x")
+        ),
+        (["evaluate", "ncap", "--body", "swimmer-" + "9" * 5000], "unknown body in body: "),
+        (
+            ["train", "swim-ncap-cma", "--set", "seed=2020-13-45"],
+            "seed in preset swim-ncap-cma: expected a valid integer",
+        ),
+        (["train", "swim-ncap-cma", "--set", "task_options.horizon=0"], "horizon in task swim"),
+        (["evaluate", "two\nlines"], "unknown agent"),
+    ],
+)
+def test_numbers_out_of_range_give_one_line(arguments: list[str], message: str, capsys) -> None:
+    assert message in _error(capsys, *arguments)
+    assert not any(Path().iterdir())
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+@pytest.mark.parametrize(
+    ("output", "message"), [("> /dev/full", "No space left on device"), (">&-", "standard output is closed")]
+)
+def test_results_that_nobody_takes_give_one_line_and_exit_code_1(output: str, message: str, unbuffered: str) -> None:
+    command = f"{' '.join(COMMAND)} list bodies --json {output}"
+    environment = {**os.environ, "PYTHONUNBUFFERED": unbuffered}
+    done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, env=environment, timeout=60)
+    assert done.returncode == 1
+    assert re.fullmatch(rf"wormwood: \[Errno \d+\] {message}\n", done.stderr), done.stderr
