@@ -12,8 +12,7 @@ from wormwood.agents.catalogue import AgentConfig
 from wormwood.agents.circuits.module import NCAPActor
 from wormwood.agents.interfaces import Arrays
 from wormwood.agents.perceptrons.module import MLPActor
-from wormwood.envs.bodies import Body
-from wormwood.envs.tasks import Task
+from wormwood.envs.specs import EnvironmentSpec, require_swimmer
 
 __all__ = ["ACTORS", "Actor", "ActorKind", "make_actor"]
 
@@ -22,7 +21,7 @@ class Actor(Protocol):
     """A module whose parameters are an agent's weights."""
 
     def __call__(self, observation: Tensor) -> Tensor:
-        """Return the mean actions ``[N, J]`` at observations ``[N, D]``."""
+        """Return the mean actions ``[N, J]``, or the logits of discrete ones, at observations ``[N, D]``."""
 
     def weights(self) -> Arrays:
         """Return the weights for the policy in NumPy."""
@@ -35,28 +34,30 @@ class Actor(Protocol):
 class ActorKind:
     """How to build one kind of actor, and what it looks at."""
 
-    make: Callable[[Any, Arrays, Body, Task], Any]
-    """(config, weights, body, task) -> the actor, which is a torch module."""
+    make: Callable[[Any, Arrays, EnvironmentSpec], Any]
+    """(config, weights, spec) -> the actor, which is a torch module."""
     standardized: Callable[[Any], bool]
     """config -> whether its observations are standardised by ``RunningNormalizer``."""
 
 
+def _ncap(config: Any, weights: Arrays, spec: EnvironmentSpec) -> NCAPActor:
+    body = require_swimmer(spec, where="agent ncap").body
+    return NCAPActor(config, weights, body=body, layout=spec.layout)
+
+
 ACTORS = {
-    "ncap": ActorKind(
-        lambda config, weights, body, task: NCAPActor(config, weights, body=body, layout=task.layout(body)),
-        standardized=lambda config: False,
-    ),
+    "ncap": ActorKind(_ncap, standardized=lambda config: False),
     "mlp": ActorKind(
-        lambda config, weights, body, task: MLPActor(weights, layout=task.layout(body)),
+        lambda config, weights, spec: MLPActor(weights, layout=spec.layout, outputs=spec.actions.outputs),
         standardized=lambda config: bool(config.normalize),
     ),
 }
 
 
-def make_actor(config: AgentConfig, weights: Arrays, body: Body, task: Task) -> Any:
+def make_actor(config: AgentConfig, weights: Arrays, spec: EnvironmentSpec) -> Any:
     """Build an actor, which is a torch module, with these weights.
 
     Raises:
-        BadInput: the agent does not fit the body or task, or cannot learn from gradients as it is configured.
+        BadInput: the agent does not fit the environment, or cannot learn from gradients as it is configured.
     """
-    return ACTORS[config.kind].make(config, weights, body, task)
+    return ACTORS[config.kind].make(config, weights, spec)

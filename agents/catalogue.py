@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from wormwood.agents.circuits.config import NCAPConfig
 from wormwood.agents.circuits.ncap import NCAP
@@ -18,8 +19,7 @@ from wormwood.agents.perceptrons.mlp import MLP
 from wormwood.agents.perceptrons.mlp import initial_weights as initial_perceptron
 from wormwood.agents.perceptrons.mlp import search_space as perceptron_space
 from wormwood.agents.search_space import SearchSpace
-from wormwood.envs.bodies import Body
-from wormwood.envs.tasks import Task
+from wormwood.envs.specs import ActionSpace, EnvironmentSpec, require_swimmer
 
 __all__ = [
     "AGENTS",
@@ -39,47 +39,49 @@ AgentConfig = NCAPConfig | MLPConfig
 class AgentKind:
     """How to start and how to run one kind of agent."""
 
-    initial_weights: Callable[[Any, Body, Task, np.random.Generator], Arrays]
-    make_policy: Callable[[Any, Arrays, Body, Task], Policy]
+    initial_weights: Callable[[Any, EnvironmentSpec, np.random.Generator], Arrays]
+    make_policy: Callable[[Any, Arrays, EnvironmentSpec], Policy]
     search_space: Callable[[Any, Arrays], SearchSpace]
     summary: str
 
 
-def _ncap(config: NCAPConfig, weights: Arrays, body: Body, task: Task) -> Policy:
+def _initial_ncap(config: NCAPConfig, spec: EnvironmentSpec, rng: np.random.Generator) -> Arrays:
+    return initial_circuit(config, require_swimmer(spec, where="agent ncap").body, rng)
+
+
+def _ncap(config: NCAPConfig, weights: Arrays, spec: EnvironmentSpec) -> Policy:
+    body = require_swimmer(spec, where="agent ncap").body
     noise = np.exp(weights["log_std"]) if "log_std" in weights else None
-    return NCAP(config, weights, body=body, layout=task.layout(body), noise_std=noise)
+    return NCAP(config, weights, body=body, layout=spec.layout, noise_std=noise)
 
 
 AGENTS = {
-    "ncap": AgentKind(
-        lambda config, body, task, rng: initial_circuit(config, body, rng),
-        _ncap,
-        circuit_space,
-        "the C. elegans swimming circuit",
-    ),
+    "ncap": AgentKind(_initial_ncap, _ncap, circuit_space, "the C. elegans swimming circuit"),
     "mlp": AgentKind(
-        lambda config, body, task, rng: initial_perceptron(
-            config, layout=task.layout(body), joints=body.joints, rng=rng
-        ),
-        lambda config, weights, body, task: MLP(weights, layout=task.layout(body)),
+        lambda config, spec, rng: initial_perceptron(config, layout=spec.layout, outputs=spec.actions.outputs, rng=rng),
+        lambda config, weights, spec: MLP(weights, layout=spec.layout, actions=spec.actions),
         lambda config, weights: perceptron_space(weights),
         "a multilayer perceptron",
     ),
 }
 
 
-def initial_weights(config: AgentConfig, body: Body, task: Task, rng: np.random.Generator) -> Arrays:
-    """Draw the weights an agent starts from on this body and task."""
-    return AGENTS[config.kind].initial_weights(config, body, task, rng)
-
-
-def make_policy(config: AgentConfig, weights: Arrays, body: Body, task: Task) -> Policy:
-    """Build the policy of an agent for a body and task, in NumPy.
+def initial_weights(config: AgentConfig, spec: EnvironmentSpec, rng: np.random.Generator) -> Arrays:
+    """Draw the weights an agent starts from in this environment.
 
     Raises:
-        BadInput: the agent does not fit the body or task.
+        BadInput: the agent does not fit the environment.
     """
-    return AGENTS[config.kind].make_policy(config, weights, body, task)
+    return AGENTS[config.kind].initial_weights(config, spec, rng)
+
+
+def make_policy(config: AgentConfig, weights: Arrays, spec: EnvironmentSpec) -> Policy:
+    """Build the policy of an agent for an environment, in NumPy.
+
+    Raises:
+        BadInput: the agent does not fit the environment.
+    """
+    return AGENTS[config.kind].make_policy(config, weights, spec)
 
 
 def search_space(config: AgentConfig, weights: Arrays) -> SearchSpace:
@@ -88,24 +90,33 @@ def search_space(config: AgentConfig, weights: Arrays) -> SearchSpace:
 
 
 class UniformPolicy:
-    """Actions uniform in [-1, 1]; drawn even when asked to be deterministic, from a generator of its own."""
+    """Any action alike; drawn even when asked to be deterministic, from a generator of its own."""
 
-    def __init__(self, joints: int, rng: np.random.Generator) -> None:
-        """Draw ``joints`` numbers for each environment from ``rng``."""
-        self._joints, self._rng = joints, rng
+    def __init__(self, actions: ActionSpace, rng: np.random.Generator) -> None:
+        """Draw from ``rng``: numbers within their bounds, or within [-1, 1] where they have none, or alternatives."""
+        self._actions, self._rng = actions, rng
+        low, high = np.array(actions.low), np.array(actions.high)
+        self._low, self._high = np.where(np.isfinite(low), low, -1.0), np.where(np.isfinite(high), high, 1.0)
 
-    def act(self, observation: Floats, state: Arrays, rng: np.random.Generator | None) -> tuple[Floats, Arrays, Arrays]:
+    def act(
+        self, observation: Floats, state: Arrays, rng: np.random.Generator | None
+    ) -> tuple[NDArray[Any], Arrays, Arrays]:
         """Return random actions; see ``Policy.act``."""
-        return self._rng.uniform(-1.0, 1.0, size=(len(observation), self._joints)), state, {}
+        shape = (len(observation), self._actions.size)
+        if self._actions.choices:
+            return self._rng.integers(self._actions.choices, size=shape), state, {}
+        return self._rng.uniform(self._low, self._high, size=shape), state, {}
 
 
 class ZeroPolicy:
-    """No action at all."""
+    """No action at all, or the first alternative of each choice."""
 
-    def __init__(self, joints: int) -> None:
-        """Act with ``joints`` zeros."""
-        self._joints = joints
+    def __init__(self, actions: ActionSpace) -> None:
+        """Act with zeros."""
+        self._actions = actions
 
-    def act(self, observation: Floats, state: Arrays, rng: np.random.Generator | None) -> tuple[Floats, Arrays, Arrays]:
+    def act(
+        self, observation: Floats, state: Arrays, rng: np.random.Generator | None
+    ) -> tuple[NDArray[Any], Arrays, Arrays]:
         """Return zeros; see ``Policy.act``."""
-        return np.zeros((len(observation), self._joints)), state, {}
+        return np.zeros((len(observation), self._actions.size), dtype=self._actions.dtype), state, {}

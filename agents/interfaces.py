@@ -19,7 +19,9 @@ Arrays = dict[str, NDArray[Any]]
 class Policy(Protocol):
     """Chooses actions for a batch of environments, in NumPy."""
 
-    def act(self, observation: Floats, state: Arrays, rng: np.random.Generator | None) -> tuple[Floats, Arrays, Arrays]:
+    def act(
+        self, observation: Floats, state: Arrays, rng: np.random.Generator | None
+    ) -> tuple[NDArray[Any], Arrays, Arrays]:
         """Choose one action for each environment.
 
         Args:
@@ -28,7 +30,7 @@ class Policy(Protocol):
             rng: source of exploration noise; None acts deterministically.
 
         Returns:
-            The actions ``[N, J]``, the next state, and extras to record.
+            The actions ``[N, J]``, or ``[N, K]`` integers where they are choices, the next state, and extras to record.
         """
 
 
@@ -38,14 +40,14 @@ class Transitions:
 
     observation: Floats
     """``[T, N, D]`` what was acted on."""
-    action: Floats
-    """``[T, N, J]`` as the policy chose it, before clipping to [-1, 1]."""
+    action: NDArray[Any]
+    """``[T, N, J]`` as the policy chose it, before clipping to its bounds; integers where it is choices."""
     reward: Floats
     """``[T, N]``"""
     episode_start: NDArray[np.bool_]
     """``[T, N]`` the observation is the first of its episode."""
     terminated: NDArray[np.bool_]
-    """``[T, N]`` the step ended the episode in a failure."""
+    """``[T, N]`` the step ended the episode for good: in a failure, or a terminal state."""
     truncated: NDArray[np.bool_]
     """``[T, N]`` the step ended the episode at its horizon."""
     final_observation: Floats
@@ -67,7 +69,7 @@ class Episodes:
     length: NDArray[np.int64]
     """``[K]`` control steps."""
     speed: Floats
-    """``[K]`` mean forward speed of the head in m/s."""
+    """``[K]`` mean forward speed of the head in m/s; NaN where nothing swims."""
     ended_by: NDArray[np.int8]
     """``[K]`` index into ``wormwood.envs.simulation.ENDED_BY``."""
 
@@ -84,6 +86,8 @@ class Fragment:
     episodes: Episodes
     transitions: Transitions | None
     """None where the learner needs only returns."""
+    lost: int = 0
+    """Episodes that could not be gone on with here, and were given up for new ones."""
 
 
 class Learner(Protocol):

@@ -12,8 +12,7 @@ from wormwood.agents.evolution.config import CMAESConfig, OpenAIESConfig
 from wormwood.agents.evolution.openai_es import OpenAIES
 from wormwood.agents.interfaces import Arrays, Learner
 from wormwood.agents.ppo.config import PPOConfig
-from wormwood.envs.bodies import Body
-from wormwood.envs.tasks import Task
+from wormwood.envs.specs import EnvironmentSpec
 
 __all__ = ["LEARNERS", "Demand", "LearnerConfig", "LearnerKind", "Setting", "make_learner"]
 
@@ -25,8 +24,7 @@ class Setting:
     """Where a learner learns."""
 
     agent: AgentConfig
-    body: Body
-    task: Task
+    spec: EnvironmentSpec
     seed: int
     device: str = "cpu"
     """Of torch: ``cpu``, ``cuda``, or ``auto`` for CUDA where there is any."""
@@ -53,13 +51,13 @@ class LearnerKind:
     """How to start one kind of learner, and what it asks for."""
 
     make: Callable[[Any, Arrays, Setting], Learner]
-    demand: Callable[[Any, Task], Demand]
+    demand: Callable[[Any, EnvironmentSpec], Demand]
     summary: str
 
 
-def _evolution_demand(config: CMAESConfig | OpenAIESConfig, task: Task) -> Demand:
+def _evolution_demand(config: CMAESConfig | OpenAIESConfig, spec: EnvironmentSpec) -> Demand:
     environments = config.population * config.starts
-    return Demand(environments, task.horizon, population=config.population, starts=config.starts)
+    return Demand(environments, spec.horizon, population=config.population, starts=config.starts)
 
 
 def _make_cma_es(config: CMAESConfig, weights: Arrays, setting: Setting) -> Learner:
@@ -74,15 +72,7 @@ def _make_ppo(config: PPOConfig, weights: Arrays, setting: Setting) -> Learner:
     # Only who follows gradients pays for torch: 200 MB and a second.
     from wormwood.agents.ppo.learner import PPOLearner
 
-    return PPOLearner(
-        config,
-        setting.agent,
-        weights,
-        body=setting.body,
-        task=setting.task,
-        seed=setting.seed,
-        device=setting.device,
-    )
+    return PPOLearner(config, setting.agent, weights, spec=setting.spec, seed=setting.seed, device=setting.device)
 
 
 LEARNERS = {
@@ -90,7 +80,7 @@ LEARNERS = {
     "openai-es": LearnerKind(_make_openai_es, _evolution_demand, "OpenAI-ES, for any number of parameters"),
     "ppo": LearnerKind(
         _make_ppo,
-        lambda config, task: Demand(config.environments, config.steps, lag=config.lag),
+        lambda config, spec: Demand(config.environments, config.steps, lag=config.lag),
         "proximal policy optimisation, by Stable-Baselines3",
     ),
 }

@@ -14,7 +14,7 @@ from wormwood.envs.tasks import Task, forward_speed
 
 __all__ = ["ENDED_BY", "Simulation", "Step"]
 
-ENDED_BY = ("", "time limit", "unstable simulation")
+ENDED_BY = ("", "time limit", "unstable simulation", "terminal state")
 """Why an episode ended, indexed by ``Step.ended_by``."""
 
 
@@ -131,8 +131,8 @@ class Simulation:
             "angle_history": self._angle_history.copy(),
         }
 
-    def restore(self, state: dict[str, NDArray[np.generic]]) -> None:
-        """Go on from ``state``, bit for bit."""
+    def restore(self, state: dict[str, NDArray[np.generic]]) -> NDArray[np.bool_]:
+        """Go on from ``state``, bit for bit, and return ``[N]`` which could not: none."""
         self.physics.restore(np.asarray(state["physics"], dtype=np.float64))
         for own, name in (
             (self._steps, "steps"),
@@ -144,6 +144,7 @@ class Simulation:
         for row in range(self.count):
             self._draw_noise(row)
         self._observation = self._observe()
+        return np.zeros(self.count, dtype=bool)
 
     def _start(self, rows: NDArray[np.intp]) -> None:
         self._episodes[rows] += 1

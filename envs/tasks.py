@@ -15,7 +15,7 @@ from wormwood.envs.layouts import ObservationLayout
 from wormwood.envs.physics import Floats, Readings
 from wormwood.errors import bad_input
 
-__all__ = ["TASKS", "GymnasiumForward", "Navigate", "Swim", "SwimAtSpeed", "Task", "task_from_name"]
+__all__ = ["TASKS", "GymnasiumForward", "Navigate", "Swim", "SwimAtSpeed", "Task", "options_of", "task_from_name"]
 
 TARGET_SPEED = 0.1  # m/s at which swimming earns the whole reward
 TARGET_RADIUS = 0.1  # m
@@ -249,10 +249,19 @@ def task_from_name(name: str, *, options: Mapping[str, Any] | None = None) -> Ta
     if name not in TASKS:
         raise bad_input("unknown task", where="task", expected=f"one of {', '.join(TASKS)}", got=name, nearest_to=TASKS)
     options = options or {}
-    known = [parameter for parameter in inspect.signature(TASKS[name]).parameters if parameter != "name"]
+    known = _option_names(TASKS[name])
     for key in options:
         if key not in known:
             expected = f"one of {', '.join(known)}"
             raise bad_input("unknown option", where=f"task {name}", expected=expected, got=key, nearest_to=known)
     task: Task = TASKS[name](**options)
     return task
+
+
+def options_of(task: Task) -> dict[str, Any]:
+    """Return the options of a task: the inverse of ``task_from_name``."""
+    return {name: getattr(task, name) for name in _option_names(type(task))}
+
+
+def _option_names(kind: type) -> list[str]:
+    return [parameter for parameter in inspect.signature(kind).parameters if parameter != "name"]

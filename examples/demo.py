@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 from wormwood.envs.bodies import load_body
+from wormwood.envs.specs import SwimmerSpec
 from wormwood.envs.tasks import task_from_name
 from wormwood.launch.agent_files import load_agent
 from wormwood.launch.console import note, print_table, print_text
@@ -46,7 +47,7 @@ def main() -> int:
         ("NCAP, trained", str(out)),
     ):
         agent, task = load_agent(name), task_from_name("swim")
-        results = [evaluate(agent, load_body(body), task, episodes=options.episodes) for body in BODIES]
+        results = [evaluate(agent, SwimmerSpec(load_body(body), task), episodes=options.episodes) for body in BODIES]
         rows.append((label, *(f"{result.returns.mean():.0f} ± {result.returns.std():.0f}" for result in results)))
     columns = [f"{body}{'' if body == SEEN else ' (never seen)'}" for body in BODIES]
     print_table("Return of an episode, at most 1000; ± is over starts", ["agent", *columns], rows)

@@ -9,6 +9,7 @@ from pathlib import Path
 from wormwood.envs.bodies import load_body
 from wormwood.envs.picture_files import write_picture
 from wormwood.envs.rendering import draw_strip
+from wormwood.envs.specs import SwimmerSpec
 from wormwood.envs.tasks import Swim
 from wormwood.launch.agent_files import load_agent
 from wormwood.launch.evaluation import evaluate, record_poses
@@ -31,9 +32,9 @@ def main() -> None:
     (options.out / "my-body.yaml").write_text(MY_BODY)
 
     body, agent, task = load_body(options.out / "my-body.yaml"), load_agent("ncap"), Swim()
-    result = evaluate(agent, body, task, episodes=10)
+    result = evaluate(agent, SwimmerSpec(body, task), episodes=10)
     print(f"{body.name}: return {result.returns.mean():.0f} ± {result.returns.std():.0f} of at most {task.horizon}")
-    poses, _ = record_poses(agent, body, task, steps=700)
+    poses, _ = record_poses(agent, SwimmerSpec(body, task), steps=700)
     write_picture(options.out / "swim.png", draw_strip(body, poses[::150]))
     print(f"wrote {options.out}/swim.png; the same from the command line:")
     print(f"  wormwood video ncap --body {options.out}/my-body.yaml --out {options.out}/swim.gif")

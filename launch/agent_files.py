@@ -7,7 +7,7 @@ import hashlib
 import json
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -26,8 +26,10 @@ from wormwood.agents.circuits.config import NCAPConfig
 from wormwood.agents.interfaces import Arrays, Policy
 from wormwood.agents.perceptrons.config import MLPConfig
 from wormwood.envs.bodies import GYMNASIUM_SWIMMER, Body, body_from_mapping
+from wormwood.envs.gymnasium_spec import GymnasiumSpec
 from wormwood.envs.randomness import PURPOSES, stream
-from wormwood.envs.tasks import Task
+from wormwood.envs.specs import EnvironmentSpec, SwimmerSpec
+from wormwood.envs.tasks import options_of, task_from_name
 from wormwood.errors import BadInput, bad_input
 from wormwood.launch.runs import RunFolder, to_json, write_text_atomic
 from wormwood.launch.states import little_endian
@@ -41,7 +43,7 @@ AGENT_FILE, WEIGHTS_FILE = "agent.json", "agent.safetensors"
 BUILT_IN: Mapping[str, tuple[AgentConfig | None, str]] = {
     "ncap": (NCAPConfig(), "the C. elegans circuit before any training"),
     "mlp": (MLPConfig(), "a multilayer perceptron before any training"),
-    "random": (None, "actions uniform in [-1, 1]"),
+    "random": (None, "actions uniform within their bounds"),
     "zero": (None, "no action at all"),
 }
 """Agents that need no file, by name, with what they are."""
@@ -49,39 +51,33 @@ BUILT_IN: Mapping[str, tuple[AgentConfig | None, str]] = {
 
 @dataclass(frozen=True)
 class Agent:
-    """A policy that can act on bodies: its kind, and its weights if it has any."""
+    """A policy: its kind, and its weights if it has any."""
 
     name: str
     """What results are filed under."""
     config: AgentConfig | None = None
     """None for the agents that only draw their actions."""
     weights: Arrays | None = None
-    """None starts untrained on every body anew."""
-    body: Body | None = None
-    """What it was trained on."""
-    task: str = "swim"
-    """What it was trained for."""
-    task_options: Mapping[str, Any] = field(default_factory=dict)
-    """Options of that task, such as its horizon."""
+    """None starts untrained in every environment anew."""
+    spec: SwimmerSpec | GymnasiumSpec | None = None
+    """What it was trained in."""
 
-    def policy(self, body: Body, task: Task, *, seed: int = 0) -> Policy:
-        """Build the policy for a body and task.
+    def policy(self, spec: EnvironmentSpec, *, seed: int = 0) -> Policy:
+        """Build the policy for an environment.
 
         Args:
-            body: what acts.
-            task: what it is asked to do.
+            spec: what it acts in.
             seed: of initial weights and random actions, where there are any.
 
         Raises:
-            BadInput: the agent does not fit the body or task.
+            BadInput: the agent does not fit the environment.
         """
         if self.config is not None:
-            rng = stream(seed, "update")
-            weights = self.weights or initial_weights(self.config, body, task, rng)
-            return make_policy(self.config, weights, body, task)
+            weights = self.weights or initial_weights(self.config, spec, stream(seed, "update"))
+            return make_policy(self.config, weights, spec)
         if self.name == "zero":
-            return ZeroPolicy(body.joints)
-        return UniformPolicy(body.joints, stream(seed, "evaluation", 0, PURPOSES.index("action")))
+            return ZeroPolicy(spec.actions)
+        return UniformPolicy(spec.actions, stream(seed, "evaluation", 0, PURPOSES.index("action")))
 
 
 def save_agent(folder: Path, agent: Agent, *, origin: Mapping[str, object] | None = None) -> None:
@@ -92,7 +88,7 @@ def save_agent(folder: Path, agent: Agent, *, origin: Mapping[str, object] | Non
         agent: with weights.
         origin: anything worth knowing about where it comes from, such as the seed and the return.
     """
-    if agent.weights is None or agent.config is None or agent.body is None:
+    if agent.weights is None or agent.config is None or agent.spec is None:
         raise ValueError("only a trained agent can be saved")
     data = safetensors.numpy.save({name: little_endian(name, values) for name, values in agent.weights.items()})
     sha256 = hashlib.sha256(data).hexdigest()
@@ -100,9 +96,7 @@ def save_agent(folder: Path, agent: Agent, *, origin: Mapping[str, object] | Non
         "schema": SCHEMA,
         "name": agent.name,
         "config": dataclasses.asdict(agent.config),
-        "task": agent.task,
-        "task_options": dict(agent.task_options),
-        "body": dataclasses.asdict(agent.body),
+        **_describe(agent.spec),
         "weights": {"file": WEIGHTS_FILE, "sha256": sha256},
         "origin": dict(origin or {}),
     }
@@ -163,15 +157,27 @@ def _read_agent(folder: Path) -> Agent:
             name=str(described["name"]),
             config=_CONFIG.validate_python(described["config"]),
             weights=safetensors.numpy.load(data),
-            body=_read_body(described["body"], where),
-            task=str(described["task"]),
-            task_options=dict(described["task_options"]),
+            spec=_read_spec(described, where),
         )
     except BadInput:
         raise
     except (OSError, ValueError, LookupError, TypeError, RecursionError, AttributeError, SafetensorError) as error:
         summary = " ".join(str(error).split())
         raise bad_input("damaged agent", where=where, expected="an exported agent", got=summary) from error
+
+
+def _describe(spec: SwimmerSpec | GymnasiumSpec) -> dict[str, Any]:
+    """Return what an environment is in plain values; ``_read_spec`` reads it back."""
+    if isinstance(spec, GymnasiumSpec):
+        return {"environment": spec.id, "environment_options": dict(spec.options)}
+    return {"task": spec.task.name, "task_options": options_of(spec.task), "body": dataclasses.asdict(spec.body)}
+
+
+def _read_spec(described: dict[str, Any], where: str) -> SwimmerSpec | GymnasiumSpec:
+    if "environment" in described:
+        return GymnasiumSpec(str(described["environment"]), dict(described["environment_options"]))
+    task = task_from_name(str(described["task"]), options=described["task_options"])
+    return SwimmerSpec(_read_body(described["body"], where), task)
 
 
 def _read_body(fields: dict[str, Any], where: str) -> Body:

@@ -12,10 +12,12 @@ import numpy as np
 from wormwood.agents.catalogue import AGENTS
 from wormwood.agents.learners import LEARNERS
 from wormwood.configs.yaml_files import preset_names, read_preset_or_file
-from wormwood.envs.bodies import Body, body_names, load_body
+from wormwood.envs.bodies import body_names, load_body
+from wormwood.envs.gymnasium_spec import GymnasiumSpec
 from wormwood.envs.picture_files import write_picture, write_video
 from wormwood.envs.rendering import draw_strip, draw_video
-from wormwood.envs.tasks import TASKS, Task, task_from_name
+from wormwood.envs.specs import SwimmerSpec, require_swimmer
+from wormwood.envs.tasks import TASKS, task_from_name
 from wormwood.errors import BadInput, bad_input
 from wormwood.launch.agent_files import BUILT_IN, Agent, load_agent
 from wormwood.launch.configs import LOOSE_KEYS, RunConfig, load_config, parse_config
@@ -52,7 +54,7 @@ def train_command(options: argparse.Namespace) -> None:
     """
     with _open_run(options) as (run, config):
         if not options.json:
-            what = f"{config.agent.kind} on {config.built_body.name}, task {config.task}, by {config.learner.kind}"
+            what = f"{config.agent.kind} on {config.spec.name}, by {config.learner.kind}"
             note(f"{what}: {run.path}")
         try:
             with training_watcher(config.iterations, quiet=options.json) as watcher:
@@ -67,8 +69,9 @@ def train_command(options: argparse.Namespace) -> None:
     if options.json:
         print_json({key: summary[key] for key in TRAIN_KEYS})
         return
-    print_table("", ["result", "value"], [(key, _text(summary[key])) for key in TRAIN_KEYS])
-    print_text(f"agent: {run.agent}\ncurve: {curve}\nnext:  wormwood evaluate {run.path} --body swimmer-6 swimmer-12")
+    print_table("", ["result", "value"], [(key, _text(summary[key])) for key in TRAIN_KEYS if summary[key] is not None])
+    bodies = "--body swimmer-6 swimmer-12" if isinstance(config.spec, SwimmerSpec) else "--episodes 100"
+    print_text(f"agent: {run.agent}\ncurve: {curve}\nnext:  wormwood evaluate {run.path} {bodies}")
 
 
 @contextlib.contextmanager
@@ -156,24 +159,25 @@ def status_command(options: argparse.Namespace) -> None:
 def evaluate_command(options: argparse.Namespace) -> None:
     """Play held-out episodes of an agent on bodies."""
     agent = load_agent(options.agent)
-    bodies = [load_body(name) for name in options.body] or [_body(agent, None)]
-    task = _task(agent, options.task)
+    specs = [_spec(agent, body, options.task) for body in options.body or [None]]
     results = []
     with contextlib.ExitStack() as stack:
-        show = (lambda done: None) if options.json else stack.enter_context(progress_bar("evaluating", len(bodies)))
-        for done, body in enumerate(bodies):
+        show = (lambda done: None) if options.json else stack.enter_context(progress_bar("evaluating", len(specs)))
+        for done, spec in enumerate(specs):
             show(done)
-            results.append(evaluate(agent, body, task, episodes=options.episodes, seed=options.seed).to_row())
+            results.append(evaluate(agent, spec, episodes=options.episodes, seed=options.seed).to_row())
     if options.json:
         print_json({"results": results})
         return
-    columns = ["agent", "body", "episodes", "return", "± over episodes", "speed (m/s)"]
-    print_table(f"task {task.name}, {task.horizon} steps", columns, [_result_row(row) for row in results])
+    where = "body" if isinstance(specs[0], SwimmerSpec) else "environment"
+    columns = ["agent", where, "episodes", "return", "± over episodes", "speed (m/s)"]
+    print_table(f"{_activity(specs[0])}, {specs[0].horizon} steps", columns, [_result_row(row) for row in results])
 
 
 def _result_row(row: dict[str, Any]) -> tuple[object, ...]:
     returns = f"{row['return_mean']:.1f}", f"{row['return_std']:.1f}"
-    return row["agent"], row["body"], row["episodes"], *returns, f"{row['speed_mean']:.3f}"
+    speed = "" if row["speed_mean"] is None else f"{row['speed_mean']:.3f}"
+    return row["agent"], row["body"], row["episodes"], *returns, speed
 
 
 def inspect_command(options: argparse.Namespace) -> None:
@@ -181,7 +185,7 @@ def inspect_command(options: argparse.Namespace) -> None:
     from wormwood.launch.inspection import inspect_agent
 
     agent = load_agent(options.agent)
-    inspection = inspect_agent(agent, _body(agent, options.body), _task(agent, None))
+    inspection = inspect_agent(agent, _spec(agent, options.body, None))
     files = inspection.write(Path(options.out)) if options.out else []
     if options.json:
         print_json(inspection.described)
@@ -198,9 +202,10 @@ def video_command(options: argparse.Namespace) -> None:
     agent, out = load_agent(options.agent), Path(options.out)
     if out.suffix.lower() not in (".mp4", ".gif", ".png"):
         raise bad_input("file name", where="--out", expected="one that ends in .mp4, .gif or .png", got=options.out)
-    body, task = _body(agent, options.body), _task(agent, options.task)
+    spec = require_swimmer(_spec(agent, options.body, options.task), where="video")
+    body = spec.body
     steps = max(1, round(options.seconds / body.control_timestep))
-    poses, goal = record_poses(agent, body, task, steps=steps, seed=options.seed)
+    poses, goal = record_poses(agent, spec, steps=steps, seed=options.seed)
     target = goal if len(goal) == 2 else None
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
@@ -282,16 +287,19 @@ def bench_command(options: argparse.Namespace) -> None:
     print_table("", ["figure", "value"], [(name, _text(value)) for name, value in result.items()])
 
 
-def _body(agent: Agent, name: str | None) -> Body:
-    """Return the body of that name, or the agent's own, or the swimmer of six links."""
-    if name is not None:
-        return load_body(name)
-    return agent.body or load_body("swimmer-6")
+def _spec(agent: Agent, body: str | None, task: str | None) -> SwimmerSpec | GymnasiumSpec:
+    """Return what the agent was trained in, but for a body or task that is named; swimmer-6 that swims by default."""
+    own = agent.spec or SwimmerSpec(load_body("swimmer-6"), task_from_name("swim"))
+    if isinstance(own, SwimmerSpec):
+        return SwimmerSpec(load_body(body) if body else own.body, task_from_name(task) if task else own.task)
+    if body or task:
+        where, expected = "--body" if body else "--task", f"none: the agent was trained in {own.name}"
+        raise bad_input("option", where=where, expected=expected, got=body or task)
+    return own
 
 
-def _task(agent: Agent, name: str | None) -> Task:
-    """Return the task of that name, or the agent's own with its options."""
-    return task_from_name(name) if name is not None else task_from_name(agent.task, options=agent.task_options)
+def _activity(spec: SwimmerSpec | GymnasiumSpec) -> str:
+    return f"task {spec.task.name}" if isinstance(spec, SwimmerSpec) else spec.name
 
 
 def _text(value: object) -> str:

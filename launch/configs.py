@@ -18,7 +18,9 @@ from wormwood.agents.learners import LEARNERS, Demand, LearnerConfig, Setting
 from wormwood.configs.yaml_files import parse_mapping, parse_value, read_preset_or_file, to_yaml
 from wormwood.envs.bodies import GYMNASIUM_SWIMMER, Body, body_from_mapping, load_body
 from wormwood.envs.faces import LARGEST_SEED
-from wormwood.envs.tasks import Task, task_from_name
+from wormwood.envs.gymnasium_spec import GymnasiumSpec
+from wormwood.envs.specs import SwimmerSpec
+from wormwood.envs.tasks import task_from_name
 from wormwood.errors import BadInput, bad_input
 from wormwood.launch.rollouts import RolloutPlan
 
@@ -57,6 +59,10 @@ class RunConfig:
     """What it is asked to do: a name of `wormwood list tasks`."""
     task_options: dict[str, Any] = field(default_factory=dict)
     """Options of the task, such as ``horizon``."""
+    environment: str | None = None
+    """In place of body and task: the id of any environment that gymnasium knows, such as ``CartPole-v1``."""
+    environment_options: dict[str, Any] = field(default_factory=dict)
+    """Options of that environment, such as ``max_episode_steps``."""
     seed: Annotated[int, Field(ge=0, le=LARGEST_SEED)] = 0
     """Of all randomness. The same configuration and seed give the same result, to the bit."""
     shards: Count = 4
@@ -76,7 +82,7 @@ class RunConfig:
 
     def __post_init__(self) -> None:
         """Check what single values do not say."""
-        _ = self.built_body
+        _ = self.spec.horizon  # reads body, task or environment
         for name in ("population", "environments"):
             split = getattr(self.demand, name)
             if split % self.shards:
@@ -86,26 +92,38 @@ class RunConfig:
                 raise bad_input("shards", where="configuration", expected=expected, got=self.shards)
 
     @functools.cached_property
-    def built_body(self) -> Body:
-        """The body itself, read once."""
+    def spec(self) -> SwimmerSpec | GymnasiumSpec:
+        """What the agent acts in; its body is read once."""
+        if self.environment is None:
+            if self.environment_options:
+                got = f"only environment_options {self.environment_options}"
+                raise bad_input("environment", where="configuration", expected="the id that options are for", got=got)
+            return SwimmerSpec(self._built_body, task_from_name(self.task, options=self.task_options))
+        if self._swimmer != _DEFAULT_SWIMMER:
+            different = next(name for name in self._swimmer if self._swimmer[name] != _DEFAULT_SWIMMER[name])
+            expected = "no body, task or task_options beside an environment"
+            raise bad_input(different, where="configuration", expected=expected, got=self._swimmer[different])
+        return GymnasiumSpec(self.environment, self.environment_options)
+
+    @property
+    def _built_body(self) -> Body:
         if isinstance(self.body, str):
             return load_body(self.body)
         return body_from_mapping(self.body, name="body", where="configuration, body")
 
-    @functools.cached_property
-    def built_task(self) -> Task:
-        """The task itself."""
-        return task_from_name(self.task, options=self.task_options)
+    @property
+    def _swimmer(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in _DEFAULT_SWIMMER}
 
     @property
     def demand(self) -> Demand:
         """What experience each iteration collects."""
-        return LEARNERS[self.learner.kind].demand(self.learner, self.built_task)
+        return LEARNERS[self.learner.kind].demand(self.learner, self.spec)
 
     @property
     def setting(self) -> Setting:
         """Where the learner learns."""
-        return Setting(self.agent, self.built_body, self.built_task, seed=self.seed, device=self.device)
+        return Setting(self.agent, self.spec, seed=self.seed, device=self.device)
 
     @property
     def plan(self) -> RolloutPlan:
@@ -113,8 +131,7 @@ class RunConfig:
         demand = self.demand
         return RolloutPlan(
             seed=self.seed,
-            body=self.built_body,
-            task=self.built_task,
+            spec=self.spec,
             agent=self.agent,
             shards=self.shards,
             environments=demand.environments // self.shards,
@@ -126,9 +143,12 @@ class RunConfig:
     def to_mapping(self) -> dict[str, Any]:
         """Return every setting in plain values; the body in full, unless its name says all about it."""
         mapping = dataclasses.asdict(self)
-        if self.body != GYMNASIUM_SWIMMER.name and not re.fullmatch(r"swimmer-\d+", str(self.body)):
+        for name in _DEFAULT_SWIMMER if self.environment else ("environment", "environment_options"):
+            del mapping[name]
+        named = self.body == GYMNASIUM_SWIMMER.name or re.fullmatch(r"swimmer-\d+", str(self.body))
+        if isinstance(self.spec, SwimmerSpec) and not named:
             # Read from a file, which may be changed or gone tomorrow.
-            fields = dataclasses.asdict(self.built_body)
+            fields = dataclasses.asdict(self.spec.body)
             mapping["body"] = {name: value for name, value in fields.items() if name != "model"}
         plain: dict[str, Any] = json.loads(json.dumps(mapping))
         return plain
@@ -173,6 +193,8 @@ def parse_config(text: str, *, where: str, overrides: Sequence[str] = (), seed: 
 
 
 _ADAPTER = TypeAdapter(RunConfig)
+_DEFAULT_SWIMMER: Mapping[str, Any] = {"body": "swimmer-6", "task": "swim", "task_options": {}}
+"""The settings that have no part in a run on another environment."""
 _KINDS: Mapping[str, Mapping[str, Any]] = {
     "agent": {kind.kind: kind for kind in get_args(AgentConfig)},
     "learner": {kind.kind: kind for kind in get_args(LearnerConfig)},

@@ -10,10 +10,9 @@ from typing import Any
 import numpy as np
 
 from wormwood.agents.interfaces import Arrays, Floats, Policy
-from wormwood.envs.bodies import Body
 from wormwood.envs.randomness import evaluation_streams
-from wormwood.envs.simulation import Simulation, Step
-from wormwood.envs.tasks import Task
+from wormwood.envs.simulation import Step
+from wormwood.envs.specs import BatchedEnvironment, EnvironmentSpec, SwimmerSpec
 from wormwood.launch.agent_files import Agent
 
 __all__ = ["BATCH", "Evaluation", "evaluate", "record_poses"]
@@ -25,77 +24,81 @@ how many episodes were asked for: products of other sizes may differ in the last
 
 @dataclass(frozen=True)
 class Evaluation:
-    """How one agent did on one body."""
+    """How one agent did in one environment."""
 
     agent: str
-    body: str
+    label: str
+    """Of the environment: a body's name, or an id."""
     returns: Floats
     """``[E]`` sum of the rewards of each episode."""
     speeds: Floats
-    """``[E]`` mean forward speed of the head in each episode, in m/s."""
+    """``[E]`` mean forward speed of the head in each episode, in m/s; NaN where nothing swims."""
 
     def to_row(self) -> dict[str, Any]:
         """Return the row that `wormwood evaluate --json` prints."""
+        speed = float(self.speeds.mean())
         return {
             "agent": self.agent,
-            "body": self.body,
+            "body": self.label,
             "episodes": len(self.returns),
             "return_mean": float(self.returns.mean()),
             "return_std": float(self.returns.std()),
-            "speed_mean": float(self.speeds.mean()),
+            "speed_mean": None if np.isnan(speed) else speed,
         }
 
 
-def evaluate(agent: Agent, body: Body, task: Task, *, episodes: int, seed: int = 0) -> Evaluation:
+def evaluate(agent: Agent, spec: EnvironmentSpec, *, episodes: int, seed: int = 0) -> Evaluation:
     """Play held-out starts 0 to ``episodes - 1`` of a seed, without exploration.
 
     Raises:
-        BadInput: the agent does not fit the body or task.
+        BadInput: the agent does not fit the environment.
     """
-    policy = agent.policy(body, task, seed=seed)
-    batches = [_play(policy, body, task, first=first, seed=seed) for first in range(0, episodes, BATCH)]
+    policy = agent.policy(spec, seed=seed)
+    batches = [_play(policy, spec, first=first, seed=seed) for first in range(0, episodes, BATCH)]
     returns, speeds = (np.concatenate(column)[:episodes] for column in zip(*batches, strict=True))
-    return Evaluation(agent.name, body.name, returns, speeds)
+    return Evaluation(agent.name, spec.label, returns, speeds)
 
 
-def _play(policy: Policy, body: Body, task: Task, *, first: int, seed: int) -> tuple[Floats, Floats]:
+def _play(policy: Policy, spec: EnvironmentSpec, *, first: int, seed: int) -> tuple[Floats, Floats]:
     """Return the returns and mean speeds ``[BATCH]`` of the episodes from start ``first`` on."""
-    simulation = Simulation(body, task, BATCH, streams=evaluation_streams(seed), first=first)
+    simulation = spec.simulate(BATCH, streams=evaluation_streams(seed), first=first)
     reward, speed, length = np.zeros(BATCH), np.zeros(BATCH), np.zeros(BATCH)
     alive = np.ones(BATCH, dtype=bool)
-    for step in _steps(policy, simulation):
+    for step in _steps(policy, simulation, spec):
         reward += np.where(alive, step.reward, 0.0)
         speed += np.where(alive, step.speed, 0.0)
         length += alive
         # An episode that ended early waits for the others.
         alive &= ~step.done
+        if not alive.any():
+            break
     return reward, speed / length
 
 
-def _steps(policy: Policy, simulation: Simulation) -> Iterator[Step]:
+def _steps(policy: Policy, simulation: BatchedEnvironment, spec: EnvironmentSpec) -> Iterator[Step]:
     """Play from the first start of each environment to the horizon, without exploration."""
     observation, memory = simulation.reset(), Arrays()
-    for _ in range(simulation.task.horizon):
+    for _ in range(spec.horizon):
         action, memory, _ = policy.act(observation, memory, None)
-        step = simulation.step(np.clip(action, -1.0, 1.0))
+        step = simulation.step(spec.actions.clip(action))
         observation = step.observation
         yield step
 
 
-def record_poses(agent: Agent, body: Body, task: Task, *, steps: int, seed: int = 0) -> tuple[Floats, Floats]:
+def record_poses(agent: Agent, spec: SwimmerSpec, *, steps: int, seed: int = 0) -> tuple[Floats, Floats]:
     """Play held-out start 0 and return what pictures need.
 
     Returns:
         Generalized positions ``[steps + 1, nq]`` from the start on, and the episode's goal ``[goal_size]``.
 
     Raises:
-        BadInput: the agent does not fit the body or task.
+        BadInput: the agent does not fit the environment.
     """
     # One row of a batch, so that it is the episode that was evaluated.
-    simulation = Simulation(body, task, BATCH, streams=evaluation_streams(seed))
+    simulation = spec.simulate(BATCH, streams=evaluation_streams(seed))
     simulation.reset()
     goal, poses = simulation.goals[0], [simulation.physics.positions[0]]
-    for step in itertools.islice(_steps(agent.policy(body, task, seed=seed), simulation), steps):
+    for step in itertools.islice(_steps(agent.policy(spec, seed=seed), simulation, spec), steps):
         if step.done[0]:
             break  # what it shows now is the next episode
         poses.append(simulation.physics.positions[0])

@@ -14,9 +14,8 @@ from wormwood.agents.circuits.anatomy import describe, record_activity
 from wormwood.agents.circuits.config import NCAPConfig
 from wormwood.agents.circuits.picture import draw_circuit
 from wormwood.agents.interfaces import Arrays
-from wormwood.envs.bodies import Body
 from wormwood.envs.randomness import stream
-from wormwood.envs.tasks import Task
+from wormwood.envs.specs import EnvironmentSpec, SwimmerSpec, require_swimmer
 from wormwood.errors import BadInput
 from wormwood.launch.agent_files import BUILT_IN, Agent
 from wormwood.launch.runs import to_json, write_text_atomic
@@ -26,7 +25,7 @@ __all__ = ["Inspection", "inspect_agent"]
 
 @dataclass(frozen=True)
 class Inspection:
-    """One agent on one body."""
+    """One agent in one environment."""
 
     name: str
     """Of the files that ``write`` makes."""
@@ -56,23 +55,24 @@ class Inspection:
         return files
 
 
-def inspect_agent(agent: Agent, body: Body, task: Task) -> Inspection:
+def inspect_agent(agent: Agent, spec: EnvironmentSpec) -> Inspection:
     """Look into an agent; a circuit is also watched while it swims.
 
     Raises:
-        BadInput: the agent does not fit the body or task.
+        BadInput: the agent does not fit the environment.
     """
     if agent.config is None:
         summary = f"{agent.name}: {BUILT_IN[agent.name][1]}; it has no parameters"
         return Inspection(agent.name, {"agent": agent.name, "parameters": 0}, summary)
-    weights = agent.weights or initial_weights(agent.config, body, task, stream(0, "update"))
-    agent.policy(body, task)  # whoever does not fit is refused here
+    weights = agent.weights or initial_weights(agent.config, spec, stream(0, "update"))
+    agent.policy(spec)  # whoever does not fit is refused here
     if isinstance(agent.config, NCAPConfig):
-        return _inspect_circuit(agent.config, weights, body, task)
+        return _inspect_circuit(agent.config, weights, require_swimmer(spec, where="agent ncap"))
     return _inspect_network(agent, weights)
 
 
-def _inspect_circuit(config: NCAPConfig, weights: Arrays, body: Body, task: Task) -> Inspection:
+def _inspect_circuit(config: NCAPConfig, weights: Arrays, spec: SwimmerSpec) -> Inspection:
+    body, task = spec.body, spec.task
     activity = record_activity(config, weights, body=body, task=task)
     described = describe(config, weights, body=body, activity=activity)
     lines = [f"NCAP circuit on {body.name}: {body.joints} joints, {len(described['synapses'])} synapses"]

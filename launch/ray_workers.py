@@ -84,10 +84,12 @@ class _Call:
 class RayExecutor:
     """Gives each shard to the next free worker.
 
-    Workers are named actors, so that several runs of one cluster share them: each run has at most one call with each
-    worker, and Ray serves calls in turn. A worker takes part as soon as it answers, also in the middle of a run; one
-    whose node has not come yet simply does not. A rollout that is lost with its worker is run again by another, and
-    one that passes the deadline has its worker ended and is run again, too. It gives the same to the bit.
+    A worker keeps to its shards where it can: so environments stay that would have to be played again elsewhere.
+    Workers are named actors, so that several runs of one cluster share them: each run has at most one call with
+    each worker, and Ray serves calls in turn. A worker takes part as soon as it answers, also in the middle of a
+    run; one whose node has not come yet simply does not. A rollout that is lost with its worker is run again by
+    another, and one that passes the deadline has its worker ended and is run again, too. It gives the same to the
+    bit.
     """
 
     def __init__(self, plan: RolloutPlan, workers: int, *, key: str = "run", deadline: float = 300.0) -> None:
@@ -104,6 +106,7 @@ class RayExecutor:
         self._joining: dict[Any, _Member] = {}
         self._idle: deque[_Member] = deque()
         self._running: dict[Any, _Call] = {}
+        self._homes: dict[int, _Member] = {}
         self._closed = threading.Event()
         # One thread: Ray's calls need attention while the learner learns.
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="rollouts")
@@ -127,7 +130,8 @@ class RayExecutor:
         attempts = _Attempts()
         while len(finished) < len(job.shards) and not self._closed.is_set():
             while waiting and self._idle:
-                self._send(self._idle.popleft(), weights, waiting.popleft(), job.iteration)
+                member, shard = self._pair(waiting)
+                self._send(member, weights, shard, job.iteration)
             done, _ = ray.wait([*self._running, *self._joining], num_returns=1, timeout=TICK)
             for reference in done:
                 if reference in self._joining:
@@ -141,6 +145,18 @@ class RayExecutor:
                     waiting.append(call.shard)
             waiting.extend(attempts.hung(call) for call in self._end_hung())
         return [finished[index] for index in sorted(finished)]
+
+    def _pair(self, waiting: deque[Shard]) -> tuple[_Member, Shard]:
+        """Take a free worker and a shard, if there are such one whose environments it has from last time."""
+        pairs = ((member, shard) for member in self._idle for shard in waiting)
+        known = next((pair for pair in pairs if self._homes.get(pair[1].index) is pair[0]), None)
+        # Else one that is nobody's, so that each worker comes to have its own.
+        strange = next((shard for shard in waiting if shard.index not in self._homes), waiting[0])
+        member, shard = known or (self._idle[0], strange)
+        self._idle.remove(member)
+        waiting.remove(shard)
+        self._homes[shard.index] = member
+        return member, shard
 
     def _send(self, member: _Member, weights: Any, shard: Shard, iteration: int) -> None:
         member.state = "working"

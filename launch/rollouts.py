@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from wormwood.agents.catalogue import AgentConfig, make_policy
 from wormwood.agents.interfaces import Arrays, Episodes, Floats, Fragment, Policy, Transitions
-from wormwood.envs.bodies import Body
 from wormwood.envs.randomness import EpisodeStreams, shared_streams, stream, training_streams
-from wormwood.envs.simulation import Simulation, Step
-from wormwood.envs.tasks import Task
+from wormwood.envs.simulation import Step
+from wormwood.envs.specs import BatchedEnvironment, EnvironmentSpec
 from wormwood.launch.states import nest, unnest
 
 __all__ = ["NonFiniteError", "Rollout", "RolloutPlan", "RolloutWorker", "Shard"]
@@ -26,8 +27,7 @@ class RolloutPlan:
     """What every rollout of a run has in common; workers build their environments from it."""
 
     seed: int
-    body: Body
-    task: Task
+    spec: EnvironmentSpec
     agent: AgentConfig
     shards: int
     """Number of shards: the unit of work. Results depend on it, never on the number of workers."""
@@ -46,7 +46,7 @@ class RolloutPlan:
         return self.shards * self.environments * self.steps
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Shard:
     """A fixed batch of environments: its number, and its state between rollouts (empty before the first)."""
 
@@ -64,7 +64,7 @@ class RolloutWorker:
     def __init__(self, plan: RolloutPlan) -> None:
         """Prepare for the rollouts of one plan."""
         self._plan = plan
-        self._simulations: dict[int, Simulation] = {}
+        self._simulations: dict[int, BatchedEnvironment] = {}
 
     def rollout(self, weights: Arrays, shard: Shard, iteration: int) -> Rollout:
         """Run one shard for ``plan.steps`` control steps.
@@ -82,27 +82,22 @@ class RolloutWorker:
         """
         simulation = self._simulation(shard.index, iteration)
         if self._plan.population:
-            policy = make_policy(self._plan.agent, self._candidates(weights, shard.index), *self._where)
+            policy = make_policy(self._plan.agent, self._candidates(weights, shard.index), self._plan.spec)
             return _play_episodes(simulation, policy, shard, iteration, self._plan)
-        policy = make_policy(self._plan.agent, weights, *self._where)
+        policy = make_policy(self._plan.agent, weights, self._plan.spec)
         return _play_on(simulation, policy, shard, iteration, self._plan)
-
-    @property
-    def _where(self) -> tuple[Body, Task]:
-        return self._plan.body, self._plan.task
 
     def _candidates(self, weights: Arrays, shard: int) -> Arrays:
         share = self._plan.population // self._plan.shards
         return {name: stacked[shard * share : (shard + 1) * share] for name, stacked in weights.items()}
 
-    def _simulation(self, shard: int, iteration: int) -> Simulation:
-        plan = self._plan
+    def _simulation(self, shard: int, iteration: int) -> BatchedEnvironment:
+        plan, streams = self._plan, _streams(self._plan, iteration)
         if shard not in self._simulations:
-            self._simulations[shard] = Simulation(
-                *self._where, plan.environments, streams=training_streams(plan.seed), first=shard * plan.environments
-            )
+            first = shard * plan.environments
+            self._simulations[shard] = plan.spec.simulate(plan.environments, streams=streams, first=first)
         simulation = self._simulations[shard]
-        simulation.streams = _streams(plan, iteration)
+        simulation.streams = streams
         return simulation
 
 
@@ -112,65 +107,86 @@ def _streams(plan: RolloutPlan, iteration: int) -> EpisodeStreams:
     return training_streams(plan.seed)
 
 
-def _play_episodes(simulation: Simulation, policy: Policy, shard: Shard, iteration: int, plan: RolloutPlan) -> Rollout:
+def _play_episodes(
+    simulation: BatchedEnvironment, policy: Policy, shard: Shard, iteration: int, plan: RolloutPlan
+) -> Rollout:
     """Play one whole episode in each environment, without noise, and report the returns."""
+    place = _Place(plan, shard.index, iteration)
     observation, memory = simulation.reset(), Arrays()
     tally = _Tally(simulation)
-    alive = np.ones(simulation.count, dtype=bool)
+    alive, played = np.ones(simulation.count, dtype=bool), 0
     for _ in range(plan.steps):
+        number = simulation.steps + 1
         action, memory, _ = policy.act(observation, memory, None)
-        step = simulation.step(np.clip(action, -1.0, 1.0))
-        _require_finite(simulation, shard, iteration, action, step)
+        place.require_finite("action", action, number)
+        step = simulation.step(plan.spec.actions.clip(action))
+        place.require_finite("reward", step.reward[:, None], number)
+        place.require_finite("observation", step.final_observation, number)
         # An environment whose episode ended early waits for the others: its next episode does not count.
         tally.add(step, counted=alive)
         alive &= ~step.done
-        _forget(memory, step)
+        _forget(memory, step.done)
         observation = step.observation
-    fragment = Fragment(shard.index, iteration, plan.steps * simulation.count, tally.episodes(), None)
+        played += simulation.count
+        if not alive.any():
+            break
+    fragment = Fragment(shard.index, iteration, played, tally.episodes(), None)
     return fragment, shard
 
 
-def _play_on(simulation: Simulation, policy: Policy, shard: Shard, iteration: int, plan: RolloutPlan) -> Rollout:
+def _play_on(
+    simulation: BatchedEnvironment, policy: Policy, shard: Shard, iteration: int, plan: RolloutPlan
+) -> Rollout:
     """Go on from the shard's state with exploration noise, and record transitions."""
+    place = _Place(plan, shard.index, iteration)
     tally = _Tally(simulation)
+    memory, lost = unnest("memory", shard.state), np.zeros(simulation.count, dtype=bool)
     if shard.state:
-        simulation.restore(shard.state)
-        tally.restore(shard.state)
+        lost = simulation.restore(shard.state)
+        tally.restore(shard.state, lost)
+        _forget(memory, lost)
     else:
         simulation.reset()
     record = _Recorder(plan, simulation)
     rng = stream(plan.seed, "action", shard.index, iteration)
-    observation, memory = simulation.observation, unnest("memory", shard.state)
+    observation = simulation.observation
     for t in range(plan.steps):
-        episode_start = simulation.steps == 0
+        number = simulation.steps + 1
         action, memory, extras = policy.act(observation, memory, rng)
-        step = simulation.step(np.clip(action, -1.0, 1.0))
-        _require_finite(simulation, shard, iteration, action, step)
-        record.add(t, observation, action, episode_start, step)
+        place.require_finite("action", action, number)
+        step = simulation.step(plan.spec.actions.clip(action))
+        place.require_finite("reward", step.reward[:, None], number)
+        place.require_finite("observation", step.final_observation, number)
+        record.add(t, observation, action, number == 1, step)
         record.log_prob[t] = extras.get("log_prob", 0.0)
         tally.add(step)
-        _forget(memory, step)
+        _forget(memory, step.done)
         observation = step.observation
     fragment = Fragment(
-        shard.index, iteration, plan.steps * simulation.count, tally.episodes(), record.transitions(observation)
+        shard.index,
+        iteration,
+        plan.steps * simulation.count,
+        tally.episodes(),
+        record.transitions(observation),
+        lost=int(lost.sum()),
     )
     return fragment, Shard(shard.index, {**simulation.state(), **tally.state(), **nest("memory", memory)})
 
 
-def _forget(memory: Arrays, step: Step) -> None:
+def _forget(memory: Arrays, ended: NDArray[np.bool_]) -> None:
     """Let policies begin each episode with a memory of zeros."""
-    if memory and step.done.any():
+    if memory and ended.any():
         for name, values in memory.items():
-            memory[name] = np.where(step.done.reshape(-1, *[1] * (values.ndim - 1)), 0, values)
+            memory[name] = np.where(ended.reshape(-1, *[1] * (values.ndim - 1)), 0, values)
 
 
 class _Recorder:
     """Arrays that a rollout fills step by step."""
 
-    def __init__(self, plan: RolloutPlan, simulation: Simulation) -> None:
+    def __init__(self, plan: RolloutPlan, simulation: BatchedEnvironment) -> None:
         shape = (plan.steps, simulation.count)
-        self.observation = np.empty((*shape, simulation.layout.size))
-        self.action = np.empty((*shape, simulation.body.joints))
+        self.observation = np.empty((*shape, plan.spec.layout.size))
+        self.action = np.empty((*shape, plan.spec.actions.size), dtype=plan.spec.actions.dtype)
         self.reward = np.empty(shape)
         self.log_prob = np.empty(shape)
         self.episode_start = np.empty(shape, dtype=bool)
@@ -182,8 +198,8 @@ class _Recorder:
         self,
         t: int,
         observation: Floats,
-        action: Floats,
-        episode_start: np.ndarray[tuple[int], np.dtype[np.bool_]],
+        action: NDArray[Any],
+        episode_start: NDArray[np.bool_],
         step: Step,
     ) -> None:
         self.observation[t], self.action[t], self.episode_start[t] = observation, action, episode_start
@@ -209,20 +225,21 @@ class _Recorder:
 class _Tally:
     """Returns and speeds of running episodes, and the list of those that ended."""
 
-    def __init__(self, simulation: Simulation) -> None:
+    def __init__(self, simulation: BatchedEnvironment) -> None:
         self._first = simulation.first
         self._reward, self._speed = np.zeros(simulation.count), np.zeros(simulation.count)
         self._length = np.zeros(simulation.count, dtype=np.int64)
         self._ended: list[tuple[int, float, int, float, int]] = []
 
-    def restore(self, state: Arrays) -> None:
-        self._reward[:], self._speed[:] = state["episode_reward"], state["episode_speed"]
-        self._length[:] = state["episode_length"]
+    def restore(self, state: Arrays, lost: NDArray[np.bool_]) -> None:
+        """Go on with the episodes of ``state``, but for those that were lost."""
+        for own, name in ((self._reward, "reward"), (self._speed, "speed"), (self._length, "length")):
+            own[:] = np.where(lost, 0, state[f"episode_{name}"])
 
     def state(self) -> Arrays:
         return {"episode_reward": self._reward, "episode_speed": self._speed, "episode_length": self._length}
 
-    def add(self, step: Step, *, counted: np.ndarray[tuple[int], np.dtype[np.bool_]] | None = None) -> None:
+    def add(self, step: Step, *, counted: NDArray[np.bool_] | None = None) -> None:
         self._reward += step.reward
         self._speed += step.speed
         self._length += 1
@@ -248,17 +265,22 @@ class _Tally:
         )
 
 
-def _require_finite(simulation: Simulation, shard: Shard, iteration: int, action: Floats, step: Step) -> None:
-    # One sum is NaN or infinite if any term is: cheap enough for every step.
-    if np.isfinite(step.reward.sum() + action.sum() + step.final_observation.sum()):
-        return
-    quantities = {"reward": step.reward[:, None], "action": action, "observation": step.final_observation}
-    for name, values in quantities.items():
-        wrong = np.argwhere(~np.isfinite(values))
-        if len(wrong):
-            row, column = wrong[0]
-            raise NonFiniteError(
-                f"{name} is {values[row, column]} in environment {simulation.first + row} of body "
-                f"{simulation.body.name}, task {simulation.task.name}: shard {shard.index}, iteration {iteration}, "
-                f"step {simulation.steps[row]} of its episode, column {column}"
-            )
+@dataclass(frozen=True)
+class _Place:
+    """Where a rollout plays, as errors name it."""
+
+    plan: RolloutPlan
+    shard: int
+    iteration: int
+
+    def require_finite(self, name: str, values: NDArray[Any], step: NDArray[np.int64]) -> None:
+        """Raise the error that names the first of ``values [N, K]`` that is not finite, at its episode's step."""
+        # A sum is NaN or infinite if any term is: cheap enough for every step.
+        if np.isfinite(values.sum()) or np.isfinite(values).all():
+            return
+        row, column = np.argwhere(~np.isfinite(values))[0]
+        raise NonFiniteError(
+            f"{name} is {values[row, column]} in environment {self.shard * self.plan.environments + row} of "
+            f"{self.plan.spec.name}: shard {self.shard}, iteration {self.iteration}, "
+            f"step {step[row]} of its episode, column {column}"
+        )

@@ -68,7 +68,7 @@ class _HostedRun:
     def __init__(self, config: RunConfig, checkpoints: Path) -> None:
         self.config, self.checkpoints, self.lag = config, checkpoints, config.demand.lag
         setting = config.setting
-        weights = initial_weights(config.agent, setting.body, setting.task, stream(config.seed, "update"))
+        weights = initial_weights(config.agent, setting.spec, stream(config.seed, "update"))
         self.learner: Learner = make_learner(config.learner, weights, setting)
         self.shards = tuple(Shard(index) for index in range(config.shards))
         self.iteration = self.steps = self.episodes = 0
@@ -243,15 +243,18 @@ def _require_finite(weights: Arrays, *, iteration: int) -> None:
 
 
 def _episode_metrics(fragments: tuple[Fragment, ...]) -> Mapping[str, Any]:
-    """Summarise the episodes that ended in an iteration; empty where none did."""
+    """Summarise the episodes of an iteration: those that were lost, and those that ended, if any."""
+    lost = sum(fragment.lost for fragment in fragments)
+    given_up = {"episodes_lost": lost} if lost else {}
     reward = np.concatenate([fragment.episodes.reward for fragment in fragments])
     if not len(reward):
-        return {}
+        return given_up
     speed = np.concatenate([fragment.episodes.speed for fragment in fragments])
     ended_by = np.concatenate([fragment.episodes.ended_by for fragment in fragments])
     return {
+        **given_up,
         "return_mean": float(reward.mean()),
         "return_std": float(reward.std()),
-        "speed_mean": float(speed.mean()),
+        **({} if np.isnan(speed).any() else {"speed_mean": float(speed.mean())}),
         "unstable": int(np.count_nonzero(ended_by == ENDED_BY.index("unstable simulation"))),
     }

@@ -169,16 +169,17 @@ def _backend(config: RunConfig, workers: int, name: str, address: str) -> Iterat
 
 
 def _agent(config: RunConfig, weights: Arrays, name: str) -> Agent:
-    return Agent(name, config.agent, weights, config.built_body, config.task, config.task_options)
+    return Agent(name, config.agent, weights, config.spec)
 
 
 def _evaluate(config: RunConfig, agent: Agent) -> Evaluation:
-    return evaluate(agent, config.built_body, config.built_task, episodes=config.evaluation_episodes)
+    return evaluate(agent, config.spec, episodes=config.evaluation_episodes)
 
 
 def _held_out(config: RunConfig, weights: Arrays) -> dict[str, float]:
     row = _evaluate(config, _agent(config, weights, "run")).to_row()
-    return {f"held_out_{name}": row[name] for name in ("return_mean", "return_std", "speed_mean")}
+    names = ("return_mean", "return_std", "speed_mean")
+    return {f"held_out_{name}": row[name] for name in names if row[name] is not None}
 
 
 def _finish(run: Run, config: RunConfig, weights: Arrays, *, workers: int, sha256: str) -> dict[str, Any]:

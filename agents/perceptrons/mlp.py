@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from wormwood.agents.exploration import gaussian_action
+from wormwood.agents.exploration import categorical_action, gaussian_action, likeliest_action
 from wormwood.agents.interfaces import Arrays, Floats
 from wormwood.agents.perceptrons.config import MLPConfig
 from wormwood.agents.search_space import Parameter, SearchSpace
 from wormwood.agents.weights import Shape, check_arrays, check_rows
 from wormwood.envs.layouts import ObservationLayout
+from wormwood.envs.specs import ActionSpace
 from wormwood.errors import bad_input
 
 __all__ = ["MLP", "check_weights", "initial_weights", "input_columns", "layer_count", "search_space"]
@@ -25,12 +28,12 @@ def input_columns(layout: ObservationLayout) -> list[int]:
     return [column for column in range(layout.size) if column != layout.clock]
 
 
-def initial_weights(config: MLPConfig, *, layout: ObservationLayout, joints: int, rng: np.random.Generator) -> Arrays:
+def initial_weights(config: MLPConfig, *, layout: ObservationLayout, outputs: int, rng: np.random.Generator) -> Arrays:
     """Draw ``layer<i>_weight [in, out]`` and ``layer<i>_bias [out]`` for each layer.
 
     Weights are normal with deviation ``1 / sqrt(in)``, 100 times smaller in the last layer; biases are 0.
     """
-    sizes = [len(input_columns(layout)), *config.hidden, joints]
+    sizes = [len(input_columns(layout)), *config.hidden, outputs]
     weights: Arrays = {}
     for index, (fan_in, fan_out) in enumerate(pairwise(sizes)):
         scale = (0.01 if index == len(sizes) - 2 else 1.0) / np.sqrt(fan_in)
@@ -50,27 +53,27 @@ def layer_count(weights: Arrays) -> int:
     return sum(name.startswith("layer") and name.endswith("_weight") for name in weights)
 
 
-def check_weights(weights: Arrays, layout: ObservationLayout) -> None:
-    """Check that the layers lead from this observation to one action for each of its joints, or a population of them.
+def check_weights(weights: Arrays, layout: ObservationLayout, outputs: int) -> None:
+    """Check that the layers lead from this observation to so many outputs, for one perceptron or a population.
 
     Raises:
-        BadInput: the layers were made for another observation, or another number of joints; or an array is missing, or
+        BadInput: the layers were made for another observation, or other actions; or an array is missing, or
             has another shape, or something else than finite numbers in it.
     """
-    inputs, joints = len(input_columns(layout)), len(range(layout.size)[layout.joints])
+    inputs = len(input_columns(layout))
     depth = max(layer_count(weights), 1)
     ends = _shape(weights, "layer0_weight")[-2:-1] + _shape(weights, f"layer{depth - 1}_weight")[-1:]
-    if len(ends) == 2 and ends != (inputs, joints):
-        expected, got = f"{inputs} inputs to {joints} joints", f"{ends[0]} inputs to {ends[1]} joints"
-        raise bad_input("agent does not fit the body", where="agent mlp", expected=expected, got=got)
+    if len(ends) == 2 and ends != (inputs, outputs):
+        expected, got = f"{inputs} inputs to {outputs} outputs", f"{ends[0]} inputs to {ends[1]} outputs"
+        raise bad_input("agent does not fit the environment", where="agent mlp", expected=expected, got=got)
     # The units of hidden layers are what their biases say.
     hidden = [(_shape(weights, f"layer{index}_bias")[-1:] or (1,))[0] for index in range(depth - 1)]
     shapes: dict[str, Shape] = {}
-    for index, (fan_in, fan_out) in enumerate(pairwise([inputs, *hidden, joints])):
+    for index, (fan_in, fan_out) in enumerate(pairwise([inputs, *hidden, outputs])):
         shapes |= {f"layer{index}_bias": (fan_out,), f"layer{index}_weight": (fan_in, fan_out)}
     if any(name.startswith("observation_") for name in weights):
         shapes |= {"observation_mean": (layout.size,), "observation_deviation": (layout.size,)}
-    optional: dict[str, Shape] = {"observation_count": (), "log_std": (joints,)}
+    optional: dict[str, Shape] = {"observation_count": (), "log_std": (outputs,)}
     shapes |= {name: shape for name, shape in optional.items() if name in weights}
     check_arrays(weights, shapes, where="agent mlp", positive=("observation_deviation",))
 
@@ -87,14 +90,15 @@ class MLP:
     candidates in turn, N / M to each.
     """
 
-    def __init__(self, weights: Arrays, *, layout: ObservationLayout) -> None:
+    def __init__(self, weights: Arrays, *, layout: ObservationLayout, actions: ActionSpace) -> None:
         """Take ``layer<i>_weight [.., in, out]``, ``layer<i>_bias [.., out]``, and optionally both
         ``observation_mean`` and ``observation_deviation [.., D]``, and ``log_std [.., J]``.
 
         Raises:
             BadInput: as ``check_weights``.
         """
-        check_weights(weights, layout)
+        check_weights(weights, layout, actions.outputs)
+        self._choices = actions.choices
         population = weights["layer0_weight"].shape[:-2]
         self._population = population[0] if population else 1
         # Every array gets the axes [M or 1, rows of a candidate, columns].
@@ -111,8 +115,10 @@ class MLP:
         is_joint = np.isin(self._columns, range(layout.size)[layout.joints])
         self._clip = np.where(is_joint, np.inf, CLIP)
 
-    def act(self, observation: Floats, state: Arrays, rng: np.random.Generator | None) -> tuple[Floats, Arrays, Arrays]:
-        """Return actions ``[N, J]`` for observations ``[N, D]``; see ``Policy.act``.
+    def act(
+        self, observation: Floats, state: Arrays, rng: np.random.Generator | None
+    ) -> tuple[NDArray[Any], Arrays, Arrays]:
+        """Return actions ``[N, J]`` for observations ``[N, D]``, or choices ``[N, K]``; see ``Policy.act``.
 
         Raises:
             BadInput: N is no multiple of the number of candidates.
@@ -127,6 +133,12 @@ class MLP:
             if index < len(self._layers) - 1:
                 x = np.tanh(x)
         extras: Arrays = {}
+        if self._choices:
+            logits = x.reshape(len(observation), -1)
+            if rng is None:
+                return likeliest_action(logits, self._choices), state, extras
+            choice, extras = categorical_action(logits, self._choices, rng)
+            return choice, state, extras
         if rng is not None and self._noise is not None:
             x, extras = gaussian_action(x, self._noise, rng)
             extras["log_prob"] = extras["log_prob"].reshape(len(observation))

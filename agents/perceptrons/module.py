@@ -13,16 +13,16 @@ __all__ = ["MLPActor"]
 
 
 class MLPActor(nn.Module):
-    """Maps observations ``[N, D]``, standardised already, to actions ``[N, J]`` without looking at the clock."""
+    """Maps observations ``[N, D]``, standardised already, to outputs ``[N, O]`` without looking at the clock."""
 
-    def __init__(self, weights: Arrays, *, layout: ObservationLayout) -> None:
+    def __init__(self, weights: Arrays, *, layout: ObservationLayout, outputs: int) -> None:
         """Take the weights of ``initial_weights``.
 
         Raises:
-            BadInput: the layers were made for another observation, or another number of joints.
+            BadInput: the layers were made for another observation, or other actions.
         """
         super().__init__()
-        check_weights(weights, layout)
+        check_weights(weights, layout, outputs)
         self.columns: Tensor
         self.register_buffer("columns", torch.tensor(input_columns(layout)), persistent=False)
         self.depth = layer_count(weights)
@@ -39,7 +39,7 @@ class MLPActor(nn.Module):
         """Do nothing: the weights have no bounds."""
 
     def forward(self, observation: Tensor) -> Tensor:
-        """Return actions ``[N, J]``, not limited to [-1, 1]."""
+        """Return mean actions, not limited to their bounds, or logits: ``[N, O]``."""
         x = observation[:, self.columns]
         for index in range(self.depth):
             x = x @ self.layers[f"layer{index}_weight"] + self.layers[f"layer{index}_bias"]

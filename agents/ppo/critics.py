@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from wormwood.agents.interfaces import Arrays
 from wormwood.envs.bodies import Body
 from wormwood.envs.layouts import ObservationLayout
+from wormwood.envs.specs import EnvironmentSpec, require_swimmer
 from wormwood.errors import bad_input
 
 __all__ = ["FlatCritic", "PooledCritic", "RunningNormalizer", "make_critic"]
@@ -73,7 +74,7 @@ class RunningNormalizer(nn.Module):
         return torch.where(self.skipped, observation, clipped)
 
 
-def make_critic(kind: str, hidden: Sequence[int], *, body: Body, layout: ObservationLayout) -> nn.Module:
+def make_critic(kind: str, hidden: Sequence[int], spec: EnvironmentSpec) -> nn.Module:
     """Build a critic of ``PPOConfig.critic``'s kinds.
 
     Raises:
@@ -85,7 +86,8 @@ def make_critic(kind: str, hidden: Sequence[int], *, body: Body, layout: Observa
         expected = f"one of {', '.join(kinds)}"
         raise bad_input("critic", where="learner ppo", expected=expected, got=kind, nearest_to=kinds)
     if kind == "flat":
-        return FlatCritic(hidden, layout=layout)
+        return FlatCritic(hidden, layout=spec.layout)
+    body, layout = require_swimmer(spec, where="pooled critic").body, spec.layout
     if layout.velocities.stop - layout.velocities.start != 3 * body.links:
         expected = "flat, for a task that does not observe each link"
         raise bad_input("critic", where="learner ppo", expected=expected, got=kind)

@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
-from gymnasium.spaces import Box
 from stable_baselines3 import PPO
 from stable_baselines3.common.logger import Logger
 from torch import Tensor
@@ -15,10 +14,9 @@ from wormwood.agents.catalogue import AgentConfig
 from wormwood.agents.determinism import seeded_generators
 from wormwood.agents.interfaces import Arrays, Floats, Fragment, Transitions
 from wormwood.agents.ppo.config import PPOConfig
-from wormwood.agents.ppo.policy import StructuredPolicy
+from wormwood.agents.ppo.policy import StructuredPolicy, sb3_spaces
 from wormwood.agents.torch_states import optimizer_arrays, restore_module, restore_optimizer
-from wormwood.envs.bodies import Body
-from wormwood.envs.tasks import Task
+from wormwood.envs.specs import EnvironmentSpec
 from wormwood.errors import bad_input
 
 __all__ = ["PPOLearner", "joined"]
@@ -33,8 +31,7 @@ class PPOLearner:
         agent: AgentConfig,
         weights: Arrays,
         *,
-        body: Body,
-        task: Task,
+        spec: EnvironmentSpec,
         seed: int,
         device: str = "cpu",
     ) -> None:
@@ -62,8 +59,7 @@ class PPOLearner:
             target_kl=config.target_kl,
             policy_kwargs={
                 "agent": agent,
-                "body": body,
-                "task": task,
+                "spec": spec,
                 "weights": weights,
                 "noise_std": config.noise_std,
                 "learn_noise": config.learn_noise,
@@ -74,9 +70,7 @@ class PPOLearner:
             device=_checked_device(device),
             _init_setup_model=False,
         )
-        size = task.layout(body).size
-        self._model.observation_space = Box(-np.inf, np.inf, (size,), dtype=np.float32)
-        self._model.action_space = Box(-1.0, 1.0, (body.joints,), dtype=np.float32)
+        self._model.observation_space, self._model.action_space = sb3_spaces(spec)
         self._model.n_envs = config.environments
         with seeded_generators(seed, 0):
             self._model._setup_model()

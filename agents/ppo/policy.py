@@ -6,8 +6,9 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import torch
-from gymnasium.spaces import Box, Space
+from gymnasium.spaces import Box, Discrete, MultiDiscrete, Space
 from stable_baselines3.common.policies import ActorCriticPolicy
 from stable_baselines3.common.type_aliases import Schedule
 from torch import Tensor, nn
@@ -19,10 +20,11 @@ from wormwood.agents.interfaces import Arrays
 from wormwood.agents.ppo.critics import RunningNormalizer, make_critic
 from wormwood.envs.bodies import Body, load_body
 from wormwood.envs.randomness import stream
+from wormwood.envs.specs import EnvironmentSpec, SwimmerSpec
 from wormwood.envs.tasks import Task, task_from_name
 from wormwood.errors import bad_input
 
-__all__ = ["NCAPPolicy", "StructuredPolicy"]
+__all__ = ["NCAPPolicy", "StructuredPolicy", "sb3_spaces"]
 
 
 class ProjectedAdam(torch.optim.Adam):
@@ -77,7 +79,7 @@ class _Standardized(nn.Module):
 
 
 class StructuredPolicy(ActorCriticPolicy):
-    """An actor of ``wormwood.agents`` with Gaussian exploration noise, and a critic.
+    """An actor of ``wormwood.agents`` that explores, with Gaussian noise or by drawing choices, and a critic.
 
     The actor knows which column of an observation is what, so observations come as the task gives them, not from a
     ``VecNormalize``. The critic, and an actor that wants it, standardise them by ``normalizer``, which ``PPOLearner``
@@ -93,6 +95,7 @@ class StructuredPolicy(ActorCriticPolicy):
         agent: AgentConfig,
         body: str | Body | None = None,
         task: str | Task = "swim",
+        spec: EnvironmentSpec | None = None,
         weights: Arrays | None = None,
         noise_std: float = 0.3,
         learn_noise: bool = False,
@@ -105,11 +108,12 @@ class StructuredPolicy(ActorCriticPolicy):
 
         Args:
             observation_space: of the task.
-            action_space: one action in [-1, 1] for each joint.
+            action_space: one action in [-1, 1] for each joint, or as ``spec`` says.
             lr_schedule: learning rate of the critic.
             agent: what acts.
             body: a body, its name or YAML file; None is dm_control's swimmer with one joint for each action.
             task: whose observation it is.
+            spec: of the environment, in place of body and task: actions may then be discrete.
             weights: of ``initial_weights`` or ``agent_weights``, but for their noise; None draws them.
             noise_std: standard deviation of the exploration noise at the start.
             learn_noise: learn it, too.
@@ -120,13 +124,13 @@ class StructuredPolicy(ActorCriticPolicy):
                 makes no difference: the optimiser is Adam.
 
         Raises:
-            BadInput: the spaces are not those of the body and task, the agent does not fit, or SB3's own layers or
+            BadInput: the spaces are not those of the environment, the agent does not fit, or SB3's own layers or
                 noise are asked for, such as ``net_arch`` or ``use_sde``.
         """
         _check_rest(kwargs)
-        self.task = task_from_name(task) if isinstance(task, str) else task
-        self.body = _body_of(body, action_space)
-        _check_spaces(self.body, self.task, observation_space, action_space)
+        built_task = task_from_name(task) if isinstance(task, str) else task
+        self.spec = spec or SwimmerSpec(_body_of(body, action_space), built_task)
+        _check_spaces(self.spec, observation_space, action_space)
         self._agent, self._weights = agent, weights
         self._noise_std, self._learn_noise = noise_std, learn_noise
         self._critic, self._critic_hidden = critic, tuple(critic_hidden)
@@ -134,19 +138,21 @@ class StructuredPolicy(ActorCriticPolicy):
         super().__init__(observation_space, action_space, lr_schedule, ortho_init=False)
 
     def _build(self, lr_schedule: Schedule) -> None:
-        layout = self.task.layout(self.body)
         seed = int(torch.randint(2**31, ()))
-        weights = self._weights or initial_weights(self._agent, self.body, self.task, stream(seed, "update"))
-        self.actor = make_actor(self._agent, weights, self.body, self.task)
-        self.normalizer = RunningNormalizer(layout)
+        weights = self._weights or initial_weights(self._agent, self.spec, stream(seed, "update"))
+        self.actor = make_actor(self._agent, weights, self.spec)
+        self.normalizer = RunningNormalizer(self.spec.layout)
         self.normalizer.start_from(weights)
-        critic = make_critic(self._critic, self._critic_hidden, body=self.body, layout=layout)
+        critic = make_critic(self._critic, self._critic_hidden, self.spec)
         self.mlp_extractor = _PassOn()  # type: ignore[assignment]
         self.action_net = _Standardized(self.normalizer, self.actor) if self._standardized else self.actor
         self.value_net = _Standardized(self.normalizer, critic)  # type: ignore[assignment]
-        log_std = torch.full((self.body.joints,), self._noise_std).log()
-        self.log_std = nn.Parameter(log_std, requires_grad=self._learn_noise)
-        actor_parameters = [p for p in (*self.actor.parameters(), self.log_std) if p.requires_grad]
+        noise = []
+        if not self.spec.actions.choices:
+            log_std = torch.full((self.spec.actions.size,), self._noise_std).log()
+            self.log_std = nn.Parameter(log_std, requires_grad=self._learn_noise)
+            noise = [self.log_std]
+        actor_parameters = [p for p in (*self.actor.parameters(), *noise) if p.requires_grad]
         groups = [
             {"params": actor_parameters, "rate_scale": self._actor_rate_scale},
             {"params": list(critic.parameters()), "rate_scale": 1.0},
@@ -160,9 +166,10 @@ class StructuredPolicy(ActorCriticPolicy):
 
     def agent_weights(self) -> Arrays:
         """Return the weights of the policy in NumPy: the actor's, its noise, and what it standardises by."""
-        log_std = self.log_std.detach().cpu().double().numpy().copy()
-        standard = self.normalizer.weights() if self._standardized else {}
-        return {**self.actor.weights(), "log_std": log_std, **standard}
+        weights: Arrays = self.actor.weights()
+        if not self.spec.actions.choices:
+            weights["log_std"] = self.log_std.detach().cpu().double().numpy().copy()
+        return weights | (self.normalizer.weights() if self._standardized else {})
 
     def _get_constructor_parameters(self) -> dict[str, Any]:
         # SB3 puts these into the files it saves, and builds the policy from them.
@@ -171,8 +178,7 @@ class StructuredPolicy(ActorCriticPolicy):
             **{name: value for name, value in super()._get_constructor_parameters().items() if name in names},
             "lr_schedule": self._dummy_schedule,
             "agent": self._agent,
-            "body": self.body,
-            "task": self.task,
+            "spec": self.spec,
             "noise_std": self._noise_std,
             "learn_noise": self._learn_noise,
             "critic": self._critic,
@@ -212,9 +218,20 @@ def _check_rest(arguments: dict[str, Any]) -> None:
             raise bad_input("unknown option", where="policy_kwargs", expected=expected, got=name, nearest_to=names[3:])
 
 
-def _check_spaces(body: Body, task: Task, observation_space: Space[Any], action_space: Space[Any]) -> None:
-    spaces = {"observation": (observation_space, task.layout(body).size), "action": (action_space, body.joints)}
-    for name, (space, size) in spaces.items():
-        if space.shape != (size,):
-            expected = f"{size} numbers, as body {body.name} and task {task.name} have"
-            raise bad_input(f"{name} space", where="policy", expected=expected, got=space.shape)
+def sb3_spaces(spec: EnvironmentSpec) -> tuple[Space[Any], Space[Any]]:
+    """Return the spaces of flat observations and of actions as Stable-Baselines3 takes them."""
+    actions = spec.actions
+    observation = Box(-np.inf, np.inf, (spec.layout.size,), dtype=np.float32)
+    if len(actions.choices) == 1:
+        return observation, Discrete(actions.choices[0])
+    if actions.choices:
+        return observation, MultiDiscrete(list(actions.choices))
+    return observation, Box(np.array(actions.low, np.float32), np.array(actions.high, np.float32), dtype=np.float32)
+
+
+def _check_spaces(spec: EnvironmentSpec, observation_space: Space[Any], action_space: Space[Any]) -> None:
+    expected = sb3_spaces(spec)
+    for what, own, given in zip(("observation", "action"), expected, (observation_space, action_space), strict=True):
+        if not isinstance(given, type(own)) or own.shape != given.shape:
+            wanted = f"{own.shape} numbers" if isinstance(own, Box) else str(own)
+            raise bad_input(f"{what} space", where="policy", expected=f"{wanted}, as {spec.name} has", got=given.shape)

@@ -19,6 +19,7 @@ from wormwood.agents.interfaces import Arrays, Floats, Policy
 from wormwood.envs.bodies import Body
 from wormwood.envs.randomness import stream, training_streams
 from wormwood.envs.simulation import Simulation
+from wormwood.envs.specs import SwimmerSpec
 from wormwood.envs.tasks import Task
 
 __all__ = ["SEED", "ClosedLoop", "Replay", "Slice", "circuit"]
@@ -28,8 +29,8 @@ SEED = 0
 
 def circuit(body: Body, task: Task) -> Policy:
     """Return the published NCAP circuit as training starts from it."""
-    config = NCAPConfig()
-    return make_policy(config, initial_weights(config, body, task, stream(SEED, "update")), body, task)
+    config, spec = NCAPConfig(), SwimmerSpec(body, task)
+    return make_policy(config, initial_weights(config, spec, stream(SEED, "update")), spec)
 
 
 @dataclass(frozen=True)

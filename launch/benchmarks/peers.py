@@ -21,6 +21,7 @@ from wormwood.agents.catalogue import UniformPolicy
 from wormwood.agents.interfaces import Policy
 from wormwood.envs.bodies import GYMNASIUM_SWIMMER, Body, swimmer
 from wormwood.envs.randomness import stream
+from wormwood.envs.specs import SwimmerSpec
 from wormwood.envs.tasks import GymnasiumForward, Navigate, Task
 from wormwood.launch.benchmarks.closed_loop import SEED, ClosedLoop, circuit
 from wormwood.launch.benchmarks.rounds import Contestant, Progress, interleave, ratios
@@ -91,7 +92,8 @@ def bench_dm_control(
 
 
 def _random_policy(index: int) -> UniformPolicy:
-    return UniformPolicy(GYMNASIUM_SWIMMER.joints, stream(SEED, "action", index))
+    actions = SwimmerSpec(GYMNASIUM_SWIMMER, GymnasiumForward()).actions
+    return UniformPolicy(actions, stream(SEED, "action", index))
 
 
 @contextmanager

@@ -21,6 +21,7 @@ from wormwood.agents.perceptrons.config import MLPConfig
 from wormwood.agents.perceptrons.mlp import MLP
 from wormwood.agents.search_space import SMALLEST
 from wormwood.envs.bodies import swimmer
+from wormwood.envs.specs import SwimmerSpec
 from wormwood.envs.tasks import Swim
 from wormwood.errors import BadInput
 
@@ -28,7 +29,7 @@ AGENT_CONFIGS = [NCAPConfig(), NCAPConfig(share_weights=False, initialization="u
 
 
 def _weights(config: AgentConfig, seed: int = 0, links: int = 4) -> dict[str, np.ndarray]:
-    return initial_weights(config, swimmer(links), Swim(), np.random.default_rng(seed))
+    return initial_weights(config, SwimmerSpec(swimmer(links), Swim()), np.random.default_rng(seed))
 
 
 def test_the_published_circuit_starts_from_unit_weights() -> None:
@@ -61,7 +62,7 @@ def test_initial_weights_are_a_function_of_the_generator(config: AgentConfig) ->
 @pytest.mark.parametrize("config", AGENT_CONFIGS)
 def test_every_agent_acts_on_its_body_and_on_no_other_unless_weights_are_shared(config: AgentConfig) -> None:
     weights = _weights(config)
-    policy = make_policy(config, weights, swimmer(4), Swim())
+    policy = make_policy(config, weights, SwimmerSpec(swimmer(4), Swim()))
     assert isinstance(policy, {"ncap": NCAP, "mlp": MLP}[config.kind])
     observation = np.random.default_rng(0).standard_normal((6, 16))
     observation[:, -1] = np.arange(6)
@@ -69,17 +70,17 @@ def test_every_agent_acts_on_its_body_and_on_no_other_unless_weights_are_shared(
     assert action.shape == (6, 3)
     assert state == {}
     if config == NCAPConfig():
-        make_policy(config, weights, swimmer(6), Swim())
+        make_policy(config, weights, SwimmerSpec(swimmer(6), Swim()))
     else:
-        with pytest.raises(BadInput, match=r"agent does not fit the body|weights of the agent do not fit"):
-            make_policy(config, weights, swimmer(6), Swim())
+        with pytest.raises(BadInput, match=r"agent does not fit the environment|weights of the agent do not fit"):
+            make_policy(config, weights, SwimmerSpec(swimmer(6), Swim()))
 
 
 @pytest.mark.parametrize("config", AGENT_CONFIGS)
 def test_noise_is_there_where_weights_say_so_and_a_generator_is_given(config: AgentConfig) -> None:
     weights = _weights(config)
-    noisy = make_policy(config, {**weights, "log_std": np.log([0.1, 0.2, 0.3])}, swimmer(4), Swim())
-    calm = make_policy(config, weights, swimmer(4), Swim())
+    noisy = make_policy(config, {**weights, "log_std": np.log([0.1, 0.2, 0.3])}, SwimmerSpec(swimmer(4), Swim()))
+    calm = make_policy(config, weights, SwimmerSpec(swimmer(4), Swim()))
     observation = np.zeros((5, 16))
     mean = calm.act(observation, {}, None)[0]
     np.testing.assert_array_equal(calm.act(observation, {}, np.random.default_rng(0))[0], mean)
@@ -98,7 +99,7 @@ def test_evolution_gives_back_the_policy_it_was_given(config: AgentConfig) -> No
     for name, values in weights.items():
         np.testing.assert_allclose(back[name], values, atol=SMALLEST)
     vectors = space.encode(weights) + np.zeros((4, 1))
-    policy = make_policy(config, space.decode(vectors), swimmer(4), Swim())
+    policy = make_policy(config, space.decode(vectors), SwimmerSpec(swimmer(4), Swim()))
     assert policy.act(np.zeros((8, 16)), {}, None)[0].shape == (8, 3)
 
 
@@ -108,7 +109,7 @@ def test_every_agent_of_the_table_has_a_summary() -> None:
 
 
 def test_uniform_actions_cover_the_range_even_when_deterministic() -> None:
-    policy = UniformPolicy(3, np.random.default_rng(0))
+    policy = UniformPolicy(SwimmerSpec(swimmer(4), Swim()).actions, np.random.default_rng(0))
     action, state, extras = policy.act(np.zeros((1000, 7)), {}, None)
     np.testing.assert_array_equal(action, np.random.default_rng(0).uniform(-1, 1, (1000, 3)))
     assert (policy.act(np.zeros((1000, 7)), {}, np.random.default_rng(0))[0] != action).all(), "its draws go on"
@@ -116,7 +117,9 @@ def test_uniform_actions_cover_the_range_even_when_deterministic() -> None:
 
 
 def test_the_zero_policy_does_nothing() -> None:
-    action, state, extras = ZeroPolicy(3).act(np.ones((2, 7)), {}, np.random.default_rng(0))
+    action, state, extras = ZeroPolicy(SwimmerSpec(swimmer(4), Swim()).actions).act(
+        np.ones((2, 7)), {}, np.random.default_rng(0)
+    )
     assert action.tolist() == [[0.0] * 3] * 2
     assert (state, extras) == ({}, {})
 

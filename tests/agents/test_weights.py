@@ -12,6 +12,7 @@ from wormwood.agents.circuits.config import NCAPConfig
 from wormwood.agents.perceptrons.config import MLPConfig
 from wormwood.agents.weights import check_arrays
 from wormwood.envs.bodies import swimmer
+from wormwood.envs.specs import SwimmerSpec
 from wormwood.envs.tasks import Navigate, Task
 from wormwood.errors import BadInput
 
@@ -29,7 +30,10 @@ Weights = dict[str, np.ndarray]
 
 def _learned(config: AgentConfig) -> Weights:
     """Weights as PPO leaves them."""
-    weights = {**initial_weights(config, BODY, TASK, np.random.default_rng(0)), "log_std": np.full(3, -1.0)}
+    weights = {
+        **initial_weights(config, SwimmerSpec(BODY, TASK), np.random.default_rng(0)),
+        "log_std": np.full(3, -1.0),
+    }
     if config.kind == "mlp":
         size = TASK.layout(BODY).size
         standard = {"mean": np.zeros(size), "deviation": np.ones(size), "count": np.array(7.0)}
@@ -39,7 +43,7 @@ def _learned(config: AgentConfig) -> Weights:
 
 def _act(config: AgentConfig, weights: Weights, task: Task = TASK) -> np.ndarray:
     observation = np.random.default_rng(1).standard_normal((6, task.layout(BODY).size))
-    policy = make_policy(config, weights, BODY, task)
+    policy = make_policy(config, weights, SwimmerSpec(BODY, task))
     policy.act(observation, {}, np.random.default_rng(2))
     return policy.act(observation, {}, None)[0]
 

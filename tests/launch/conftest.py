@@ -30,7 +30,30 @@ MLP = PPO.replace("{kind: ncap, constraint: straight_through}", "{kind: mlp, hid
 EVOLVED_MLP = EVOLUTION.replace("{kind: ncap, learn_period: true}", "{kind: mlp, hidden: [8]}").replace(
     "cma-es", "openai-es"
 )
-CONFIGS = {"cma-es": EVOLUTION, "ppo": PPO, "mlp-ppo": MLP, "mlp-es": EVOLVED_MLP}
+CART_POLE = """
+agent: {kind: mlp, hidden: [16]}
+learner: {kind: ppo, environments: 8, steps: 32, batch_size: 64, epochs: 2, actor_rate: 1.0e-2}
+iterations: 3
+environment: CartPole-v1
+environment_options: {max_episode_steps: 70}
+shards: 4
+"""
+PENDULUM = """
+agent: {kind: mlp, hidden: [8]}
+learner: {kind: openai-es, population: 4, starts: 2}
+iterations: 3
+environment: Pendulum-v1
+environment_options: {max_episode_steps: 60}
+shards: 4
+"""
+CONFIGS = {
+    "cma-es": EVOLUTION,
+    "ppo": PPO,
+    "mlp-ppo": MLP,
+    "mlp-es": EVOLVED_MLP,
+    "cart-pole": CART_POLE,
+    "pendulum": PENDULUM,
+}
 
 
 @pytest.fixture(autouse=True)

@@ -11,6 +11,7 @@ from wormwood.agents.circuits.config import NCAPConfig
 from wormwood.agents.perceptrons.config import MLPConfig
 from wormwood.envs.bodies import GYMNASIUM_SWIMMER, Body, load_body, swimmer
 from wormwood.envs.randomness import stream
+from wormwood.envs.specs import SwimmerSpec
 from wormwood.envs.tasks import Swim
 from wormwood.errors import BadInput
 from wormwood.launch.agent_files import BUILT_IN, Agent, load_agent, save_agent
@@ -18,7 +19,8 @@ from wormwood.launch.agent_files import BUILT_IN, Agent, load_agent, save_agent
 
 def _make_agent(body: Body, config=None) -> Agent:
     config = config or NCAPConfig(bounds={"prop": (0.5, 2.0)}, body_periods={"swimmer-3": 47.0})
-    return Agent("worm", config, initial_weights(config, body, Swim(), stream(1, "update")), body)
+    spec = SwimmerSpec(body, Swim())
+    return Agent("worm", config, initial_weights(config, spec, stream(1, "update")), spec)
 
 
 @pytest.mark.parametrize("config", [None, NCAPConfig(share_weights=False), MLPConfig(hidden=(8, 4))])
@@ -27,7 +29,7 @@ def test_an_agent_comes_back_as_it_was(config, body: Body, tmp_path: Path) -> No
     agent = _make_agent(body, config)
     save_agent(tmp_path / "a", agent, origin={"seed": 1})
     loaded = load_agent(str(tmp_path / "a"))
-    assert (loaded.name, loaded.config, loaded.body, loaded.task) == (agent.name, agent.config, agent.body, agent.task)
+    assert (loaded.name, loaded.config, loaded.spec) == (agent.name, agent.config, agent.spec)
     assert loaded.weights is not None
     assert agent.weights is not None
     assert loaded.weights.keys() == agent.weights.keys()
@@ -38,12 +40,12 @@ def test_an_agent_comes_back_as_it_was(config, body: Body, tmp_path: Path) -> No
 def test_an_agent_can_be_replaced(tmp_path: Path) -> None:
     for links in (4, 5):
         save_agent(tmp_path, _make_agent(swimmer(links)))
-    assert load_agent(str(tmp_path)).body == swimmer(5)
+    assert load_agent(str(tmp_path)).spec == SwimmerSpec(swimmer(5), Swim())
 
 
 def test_built_in_agents_need_no_file() -> None:
-    body, task = swimmer(4), Swim()
-    actions = {name: load_agent(name).policy(body, task).act(np.zeros((2, 16)), {}, None)[0] for name in BUILT_IN}
+    spec = SwimmerSpec(swimmer(4), Swim())
+    actions = {name: load_agent(name).policy(spec).act(np.zeros((2, 16)), {}, None)[0] for name in BUILT_IN}
     assert {action.shape for action in actions.values()} == {(2, 3)}
     assert not actions["zero"].any()
     assert len(np.unique(actions["random"])) == 6

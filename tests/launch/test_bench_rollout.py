@@ -16,6 +16,7 @@ import pytest
 from wormwood.agents.catalogue import UniformPolicy
 from wormwood.envs.bodies import GYMNASIUM_SWIMMER, Body, load_body, swimmer
 from wormwood.envs.randomness import stream
+from wormwood.envs.specs import SwimmerSpec
 from wormwood.envs.tasks import GymnasiumForward, Swim, Task
 from wormwood.errors import BadInput
 from wormwood.launch.benchmarks.closed_loop import ClosedLoop, Replay, circuit
@@ -28,7 +29,7 @@ def _loop(body: Body, task: Task, *, barrier: bool = False, swimmers: int = 8) -
     return ClosedLoop(
         body,
         task,
-        policy=lambda index: UniformPolicy(body.joints, stream(0, "action", index)),
+        policy=lambda index: UniformPolicy(SwimmerSpec(body, Swim()).actions, stream(0, "action", index)),
         swimmers=swimmers,
         threads=2,
         barrier=barrier,

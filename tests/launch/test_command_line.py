@@ -143,7 +143,7 @@ def test_a_folder_in_use_or_not_writable_is_bad_input_and_keeps_what_is_in_it(ca
 
 def test_agents_that_do_not_fit_and_damaged_ones_are_bad_input(capsys) -> None:
     _json(capsys, "train", "swim-mlp-es", *SMALL, "--set", "learner.population=4", "--out", "r")
-    assert "agent does not fit the body" in _error(capsys, "evaluate", "r", "--body", "swimmer-7")
+    assert "agent does not fit the environment" in _error(capsys, "evaluate", "r", "--body", "swimmer-7")
     weights = Path("r/agent/agent.safetensors")
     data = bytearray(weights.read_bytes())
     data[-1] ^= 1

@@ -36,7 +36,7 @@ def test_overrides_reach_any_depth_and_are_yaml() -> None:
     config = parse_config(SMALL, where="test", overrides=overrides, seed=7)
     assert isinstance(config.agent, NCAPConfig)
     assert config.agent.bounds == {"prop": (0.5, 2.0)}
-    assert (config.built_body.links, config.built_task.horizon, config.seed) == (4, 50, 7)
+    assert (config.spec.body.links, config.spec.task.horizon, config.seed) == (4, 50, 7)
     assert isinstance(config.learner, CMAESConfig)
     assert config.learner.sigma == 0.5
 
@@ -45,7 +45,7 @@ def test_a_body_is_written_in_full_unless_its_name_says_it_all() -> None:
     tapered = parse_config(SMALL, where="test", overrides=["body=tapered"])
     written = tapered.to_mapping()["body"]
     assert written["link_length"] == [0.14, 0.13, 0.11, 0.09, 0.07, 0.06]
-    assert parse_config(tapered.to_yaml(), where="written").built_body == tapered.built_body
+    assert parse_config(tapered.to_yaml(), where="written").spec == tapered.spec
     assert parse_config(SMALL, where="test").to_mapping()["body"] == "swimmer-6"
 
 

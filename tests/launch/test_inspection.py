@@ -13,12 +13,14 @@ from wormwood.agents.circuits.config import NCAPConfig
 from wormwood.agents.perceptrons.config import MLPConfig
 from wormwood.envs.bodies import swimmer
 from wormwood.envs.randomness import stream
+from wormwood.envs.specs import SwimmerSpec
 from wormwood.envs.tasks import Navigate, Swim
 from wormwood.errors import BadInput
 from wormwood.launch.agent_files import Agent, load_agent, save_agent
 from wormwood.launch.inspection import Inspection, inspect_agent
 
 BODY = swimmer(4)
+SPEC = SwimmerSpec(BODY, Navigate())
 
 
 def _names(summary: str) -> list[str]:
@@ -26,29 +28,29 @@ def _names(summary: str) -> list[str]:
 
 
 def _shuffled(config: NCAPConfig | MLPConfig, seed: int) -> Agent:
-    weights = initial_weights(config, BODY, Navigate(), stream(0, "update"))
+    weights = initial_weights(config, SPEC, stream(0, "update"))
     if isinstance(config, MLPConfig):  # what PPO has learned besides
         size = Navigate().layout(BODY).size
         weights |= {"observation_mean": np.zeros(size), "observation_deviation": np.ones(size), "log_std": np.zeros(3)}
     names = np.random.default_rng(seed).permutation(sorted(weights)).tolist()
-    return Agent("shuffled", config, {name: weights[name] for name in names}, BODY, "navigate")
+    return Agent("shuffled", config, {name: weights[name] for name in names}, SPEC)
 
 
 @pytest.mark.parametrize("seed", range(3))
 def test_weights_of_a_circuit_stand_in_the_order_of_its_synapses(seed: int) -> None:
     config = NCAPConfig(speed_control=True, turn_control=True, steering="learned", initialization="uniform")
-    inspection = inspect_agent(_shuffled(config, seed), BODY, Navigate())
+    inspection = inspect_agent(_shuffled(config, seed), SPEC)
     expected = ["prop", "osc", "ipsi", "contra", "speed", "turn", "steering_weight", "steering_bias", "period"]
     assert _names(inspection.summary) == expected
     assert list(inspection.described["weights"]) == expected[:-1]
     # Names are as wide as the longest of them, so that the values stand in one column.
     assert {re.match(r"  \S+ +", line).end() for line in inspection.summary.splitlines()[1:]} == {18}  # type: ignore[union-attr]
-    assert inspection.summary == inspect_agent(_shuffled(config, seed + 10), BODY, Navigate()).summary
+    assert inspection.summary == inspect_agent(_shuffled(config, seed + 10), SPEC).summary
 
 
 @pytest.mark.parametrize("seed", range(3))
 def test_layers_of_a_network_stand_from_input_to_output(seed: int) -> None:
-    inspection = inspect_agent(_shuffled(MLPConfig(hidden=(3,) * 11), seed), BODY, Navigate())
+    inspection = inspect_agent(_shuffled(MLPConfig(hidden=(3,) * 11), seed), SPEC)
     layers = [f"layer{index}_{part}" for index in range(12) for part in ("weight", "bias")]
     expected = [*layers, "log_std", "observation_deviation", "observation_mean"]
     assert _names(inspection.summary) == expected
@@ -59,13 +61,13 @@ def test_an_agent_from_a_file_looks_as_it_did(tmp_path: Path) -> None:
     for config in (NCAPConfig(learn_period=True), MLPConfig(hidden=(4, 4))):
         agent = _shuffled(config, 0)
         save_agent(tmp_path / config.kind, agent)
-        shown = inspect_agent(agent, BODY, Navigate()).summary
+        shown = inspect_agent(agent, SPEC).summary
         for _ in range(5):
-            assert inspect_agent(load_agent(str(tmp_path / config.kind)), BODY, Navigate()).summary == shown
+            assert inspect_agent(load_agent(str(tmp_path / config.kind)), SPEC).summary == shown
 
 
 def test_json_and_picture_are_written(tmp_path: Path) -> None:
-    inspection = inspect_agent(load_agent("ncap"), swimmer(2), Swim())
+    inspection = inspect_agent(load_agent("ncap"), SwimmerSpec(swimmer(2), Swim()))
     files = inspection.write(tmp_path / "deep" / "folder")
     assert [file.name for file in files] == ["circuit.json", "circuit.png"]
     assert json.loads(files[0].read_text())["counts"]["synapses"] == 6
@@ -77,7 +79,7 @@ def test_json_and_picture_are_written(tmp_path: Path) -> None:
 def test_a_place_that_cannot_be_written_is_one_line(out: str, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("mine")
     with pytest.raises(BadInput) as caught:
-        inspect_agent(load_agent("zero"), BODY, Swim()).write(tmp_path / out)
+        inspect_agent(load_agent("zero"), SwimmerSpec(BODY, Swim())).write(tmp_path / out)
     assert f"cannot write to the output folder {tmp_path / out}: " in str(caught.value)
     assert "\n" not in str(caught.value)
     assert (tmp_path / "file").read_text() == "mine"

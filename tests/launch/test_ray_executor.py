@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import ray
 
+from wormwood.envs.specs import SwimmerSpec
 from wormwood.envs.tasks import Swim
 from wormwood.errors import BadInput
 from wormwood.launch.executors import InProcessExecutor, WorkerError
@@ -35,7 +36,7 @@ def _one_ray_for_all() -> Iterator[None]:
         yield
 
 
-@pytest.mark.parametrize("kind", ["cma-es", "ppo"])
+@pytest.mark.parametrize("kind", ["cma-es", "ppo", "cart-pole"])
 def test_the_final_state_does_not_depend_on_the_workers(kind, tmp_path, make_config, train_in) -> None:
     config = make_config(kind)
     summaries = [train_in(tmp_path / str(workers), config, workers=workers) for workers in (0, 1, 2, 3)]
@@ -44,7 +45,7 @@ def test_the_final_state_does_not_depend_on_the_workers(kind, tmp_path, make_con
     assert [summary["workers"] for summary in summaries] == [0, 1, 2, 3]
 
 
-@pytest.mark.parametrize("kind", ["cma-es", "ppo"])
+@pytest.mark.parametrize("kind", ["cma-es", "ppo", "cart-pole"])
 def test_workers_killed_in_the_middle_change_nothing(kind, tmp_path, make_config) -> None:
     config = make_config(kind, "iterations=6", "task_options.horizon=400" if kind == "cma-es" else "learner.steps=400")
     alone, killed = LearnerService(), LearnerService()
@@ -88,7 +89,9 @@ def _collect_with(task, make_config, tmp_path) -> None:
     config = make_config("ppo")
     service = LearnerService()
     service.create("run", config, tmp_path)
-    executor = RayExecutor(dataclasses.replace(config.plan, task=task), 2, key=type(task).__name__)
+    executor = RayExecutor(
+        dataclasses.replace(config.plan, spec=SwimmerSpec(config.spec.body, task)), 2, key=type(task).__name__
+    )
     try:
         executor.start(service.job("run")).result()
     finally:
@@ -189,7 +192,8 @@ def test_a_worker_that_hangs_is_replaced_and_the_rollout_is_run_again(make_confi
     job = service.job("run")
     assert job is not None
     plain = InProcessExecutor(config.plan).start(job).result()
-    hanging = dataclasses.replace(config.plan, task=_HangsOnce(horizon=50, flag=str(tmp_path / "flag")))
+    task = _HangsOnce(horizon=50, flag=str(tmp_path / "flag"))
+    hanging = dataclasses.replace(config.plan, spec=SwimmerSpec(config.spec.body, task))
     executor = RayExecutor(hanging, 2, key="hanging", deadline=2.0)
     rollouts = ray.get(executor.start(job).result())
     assert sum(worker["restarts"] for worker in executor.status()) == 1

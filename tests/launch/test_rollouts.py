@@ -3,6 +3,7 @@
 import dataclasses
 from typing import Any
 
+import gymnasium
 import numpy as np
 import pytest
 
@@ -10,8 +11,9 @@ from wormwood.agents.catalogue import initial_weights, make_policy
 from wormwood.agents.circuits.config import NCAPConfig
 from wormwood.agents.perceptrons.config import MLPConfig
 from wormwood.envs.bodies import GYMNASIUM_SWIMMER, swimmer
+from wormwood.envs.gymnasium_spec import GymnasiumSpec
 from wormwood.envs.randomness import shared_streams, stream, training_streams
-from wormwood.envs.simulation import Simulation
+from wormwood.envs.specs import SwimmerSpec
 from wormwood.envs.tasks import GymnasiumForward, Swim
 from wormwood.errors import BadInput
 from wormwood.launch.rollouts import NonFiniteError, RolloutPlan, RolloutWorker, Shard
@@ -20,8 +22,7 @@ from wormwood.launch.rollouts import NonFiniteError, RolloutPlan, RolloutWorker,
 def _make_plan(**overrides: Any) -> RolloutPlan:
     fields: dict[str, Any] = {
         "seed": 3,
-        "body": swimmer(4, sensor_noise=0.05, sensor_delay=1),
-        "task": Swim(horizon=25),
+        "spec": SwimmerSpec(swimmer(4, sensor_noise=0.05, sensor_delay=1), Swim(horizon=25)),
         "agent": NCAPConfig(),
         "shards": 2,
         "environments": 3,
@@ -32,8 +33,8 @@ def _make_plan(**overrides: Any) -> RolloutPlan:
 
 
 def _weights(plan: RolloutPlan, *, noise: float = 0.2) -> dict[str, np.ndarray]:
-    weights = initial_weights(plan.agent, plan.body, plan.task, stream(0, "update"))
-    return {**weights, "log_std": np.full(plan.body.joints, np.log(noise))}
+    weights = initial_weights(plan.agent, plan.spec, stream(0, "update"))
+    return {**weights, "log_std": np.full(plan.spec.actions.size, np.log(noise))}
 
 
 def _assert_equal(one: Any, two: Any) -> None:
@@ -75,8 +76,8 @@ def test_rollouts_one_after_the_other_are_one_long_episode() -> None:
         assert fragment.transitions is not None
         rewards.append(fragment.transitions.reward)
         lengths += fragment.episodes.length.tolist()
-    simulation = Simulation(plan.body, plan.task, 3, streams=training_streams(3))
-    policy = make_policy(plan.agent, quiet, plan.body, plan.task)
+    simulation = plan.spec.simulate(3, streams=training_streams(3))
+    policy = make_policy(plan.agent, quiet, plan.spec)
     observation, expected = simulation.reset(), []
     for _ in range(50):
         step = simulation.step(policy.act(observation, {}, None)[0])
@@ -106,15 +107,15 @@ def test_each_candidate_plays_the_same_starts_and_gets_its_own_return() -> None:
     plan = _make_plan(population=4, starts=3, environments=6, steps=25)
     candidates = {
         name: np.stack([values * scale for scale in (0.5, 1.0, 1.5, 2.0)])
-        for name, values in initial_weights(plan.agent, plan.body, plan.task, stream(0, "update")).items()
+        for name, values in initial_weights(plan.agent, plan.spec, stream(0, "update")).items()
     }
     fragments = [RolloutWorker(plan).rollout(candidates, Shard(index), 5)[0] for index in range(2)]
     got = np.concatenate([fragment.episodes.reward for fragment in fragments]).reshape(4, 3)
     assert np.concatenate([f.episodes.environment for f in fragments]).tolist() == list(range(12))
     for candidate in range(4):
         weights = {name: stacked[candidate] for name, stacked in candidates.items()}
-        policy = make_policy(plan.agent, weights, plan.body, plan.task)
-        simulation = Simulation(plan.body, plan.task, 3, streams=shared_streams(3, starts=3, generation=5))
+        policy = make_policy(plan.agent, weights, plan.spec)
+        simulation = plan.spec.simulate(3, streams=shared_streams(3, starts=3, generation=5))
         observation, total = simulation.reset(), np.zeros(3)
         for _ in range(25):
             step = simulation.step(policy.act(observation, {}, None)[0])
@@ -123,7 +124,7 @@ def test_each_candidate_plays_the_same_starts_and_gets_its_own_return() -> None:
 
 
 def test_a_policy_with_a_memory_begins_each_episode_without_it() -> None:
-    plan = _make_plan(body=GYMNASIUM_SWIMMER, task=GymnasiumForward(horizon=25), environments=1, shards=1)
+    plan = _make_plan(spec=SwimmerSpec(GYMNASIUM_SWIMMER, GymnasiumForward(horizon=25)), environments=1, shards=1)
     shard, times = Shard(0), []
     for iteration in range(5):
         _, shard = RolloutWorker(plan).rollout(_weights(plan), shard, iteration)
@@ -145,3 +146,40 @@ def test_weights_that_are_not_finite_are_refused_before_anything_is_played() -> 
     plan = _make_plan()
     with pytest.raises(BadInput, match=r"weights of the agent do not fit .*expected prop: finite numbers, got nan"):
         RolloutWorker(plan).rollout({**_weights(plan), "prop": np.array(np.nan)}, Shard(1), 0)
+
+
+class _Drifting(gymnasium.Env[np.ndarray, int]):
+    """Observes how often any of its kind has stepped, which no seed decides."""
+
+    observation_space = gymnasium.spaces.Box(-np.inf, np.inf, (1,), dtype=np.float64)
+    action_space = gymnasium.spaces.Discrete(2)
+    clock = 0
+
+    def reset(self, *, seed: int | None = None, options: Any = None) -> tuple[np.ndarray, dict[str, Any]]:
+        super().reset(seed=seed)
+        return np.zeros(1), {}
+
+    def step(self, action: int) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
+        _Drifting.clock += 1
+        return np.full(1, float(_Drifting.clock)), 1.0, False, False, {}
+
+
+def test_episodes_of_an_environment_with_randomness_of_its_own_are_lost_where_it_moves() -> None:
+    gymnasium.register("Drifting-v0", _Drifting, max_episode_steps=25)
+    try:
+        plan = _make_plan(spec=GymnasiumSpec("Drifting-v0"), agent=MLPConfig(hidden=(4,)))
+        weights = initial_weights(plan.agent, plan.spec, stream(0, "update"))
+        here, there = RolloutWorker(plan), RolloutWorker(plan)
+        first, shard = here.rollout(weights, Shard(0), 0)
+        second, shard = here.rollout(weights, shard, 1)
+        moved, shard = there.rollout(weights, shard, 2)
+        last, _ = there.rollout(weights, shard, 3)
+    finally:
+        del gymnasium.registry["Drifting-v0"]
+    assert [fragment.lost for fragment in (first, second, moved, last)] == [0, 0, 3, 0]
+    assert moved.transitions is not None
+    assert moved.transitions.episode_start[0].all()
+    assert not moved.transitions.episode_start[1:].any()
+    # The new episodes begin with returns of their own: 25 steps after the move they end by their limit.
+    assert len(last.episodes.reward) == 0
+    assert shard.state["episode_reward"].tolist() == [10.0] * 3

@@ -16,7 +16,7 @@ from wormwood.launch.run_status import audit_run
 from wormwood.launch.runs import RunFolder, read_metrics
 from wormwood.launch.training import Interrupted, Watcher
 
-KINDS = ["cma-es", "ppo", "mlp-ppo", "mlp-es"]
+KINDS = ["cma-es", "ppo", "mlp-ppo", "mlp-es", "cart-pole", "pendulum"]
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -32,7 +32,7 @@ def test_a_run_leaves_everything_it_promises(kind, tmp_path, make_config, train_
     assert sorted(path.name for path in (tmp_path / "run/checkpoints").iterdir()) == ["step-1", "step-2", "step-3"]
     # The exported agent is the policy that the summary judges.
     agent = load_agent(str(tmp_path / "run"))
-    returns = evaluate(agent, config.built_body, config.built_task, episodes=10).returns
+    returns = evaluate(agent, config.spec, episodes=10).returns
     assert returns.mean() == summary["return_mean"]
 
 

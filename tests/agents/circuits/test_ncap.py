@@ -15,6 +15,7 @@ from wormwood.agents.catalogue import make_policy
 from wormwood.agents.circuits.config import SYNAPSES, NCAPConfig
 from wormwood.agents.circuits.ncap import NCAP, check_weights, initial_weights, period_of, search_space
 from wormwood.envs.bodies import GYMNASIUM_SWIMMER, Body, swimmer
+from wormwood.envs.specs import SwimmerSpec
 from wormwood.envs.tasks import GymnasiumForward, Swim
 from wormwood.errors import BadInput
 
@@ -116,7 +117,7 @@ def test_with_a_clock_it_remembers_nothing() -> None:
 def test_exploration_noise_is_what_the_learner_learned() -> None:
     config, body = NCAPConfig(), swimmer(4)
     weights = {**initial_weights(config, body, RNG(0)), "log_std": np.log([0.1, 0.2, 0.3])}
-    policy = make_policy(config, weights, body, Swim())
+    policy = make_policy(config, weights, SwimmerSpec(body, Swim()))
     observation = _observe(body, [0.5, -0.25, 1.0], 0)
     calm, noisy = policy.act(observation, {}, None)[0], policy.act(observation, {}, RNG(7))[0]
     np.testing.assert_allclose(noisy - calm, RNG(7).standard_normal((1, 3)) * [0.1, 0.2, 0.3])
@@ -208,7 +209,7 @@ def test_a_missing_weight_is_named() -> None:
 def test_noise_for_another_body_is_of_no_use_but_the_circuit_is() -> None:
     config, body = NCAPConfig(), swimmer(6)
     weights = {**initial_weights(config, body, RNG(0)), "log_std": np.zeros(5)}
-    policy = make_policy(config, weights, swimmer(4), Swim())
+    policy = make_policy(config, weights, SwimmerSpec(swimmer(4), Swim()))
     assert policy.act(_observe(swimmer(4), [0, 0, 0], 0), {}, None)[0].shape == (1, 3)
     with pytest.raises(BadInput, match=r"exploration noise in agent ncap: .* 3 joints, got \(5,\)"):
         policy.act(_observe(swimmer(4), [0, 0, 0], 0), {}, RNG(0))

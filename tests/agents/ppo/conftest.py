@@ -10,6 +10,7 @@ from wormwood.agents.interfaces import Arrays, Episodes, Fragment, Transitions
 from wormwood.envs.bodies import Body
 from wormwood.envs.randomness import stream, training_streams
 from wormwood.envs.simulation import Simulation
+from wormwood.envs.specs import SwimmerSpec
 from wormwood.envs.tasks import Task
 
 NO_EPISODES = Episodes(np.zeros(0, np.int64), np.zeros(0), np.zeros(0, np.int64), np.zeros(0), np.zeros(0, np.int8))
@@ -20,7 +21,7 @@ def _play(
 ) -> Fragment:
     """Two environments over some steps: a pure function of its arguments."""
     simulation = Simulation(body, task, 2, streams=training_streams(seed), first=2 * shard)
-    policy, rng = make_policy(agent, weights, body, task), stream(seed, "action", shard)
+    policy, rng = make_policy(agent, weights, SwimmerSpec(body, task)), stream(seed, "action", shard)
     observation = simulation.reset()
     columns: dict[str, list[np.ndarray]] = {name: [] for name in Transitions.__dataclass_fields__}
     for _ in range(steps):

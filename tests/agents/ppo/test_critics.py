@@ -10,6 +10,7 @@ from torch import nn
 from wormwood.agents.ppo.critics import FlatCritic, PooledCritic, RunningNormalizer, make_critic
 from wormwood.envs.bodies import swimmer
 from wormwood.envs.layouts import ObservationLayout
+from wormwood.envs.specs import SwimmerSpec
 from wormwood.envs.tasks import GymnasiumForward, Navigate, Swim, Task
 from wormwood.errors import BadInput
 
@@ -24,7 +25,7 @@ def _batches(sizes: Sequence[int], columns: int = LAYOUT.size) -> list[torch.Ten
 def _pooled(links: int, hidden: Sequence[int] = (), task: Task | None = None) -> PooledCritic:
     torch.manual_seed(0)
     body = swimmer(links)
-    critic = make_critic("pooled", hidden, body=body, layout=(task or Swim()).layout(body))
+    critic = make_critic("pooled", hidden, SwimmerSpec(body, task or Swim()))
     assert isinstance(critic, PooledCritic)
     return critic
 
@@ -96,7 +97,7 @@ def test_it_starts_from_what_was_learned_and_goes_on() -> None:
 
 @pytest.mark.parametrize("kind", ["flat", "pooled"])
 def test_everything_moves_to_another_device(kind: str) -> None:
-    critic = make_critic(kind, (4,), body=swimmer(3), layout=LAYOUT).to("meta")
+    critic = make_critic(kind, (4,), SwimmerSpec(swimmer(3), Swim())).to("meta")
     normalizer = RunningNormalizer(LAYOUT).to("meta")
     observation = torch.zeros(5, LAYOUT.size, device="meta")
     normalizer.update(observation)
@@ -186,6 +187,6 @@ def test_values_start_near_the_scale_of_their_inputs() -> None:
 
 def test_wrong_critics_are_refused() -> None:
     with pytest.raises(BadInput, match=r"expected one of flat, pooled, got 'poold' \(nearest: 'pooled'\)"):
-        make_critic("poold", (4,), body=swimmer(3), layout=LAYOUT)
+        make_critic("poold", (4,), SwimmerSpec(swimmer(3), Swim()))
     with pytest.raises(BadInput, match="does not observe each link"):
-        make_critic("pooled", (4,), body=swimmer(3), layout=GymnasiumForward().layout(swimmer(3)))
+        make_critic("pooled", (4,), SwimmerSpec(swimmer(3), GymnasiumForward()))

@@ -18,6 +18,7 @@ from wormwood.agents.ppo.config import PPOConfig
 from wormwood.agents.ppo.learner import PPOLearner, joined
 from wormwood.agents.ppo.policy import StructuredPolicy
 from wormwood.envs.bodies import swimmer
+from wormwood.envs.specs import SwimmerSpec
 from wormwood.envs.stable_baselines3 import SwimmerVecEnv
 from wormwood.envs.tasks import Swim
 from wormwood.errors import BadInput
@@ -41,11 +42,11 @@ def _config(**settings: Any) -> PPOConfig:
 
 
 def _weights(agent: AgentConfig) -> Arrays:
-    return initial_weights(agent, BODY, TASK, np.random.default_rng(0))
+    return initial_weights(agent, SwimmerSpec(BODY, TASK), np.random.default_rng(0))
 
 
 def _make(agent: AgentConfig = NCAP, seed: int = 3, **settings: Any) -> PPOLearner:
-    return PPOLearner(_config(**settings), agent, _weights(agent), body=BODY, task=TASK, seed=seed)
+    return PPOLearner(_config(**settings), agent, _weights(agent), spec=SwimmerSpec(BODY, TASK), seed=seed)
 
 
 def _iterate(learner: PPOLearner, play: Play, agent: AgentConfig, iterations: range) -> None:
@@ -153,7 +154,7 @@ def _sb3(learner: PPOLearner, config: PPOConfig, agent: AgentConfig) -> PPO:
 )
 def test_an_update_is_that_of_sb3s_own_loop(agent: AgentConfig, settings: dict[str, Any]) -> None:
     config = _config(environments=3, gamma=0.9, **settings)
-    learner = PPOLearner(config, agent, _weights(agent), body=BODY, task=TASK, seed=3)
+    learner = PPOLearner(config, agent, _weights(agent), spec=SwimmerSpec(BODY, TASK), seed=3)
     model, recorder = _sb3(learner, config, agent), _Recorder(unstable_after=4)
     _, callback = model._setup_learn(10**6, callback=recorder)
     truncated = terminated = 0
@@ -286,7 +287,7 @@ def test_learning_goes_on_from_exported_weights(play: Play) -> None:
     learner = _make(MLP)
     _iterate(learner, play, MLP, range(2))
     weights = learner.policy_weights()
-    again = PPOLearner(_config(), MLP, weights, body=BODY, task=TASK, seed=9).weights()
+    again = PPOLearner(_config(), MLP, weights, spec=SwimmerSpec(BODY, TASK), seed=9).weights()
     assert again.pop("log_std") == pytest.approx(np.log(0.3)), "the noise is that of the settings"
     for name, values in again.items():
         np.testing.assert_allclose(values, weights[name], rtol=1e-12, err_msg=name)

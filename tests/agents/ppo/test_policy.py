@@ -20,6 +20,7 @@ from wormwood.agents.torch_states import optimizer_arrays
 from wormwood.envs.bodies import load_body, swimmer
 from wormwood.envs.randomness import training_streams
 from wormwood.envs.simulation import Simulation
+from wormwood.envs.specs import SwimmerSpec
 from wormwood.envs.stable_baselines3 import make_swimmers
 from wormwood.envs.tasks import Navigate, Swim, Task, task_from_name
 from wormwood.errors import BadInput
@@ -127,7 +128,7 @@ def test_the_weights_act_in_numpy_as_the_policy_predicts(links: int, task: Task,
     observation = _observations(links, task)
     policy = _shaken(_make(links, task, agent), observation)
     predicted, _ = policy.predict(observation, deterministic=True)
-    acted = make_policy(agent, policy.agent_weights(), swimmer(links), task).act(observation, {}, None)[0]
+    acted = make_policy(agent, policy.agent_weights(), SwimmerSpec(swimmer(links), task)).act(observation, {}, None)[0]
     assert np.abs(predicted).max() > 0.1
     np.testing.assert_allclose(np.clip(acted, -1, 1), predicted, atol=1e-6)
 
@@ -137,7 +138,7 @@ def test_the_noise_acts_in_numpy_as_the_policy_draws_it() -> None:
     with torch.no_grad():
         policy.log_std.copy_(torch.log(torch.tensor([0.1, 0.2, 0.4])))
     observation = np.zeros((20000, 16))
-    acting = make_policy(STRAIGHT, policy.agent_weights(), swimmer(4), Swim())
+    acting = make_policy(STRAIGHT, policy.agent_weights(), SwimmerSpec(swimmer(4), Swim()))
     rng = np.random.default_rng(0)
     noise = acting.act(observation, {}, rng)[0] - acting.act(observation, {}, None)[0]
     torch.manual_seed(0)
@@ -207,15 +208,18 @@ def test_bodies_and_tasks_come_by_name_or_by_themselves() -> None:
             settings = {"body": body, "task": task, "critic": "pooled"}
             model = PPO(NCAPPolicy, make_swimmers("swimmer-5", 2, task="navigate"), policy_kwargs=settings, **FAST)
             assert isinstance(model.policy, NCAPPolicy)
-            assert (model.policy.body, model.policy.task) == (load_body("swimmer-5"), Navigate())
+            assert model.policy.spec == SwimmerSpec(load_body("swimmer-5"), Navigate())
 
 
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"body": "swimmer-6"}, "observation space in policy: expected 24 numbers, as body swimmer-6 and task swim"),
+        (
+            {"body": "swimmer-6"},
+            r"observation space in policy: expected \(24,\) numbers, as body swimmer-6, task swim has",
+        ),
         ({"body": "swimer-4"}, "swimer-4"),
-        ({"task": "navigate"}, "expected 18 numbers, as body swimmer-4 and task navigate have"),
+        ({"task": "navigate"}, r"expected \(18,\) numbers, as body swimmer-4, task navigate has"),
         ({"critic": "deep"}, "expected one of flat, pooled"),
         ({"agent": NCAPConfig(learn_period=True)}, "no gradient reaches it"),
         ({"net_arch": [64]}, "unknown option in policy_kwargs: expected one of agent, body"),

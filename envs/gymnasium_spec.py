@@ -1,0 +1,225 @@
+"""Any environment of gymnasium, by its id, behind the same interface as the swimmers.
+
+Such an environment cannot hand out its state. It is a function of a seed and the actions since its last reset instead,
+as gymnasium asks of every environment: so these are its state. Where they have to be, the actions are played again, and
+the observation they lead to is compared.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import gymnasium
+import numpy as np
+from gymnasium import spaces
+from numpy.typing import NDArray
+
+from wormwood.envs.layouts import ObservationLayout
+from wormwood.envs.physics import Floats
+from wormwood.envs.randomness import EpisodeStreams
+from wormwood.envs.simulation import Step
+from wormwood.envs.specs import ActionSpace
+from wormwood.errors import bad_input
+
+__all__ = ["GymnasiumSpec", "ReplayedEnvironments"]
+
+TIME_LIMIT, TERMINAL = 1, 3
+"""Indices into ``wormwood.envs.simulation.ENDED_BY``."""
+
+
+@dataclass(frozen=True)
+class GymnasiumSpec:
+    """An environment of gymnasium. Observations are flattened; actions are clipped to their bounds."""
+
+    id: str
+    """What ``gymnasium.make`` takes, such as ``CartPole-v1``, or ``module:Name-v0``, which imports the module."""
+    options: Mapping[str, Any] = field(default_factory=dict)
+    """Keyword arguments of ``gymnasium.make``, such as ``max_episode_steps``."""
+
+    def make(self) -> gymnasium.Env[Any, Any]:
+        """Build one environment.
+
+        Raises:
+            BadInput: there is no such environment, or it does not take these options.
+        """
+        try:
+            return gymnasium.make(self.id, **self.options)
+        except (gymnasium.error.Error, ModuleNotFoundError, TypeError) as error:
+            reason = " ".join(str(error).split())
+            raise bad_input(
+                f"environment ({reason})",
+                where="configuration",
+                expected="an id that gymnasium knows, and options that it takes",
+                got=self.id,
+                nearest_to=gymnasium.registry,
+            ) from error
+
+    @property
+    def name(self) -> str:
+        return f"environment {self.id}"
+
+    @property
+    def label(self) -> str:
+        return self.id
+
+    @functools.cached_property
+    def _described(self) -> tuple[ObservationLayout, ActionSpace, int | None]:
+        environment = self.make()
+        try:
+            limit = environment.spec.max_episode_steps if environment.spec else None
+            layout = _layout(environment.observation_space, self.name)
+            return layout, _action_space(environment.action_space, self.name), limit
+        finally:
+            environment.close()
+
+    @property
+    def layout(self) -> ObservationLayout:
+        return self._described[0]
+
+    @property
+    def actions(self) -> ActionSpace:
+        return self._described[1]
+
+    @property
+    def horizon(self) -> int:
+        limit = self._described[2]
+        if limit is None:
+            expected = "a time limit, such as environment_options.max_episode_steps=1000"
+            raise bad_input("environment", where="configuration", expected=expected, got=f"{self.id} without one")
+        return limit
+
+    def simulate(self, count: int, *, streams: EpisodeStreams, first: int = 0) -> ReplayedEnvironments:
+        return ReplayedEnvironments(self, count, streams=streams, first=first)
+
+
+def _layout(space: spaces.Space[Any], name: str) -> ObservationLayout:
+    if not space.is_np_flattenable:
+        raise bad_input("observation space", where=name, expected="one that can be flattened", got=space)
+    size = spaces.flatdim(space)
+    return ObservationLayout(size=size, joints=slice(0, 0), velocities=slice(0, size))
+
+
+def _action_space(space: spaces.Space[Any], name: str) -> ActionSpace:
+    if isinstance(space, spaces.Box):
+        low, high = space.low.ravel().tolist(), space.high.ravel().tolist()
+        return ActionSpace(tuple(map(float, low)), tuple(map(float, high)))
+    if isinstance(space, spaces.Discrete):
+        return ActionSpace(choices=(int(space.n),))
+    if isinstance(space, spaces.MultiDiscrete):
+        return ActionSpace(choices=tuple(map(int, space.nvec.ravel())))
+    if isinstance(space, spaces.MultiBinary):
+        return ActionSpace(choices=(2,) * int(np.prod(space.shape)))
+    raise bad_input("action space", where=name, expected="Box, Discrete, MultiDiscrete or MultiBinary", got=space)
+
+
+def _to_native(action: NDArray[Any], space: spaces.Space[Any]) -> Any:
+    """Return one action ``[size]`` as the environment takes it."""
+    if isinstance(space, spaces.Discrete):
+        return space.dtype.type(action[0] + space.start)
+    shaped = action.reshape(space.shape)
+    return (shaped + getattr(space, "start", 0)).astype(space.dtype)
+
+
+class ReplayedEnvironments:
+    """N environments of one id, whose state is the actions since their last reset. See ``BatchedEnvironment``."""
+
+    def __init__(self, spec: GymnasiumSpec, count: int, *, streams: EpisodeStreams, first: int = 0) -> None:
+        """Build ``count`` environments, numbered from ``first`` in the run that they belong to."""
+        self.spec, self.count, self.first, self.streams = spec, count, first, streams
+        self._environments = [spec.make() for _ in range(count)]
+        self._episodes = np.full(count, -1, dtype=np.int64)
+        self._played: list[list[NDArray[Any]]] = [[] for _ in range(count)]
+        self._observation = np.zeros((count, spec.layout.size))
+
+    @property
+    def observation(self) -> Floats:
+        return self._observation
+
+    @property
+    def steps(self) -> NDArray[np.int64]:
+        return np.array([len(actions) for actions in self._played], dtype=np.int64)
+
+    def reset(self) -> Floats:
+        self._episodes[:] = -1
+        self._observation = np.stack([self._begin(row) for row in range(self.count)])
+        return self._observation
+
+    def step(self, action: NDArray[Any]) -> Step:
+        final, reward = np.empty_like(self._observation), np.empty(self.count)
+        terminated, truncated = np.zeros(self.count, dtype=bool), np.zeros(self.count, dtype=bool)
+        for row in range(len(action)):
+            final[row], reward[row], terminated[row], truncated[row] = self._advance(row, action[row])
+        truncated &= ~terminated
+        observation = final
+        if (ended := terminated | truncated).any():
+            observation = final.copy()
+            for over in np.flatnonzero(ended):
+                observation[over] = self._begin(int(over))
+        self._observation = observation
+        ended_by = (TIME_LIMIT * truncated + TERMINAL * terminated).astype(np.int8)
+        return Step(observation, reward, terminated, truncated, final, ended_by, np.full(self.count, np.nan))
+
+    def state(self) -> dict[str, NDArray[Any]]:
+        """Return the number of each episode, the actions since its start one after the other, and what they led to."""
+        actions = [action for played in self._played for action in played]
+        none = np.empty((0, self.spec.actions.size), dtype=self.spec.actions.dtype)
+        return {
+            "episodes": self._episodes.copy(),
+            "steps": self.steps,
+            "actions": np.concatenate([none, np.stack(actions)]) if actions else none,
+            "observation": self._observation.copy(),
+        }
+
+    def restore(self, state: dict[str, NDArray[Any]]) -> NDArray[np.bool_]:
+        ends = np.cumsum(state["steps"])
+        lost = np.zeros(self.count, dtype=bool)
+        observation = np.array(state["observation"])
+        for row, (start, end) in enumerate(zip(ends - state["steps"], ends, strict=True)):
+            played, episode = state["actions"][start:end], int(state["episodes"][row])
+            if self._stands_at(row, episode, played, observation[row]):
+                continue
+            lost[row] = not self._replay(row, episode, played, observation[row])
+            if lost[row]:
+                observation[row] = self._begin(row)
+        self._observation = observation
+        return lost
+
+    def _stands_at(self, row: int, episode: int, played: NDArray[Any], observation: Floats) -> bool:
+        return (
+            self._episodes[row] == episode
+            and len(self._played[row]) == len(played)
+            and np.array_equal(self._observation[row], observation)
+            and np.array_equal(self._played[row], played)
+        )
+
+    def _replay(self, row: int, episode: int, played: NDArray[Any], observation: Floats) -> bool:
+        """Play an episode's actions again, and return whether they led to the same observation."""
+        self._episodes[row] = episode - 1
+        reached = self._begin(row)
+        for action in played:
+            reached, _, terminated, truncated = self._advance(row, action)
+            if terminated or truncated:
+                return False
+        return bool(np.array_equal(reached, observation))
+
+    def _begin(self, row: int) -> Floats:
+        """Start the next episode of one environment."""
+        self._episodes[row] += 1
+        self._played[row] = []
+        rng = self.streams("reset", self.first + row, int(self._episodes[row]))
+        observation, _ = self._environments[row].reset(seed=int(rng.integers(2**31)))
+        return self._flat(row, observation)
+
+    def _advance(self, row: int, action: NDArray[Any]) -> tuple[Floats, float, bool, bool]:
+        environment = self._environments[row]
+        native = _to_native(action, environment.action_space)
+        observation, reward, terminated, truncated, _ = environment.step(native)
+        self._played[row].append(np.array(action))
+        return self._flat(row, observation), float(reward), bool(terminated), bool(truncated)
+
+    def _flat(self, row: int, observation: Any) -> Floats:
+        flat = spaces.flatten(self._environments[row].observation_space, observation)
+        return np.asarray(flat, dtype=np.float64)
