@@ -12,11 +12,12 @@ from wormwood.agents.evolution.config import CMAESConfig, OpenAIESConfig
 from wormwood.agents.evolution.openai_es import OpenAIES
 from wormwood.agents.interfaces import Arrays, Learner
 from wormwood.agents.ppo.config import PPOConfig
+from wormwood.agents.td3.config import TD3Config
 from wormwood.envs.specs import EnvironmentSpec
 
 __all__ = ["LEARNERS", "Demand", "LearnerConfig", "LearnerKind", "Setting", "make_learner"]
 
-LearnerConfig = CMAESConfig | OpenAIESConfig | PPOConfig
+LearnerConfig = CMAESConfig | OpenAIESConfig | PPOConfig | TD3Config
 
 
 @dataclass(frozen=True)
@@ -75,6 +76,12 @@ def _make_ppo(config: PPOConfig, weights: Arrays, setting: Setting) -> Learner:
     return PPOLearner(config, setting.agent, weights, spec=setting.spec, seed=setting.seed, device=setting.device)
 
 
+def _make_td3(config: TD3Config, weights: Arrays, setting: Setting) -> Learner:
+    from wormwood.agents.td3.learner import TD3Learner
+
+    return TD3Learner(config, setting.agent, weights, spec=setting.spec, seed=setting.seed, device=setting.device)
+
+
 LEARNERS = {
     "cma-es": LearnerKind(_make_cma_es, _evolution_demand, "CMA-ES, for up to about 100 parameters"),
     "openai-es": LearnerKind(_make_openai_es, _evolution_demand, "OpenAI-ES, for any number of parameters"),
@@ -82,6 +89,11 @@ LEARNERS = {
         _make_ppo,
         lambda config, spec: Demand(config.environments, config.steps, lag=config.lag),
         "proximal policy optimisation, by Stable-Baselines3",
+    ),
+    "td3": LearnerKind(
+        _make_td3,
+        lambda config, spec: Demand(config.environments, config.steps, lag=config.lag),
+        "TD3 and DDPG, off-policy, by Stable-Baselines3",
     ),
 }
 

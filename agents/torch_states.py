@@ -1,4 +1,4 @@
-"""States of torch modules and optimisers as named arrays, without pickle."""
+"""States of torch modules and optimisers as named arrays, without pickle, and where they live."""
 
 from __future__ import annotations
 
@@ -6,8 +6,20 @@ import torch
 from torch import nn
 
 from wormwood.agents.interfaces import Arrays
+from wormwood.errors import bad_input
 
-__all__ = ["optimizer_arrays", "restore_module", "restore_optimizer"]
+__all__ = ["checked_device", "optimizer_arrays", "restore_module", "restore_optimizer"]
+
+
+def checked_device(device: str) -> str:
+    """Return a device of ``RunConfig.device``'s kinds that is there.
+
+    Raises:
+        BadInput: CUDA is asked for, and there is none.
+    """
+    if device == "cuda" and not torch.cuda.is_available():
+        raise bad_input("device", where="configuration", expected="cpu or auto: there is no CUDA device", got=device)
+    return device
 
 
 def restore_module(module: nn.Module, state: Arrays, *, prefix: str) -> None:

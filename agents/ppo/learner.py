@@ -14,12 +14,13 @@ from wormwood.agents.catalogue import AgentConfig
 from wormwood.agents.determinism import seeded_generators
 from wormwood.agents.interfaces import Arrays, Floats, Fragment, Transitions
 from wormwood.agents.ppo.config import PPOConfig
-from wormwood.agents.ppo.policy import StructuredPolicy, sb3_spaces
-from wormwood.agents.torch_states import optimizer_arrays, restore_module, restore_optimizer
+from wormwood.agents.ppo.policy import StructuredPolicy
+from wormwood.agents.sb3_spaces import sb3_spaces
+from wormwood.agents.torch_states import checked_device, optimizer_arrays, restore_module, restore_optimizer
+from wormwood.agents.transitions import joined
 from wormwood.envs.specs import EnvironmentSpec
-from wormwood.errors import bad_input
 
-__all__ = ["PPOLearner", "joined"]
+__all__ = ["PPOLearner"]
 
 
 class PPOLearner:
@@ -67,7 +68,7 @@ class PPOLearner:
                 "critic_hidden": config.critic_hidden,
                 "actor_rate_scale": config.actor_rate / config.critic_rate,
             },
-            device=_checked_device(device),
+            device=checked_device(device),
             _init_setup_model=False,
         )
         self._model.observation_space, self._model.action_space = sb3_spaces(spec)
@@ -141,38 +142,3 @@ class PPOLearner:
         restore_module(self._policy, state, prefix="policy/")
         restore_optimizer(self._policy.optimizer, state)
         self._updates, self._model._n_updates = int(state["updates"]), int(state["gradient_steps"])
-
-
-def _checked_device(device: str) -> str:
-    if device == "cuda" and not torch.cuda.is_available():
-        raise bad_input("device", where="configuration", expected="cpu or auto: there is no CUDA device", got=device)
-    return device
-
-
-def joined(fragments: Sequence[Fragment]) -> Transitions:
-    """Put the environments of all fragments beside each other, in the order of the shards.
-
-    Raises:
-        ValueError: a fragment has no transitions.
-    """
-    parts = [fragment.transitions for fragment in fragments if fragment.transitions is not None]
-    if len(parts) != len(fragments):
-        raise ValueError("PPO learns from transitions, and a fragment has none")
-    steps = {
-        name: np.concatenate([getattr(part, name) for part in parts], axis=1)
-        for name in ("observation", "action", "log_prob", "reward", "episode_start", "terminated", "truncated")
-    }
-    size = parts[0].observation.shape[2]
-    final = np.zeros((*steps["truncated"].shape, size))
-    for part, columns in zip(parts, _columns(parts), strict=True):
-        final[:, columns][part.truncated] = part.final_observation
-    return Transitions(
-        **steps,
-        final_observation=final[steps["truncated"]],
-        next_observation=np.concatenate([part.next_observation for part in parts]),
-    )
-
-
-def _columns(parts: Sequence[Transitions]) -> list[slice]:
-    ends = np.cumsum([part.reward.shape[1] for part in parts])
-    return [slice(int(end) - part.reward.shape[1], int(end)) for part, end in zip(parts, ends, strict=True)]

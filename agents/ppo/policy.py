@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
 from typing import Any
 
-import numpy as np
 import torch
-from gymnasium.spaces import Box, Discrete, MultiDiscrete, Space
+from gymnasium.spaces import Space
 from stable_baselines3.common.policies import ActorCriticPolicy
 from stable_baselines3.common.type_aliases import Schedule
 from torch import Tensor, nn
@@ -17,40 +15,17 @@ from wormwood.agents.actors import ACTORS, make_actor
 from wormwood.agents.catalogue import AgentConfig, initial_weights
 from wormwood.agents.circuits.config import NCAPConfig
 from wormwood.agents.interfaces import Arrays
-from wormwood.agents.ppo.critics import RunningNormalizer, make_critic
-from wormwood.envs.bodies import Body, load_body
+from wormwood.agents.normalization import RunningNormalizer, Standardized
+from wormwood.agents.optimizers import ProjectedAdam
+from wormwood.agents.ppo.critics import make_critic
+from wormwood.agents.sb3_spaces import body_of, check_spaces
+from wormwood.envs.bodies import Body
 from wormwood.envs.randomness import stream
 from wormwood.envs.specs import EnvironmentSpec, SwimmerSpec
 from wormwood.envs.tasks import Task, task_from_name
 from wormwood.errors import bad_input
 
-__all__ = ["NCAPPolicy", "StructuredPolicy", "sb3_spaces"]
-
-
-class ProjectedAdam(torch.optim.Adam):
-    """Adam whose parameter groups scale the one learning rate that SB3 sets, and which keeps an actor in its bounds."""
-
-    def __init__(self, groups: Any, *, project: Callable[[], None], **kwargs: Any) -> None:
-        """Take parameter groups with a ``rate_scale`` each; ``project`` is called after every step."""
-        super().__init__(groups, **kwargs)
-        self._project = project
-
-    def step(self, closure: Any = None) -> Any:
-        """Take one step."""
-        rates = [group["lr"] for group in self.param_groups]
-        for group in self.param_groups:
-            group["lr"] = group["lr"] * group["rate_scale"]
-        try:
-            loss = super().step(closure)
-        finally:
-            for group, rate in zip(self.param_groups, rates, strict=True):
-                group["lr"] = rate
-        self._project()
-        return loss
-
-    def __getstate__(self) -> dict[str, Any]:
-        # torch's own names what a copy is made of, and so leaves out what a subclass adds.
-        return {**super().__getstate__(), "_project": self._project}
+__all__ = ["NCAPPolicy", "StructuredPolicy"]
 
 
 class _PassOn(nn.Module):
@@ -64,18 +39,6 @@ class _PassOn(nn.Module):
 
     def forward_critic(self, observation: Tensor) -> Tensor:
         return observation
-
-
-class _Standardized(nn.Module):
-    """A module that sees standardised observations."""
-
-    def __init__(self, normalizer: RunningNormalizer, module: nn.Module) -> None:
-        super().__init__()
-        self.normalizer, self.module = normalizer, module
-
-    def forward(self, observation: Tensor) -> Tensor:
-        value: Tensor = self.module(self.normalizer(observation))
-        return value
 
 
 class StructuredPolicy(ActorCriticPolicy):
@@ -129,8 +92,8 @@ class StructuredPolicy(ActorCriticPolicy):
         """
         _check_rest(kwargs)
         built_task = task_from_name(task) if isinstance(task, str) else task
-        self.spec = spec or SwimmerSpec(_body_of(body, action_space), built_task)
-        _check_spaces(self.spec, observation_space, action_space)
+        self.spec = spec or SwimmerSpec(body_of(body, action_space), built_task)
+        check_spaces(self.spec, observation_space, action_space)
         self._agent, self._weights = agent, weights
         self._noise_std, self._learn_noise = noise_std, learn_noise
         self._critic, self._critic_hidden = critic, tuple(critic_hidden)
@@ -145,8 +108,8 @@ class StructuredPolicy(ActorCriticPolicy):
         self.normalizer.start_from(weights)
         critic = make_critic(self._critic, self._critic_hidden, self.spec)
         self.mlp_extractor = _PassOn()  # type: ignore[assignment]
-        self.action_net = _Standardized(self.normalizer, self.actor) if self._standardized else self.actor
-        self.value_net = _Standardized(self.normalizer, critic)  # type: ignore[assignment]
+        self.action_net = Standardized(self.normalizer, self.actor) if self._standardized else self.actor
+        self.value_net = Standardized(self.normalizer, critic)  # type: ignore[assignment]
         noise = []
         if not self.spec.actions.choices:
             log_std = torch.full((self.spec.actions.size,), self._noise_std).log()
@@ -203,35 +166,9 @@ class NCAPPolicy(StructuredPolicy):
         super().__init__(observation_space, action_space, lr_schedule, **kwargs)
 
 
-def _body_of(body: str | Body | None, action_space: Space[Any]) -> Body:
-    if isinstance(body, Body):
-        return body
-    joints = action_space.shape[0] if isinstance(action_space, Box) and action_space.shape else 1
-    return load_body(body or f"swimmer-{joints + 1}")
-
-
 def _check_rest(arguments: dict[str, Any]) -> None:
     for name, value in arguments.items():
         if value and name not in ("optimizer_class", "optimizer_kwargs"):
             names = [parameter for parameter in inspect.signature(StructuredPolicy).parameters if parameter != "kwargs"]
             expected = f"one of {', '.join(names[3:])}; layers and noise of Stable-Baselines3's own have no place"
             raise bad_input("unknown option", where="policy_kwargs", expected=expected, got=name, nearest_to=names[3:])
-
-
-def sb3_spaces(spec: EnvironmentSpec) -> tuple[Space[Any], Space[Any]]:
-    """Return the spaces of flat observations and of actions as Stable-Baselines3 takes them."""
-    actions = spec.actions
-    observation = Box(-np.inf, np.inf, (spec.layout.size,), dtype=np.float32)
-    if len(actions.choices) == 1:
-        return observation, Discrete(actions.choices[0])
-    if actions.choices:
-        return observation, MultiDiscrete(list(actions.choices))
-    return observation, Box(np.array(actions.low, np.float32), np.array(actions.high, np.float32), dtype=np.float32)
-
-
-def _check_spaces(spec: EnvironmentSpec, observation_space: Space[Any], action_space: Space[Any]) -> None:
-    expected = sb3_spaces(spec)
-    for what, own, given in zip(("observation", "action"), expected, (observation_space, action_space), strict=True):
-        if not isinstance(given, type(own)) or own.shape != given.shape:
-            wanted = f"{own.shape} numbers" if isinstance(own, Box) else str(own)
-            raise bad_input(f"{what} space", where="policy", expected=f"{wanted}, as {spec.name} has", got=given.shape)

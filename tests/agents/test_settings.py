@@ -11,6 +11,7 @@ from wormwood.agents.evolution.config import CMAESConfig, OpenAIESConfig
 from wormwood.agents.learners import LearnerConfig
 from wormwood.agents.perceptrons.config import MLPConfig
 from wormwood.agents.ppo.config import PPOConfig
+from wormwood.agents.td3.config import TD3Config
 
 CONFIGS = [*get_args(AgentConfig), *get_args(LearnerConfig)]
 NAN, INF = float("nan"), float("inf")
@@ -43,6 +44,10 @@ def test_unknown_keys_are_refused_by_the_settings_themselves(kind: Any) -> None:
         (PPOConfig, "entropy_coefficient", [-1, NAN, INF]),
         (PPOConfig, "target_kl", [0, NAN, INF]),
         (PPOConfig, "critic_hidden", [[0], [10**9]]),
+        (TD3Config, "replay_ratio", [0, NAN, INF, 65]),
+        (TD3Config, "buffer_size", [0, 10**9]),
+        (TD3Config, "tau", [0, 1.5, NAN]),
+        (TD3Config, "critics", [0, 11]),
     ],
 )
 def test_numbers_that_cannot_be_computed_with_are_refused(kind: Any, name: str, values: list[Any]) -> None:

@@ -46,7 +46,16 @@ environment: Pendulum-v1
 environment_options: {max_episode_steps: 60}
 shards: 4
 """
+TD3 = """
+agent: {kind: ncap, constraint: straight_through}
+learner: {kind: td3, environments: 8, steps: 32, batch_size: 32, buffer_size: 600, critic_iterations: 1}
+iterations: 3
+body: swimmer-4
+task_options: {horizon: 50}
+shards: 4
+"""
 CONFIGS = {
+    "td3": TD3,
     "cma-es": EVOLUTION,
     "ppo": PPO,
     "mlp-ppo": MLP,

@@ -16,7 +16,7 @@ from wormwood.launch.run_status import audit_run
 from wormwood.launch.runs import RunFolder, read_metrics
 from wormwood.launch.training import Interrupted, Watcher
 
-KINDS = ["cma-es", "ppo", "mlp-ppo", "mlp-es", "cart-pole", "pendulum"]
+KINDS = ["cma-es", "ppo", "mlp-ppo", "mlp-es", "cart-pole", "pendulum", "td3"]
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -5,10 +5,10 @@ import pytest
 import torch
 
 from wormwood.agents.actors import make_actor
+from wormwood.agents.normalization import RunningNormalizer
 from wormwood.agents.perceptrons.config import MLPConfig
 from wormwood.agents.perceptrons.mlp import MLP, initial_weights, search_space
 from wormwood.agents.perceptrons.module import MLPActor
-from wormwood.agents.ppo.critics import RunningNormalizer
 from wormwood.envs.bodies import swimmer
 from wormwood.envs.layouts import ObservationLayout
 from wormwood.envs.specs import ActionSpace, SwimmerSpec

@@ -7,7 +7,8 @@ import pytest
 import torch
 from torch import nn
 
-from wormwood.agents.ppo.critics import FlatCritic, PooledCritic, RunningNormalizer, make_critic
+from wormwood.agents.normalization import RunningNormalizer
+from wormwood.agents.ppo.critics import FlatCritic, PooledCritic, make_critic
 from wormwood.envs.bodies import swimmer
 from wormwood.envs.layouts import ObservationLayout
 from wormwood.envs.specs import SwimmerSpec

@@ -15,8 +15,9 @@ from wormwood.agents.determinism import seeded_generators
 from wormwood.agents.interfaces import Arrays, Fragment, Transitions
 from wormwood.agents.perceptrons.config import MLPConfig
 from wormwood.agents.ppo.config import PPOConfig
-from wormwood.agents.ppo.learner import PPOLearner, joined
+from wormwood.agents.ppo.learner import PPOLearner
 from wormwood.agents.ppo.policy import StructuredPolicy
+from wormwood.agents.transitions import joined
 from wormwood.envs.bodies import swimmer
 from wormwood.envs.specs import SwimmerSpec
 from wormwood.envs.stable_baselines3 import SwimmerVecEnv

@@ -14,8 +14,9 @@ from stable_baselines3.common.utils import set_random_seed, update_learning_rate
 
 from wormwood.agents.catalogue import AgentConfig, make_policy
 from wormwood.agents.circuits.config import NCAPConfig
+from wormwood.agents.optimizers import ProjectedAdam
 from wormwood.agents.perceptrons.config import MLPConfig
-from wormwood.agents.ppo.policy import NCAPPolicy, ProjectedAdam, StructuredPolicy
+from wormwood.agents.ppo.policy import NCAPPolicy, StructuredPolicy
 from wormwood.agents.torch_states import optimizer_arrays
 from wormwood.envs.bodies import load_body, swimmer
 from wormwood.envs.randomness import training_streams

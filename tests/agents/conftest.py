@@ -1,4 +1,4 @@
-"""Experience for PPO: what a rollout would record."""
+"""Experience: what a rollout would record."""
 
 from collections.abc import Callable
 

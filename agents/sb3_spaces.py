@@ -1,0 +1,46 @@
+"""Environments as Stable-Baselines3's spaces tell them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from gymnasium.spaces import Box, Discrete, MultiDiscrete, Space
+
+from wormwood.envs.bodies import Body, load_body
+from wormwood.envs.specs import EnvironmentSpec
+from wormwood.errors import bad_input
+
+__all__ = ["body_of", "check_spaces", "sb3_spaces"]
+
+
+def sb3_spaces(spec: EnvironmentSpec) -> tuple[Space[Any], Space[Any]]:
+    """Return the spaces of flat observations and of actions as Stable-Baselines3 takes them."""
+    actions = spec.actions
+    observation = Box(-np.inf, np.inf, (spec.layout.size,), dtype=np.float32)
+    if len(actions.choices) == 1:
+        return observation, Discrete(actions.choices[0])
+    if actions.choices:
+        return observation, MultiDiscrete(list(actions.choices))
+    return observation, Box(np.array(actions.low, np.float32), np.array(actions.high, np.float32), dtype=np.float32)
+
+
+def check_spaces(spec: EnvironmentSpec, observation_space: Space[Any], action_space: Space[Any]) -> None:
+    """Compare spaces with those of an environment.
+
+    Raises:
+        BadInput: they are others.
+    """
+    expected = sb3_spaces(spec)
+    for what, own, given in zip(("observation", "action"), expected, (observation_space, action_space), strict=True):
+        if not isinstance(given, type(own)) or own.shape != given.shape:
+            wanted = f"{own.shape} numbers" if isinstance(own, Box) else str(own)
+            raise bad_input(f"{what} space", where="policy", expected=f"{wanted}, as {spec.name} has", got=given.shape)
+
+
+def body_of(body: str | Body | None, action_space: Space[Any]) -> Body:
+    """Return a body, by its name or file, or by default the swimmer with one joint for each action."""
+    if isinstance(body, Body):
+        return body
+    joints = action_space.shape[0] if isinstance(action_space, Box) and action_space.shape else 1
+    return load_body(body or f"swimmer-{joints + 1}")
