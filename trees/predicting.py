@@ -1,0 +1,127 @@
+"""Walking rows down trees, and subtracting the leaves that they reach, always in the order of the trees."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from wormwood.trees.compilation import inlined, kernel
+from wormwood.trees.vectors import GROUP, Lanes, find_leaves, subtract_lanes
+
+__all__ = ["PackedTrees", "leaf_masks", "subtract_trees"]
+
+Floats = npt.NDArray[np.float64]
+
+_DEEPEST_GROUPED = 6  # 64 leaves, a bit each
+_FEWEST_GROUPED = 6  # rows from which on a group, always walked whole, is faster than one row after another
+_BLOCK = 4 * GROUP  # rows for which a tree is fetched once
+_CHUNK = 64  # trees whose leaves are found before the first is subtracted, so that fetching them overlaps
+
+
+class PackedTrees(NamedTuple):
+    """K perfect trees of one depth, of I inner nodes and L leaves each."""
+
+    features: npt.NDArray[np.uint16]
+    """[K, I]; 0 where there is no split."""
+    thresholds: Floats
+    """[K, I]; infinity where there is no split."""
+    categorical: npt.NDArray[np.bool_]
+    """[K, I]: whether the node asks for equality."""
+    has_categorical: bool
+    """Whether any does."""
+    leaves: Floats
+    """[K, L, W]: what is subtracted, and zeros from D on."""
+    masks: npt.NDArray[np.uint64]
+    """[I] from ``leaf_masks``."""
+
+
+def leaf_masks(depth: int) -> npt.NDArray[np.uint64]:
+    """Return the leaves, as bits, that stay open where a node sends a row right. Empty for more than 64 leaves."""
+    if depth > _DEEPEST_GROUPED:
+        return np.empty(0, np.uint64)
+    masks = []
+    for level in range(depth):
+        half = 2 ** (depth - level - 1)
+        masks += [2**64 - 1 - ((2**half - 1) << (2 * half * place)) for place in range(2**level)]
+    return np.array(masks, np.uint64)
+
+
+def subtract_trees(margins: Floats, rows: Floats, trees: PackedTrees, span: tuple[int, int], width: Lanes) -> None:
+    """Subtract the leaves of trees ``span[0]`` to ``span[1]`` that rows reach, one tree after another.
+
+    Args:
+        margins: [N, W], changed in place. A row's bits depend neither on the other rows nor on how trees are spanned.
+        rows: [N, F] finite features.
+        trees: the trees.
+        span: first tree, and one past the last.
+        width: W lanes.
+    """
+    few = len(rows) < _FEWEST_GROUPED or span[1] - span[0] < GROUP  # for few trees transposing the rows does not pay
+    walk = _subtract_by_rows if few or not len(trees.masks) else _subtract_by_groups
+    walk(margins, rows, trees, span, width)
+
+
+@kernel
+def _subtract_by_rows(margins: Floats, rows: Floats, trees: PackedTrees, span: tuple[int, int], width: Lanes) -> None:
+    features, thresholds = trees.features.reshape(-1), trees.thresholds.reshape(-1)
+    categorical, x = trees.categorical.reshape(-1), rows.reshape(-1)
+    inner, columns = trees.features.shape[1], rows.shape[1]
+    found = np.empty(_CHUNK, np.int64)
+    for chunk in range(span[0], span[1], _CHUNK):
+        count = min(_CHUNK, span[1] - chunk)
+        for row in range(len(rows)):
+            for tree in range(count):
+                begin = (chunk + tree) * inner
+                node = 0
+                while node < inner:
+                    place = np.uint64(begin + node)
+                    value = x[np.uint64(row * columns + np.int64(features[place]))]
+                    right = value > thresholds[place]
+                    if trees.has_categorical:
+                        right = value == thresholds[place] if categorical[place] else right
+                    node = 2 * node + 1 + right
+                found[tree] = (chunk + tree) * (inner + 1) + node - inner
+            for tree in range(count):
+                subtract_lanes(margins, row * len(width), trees.leaves, found[tree] * len(width), width)
+
+
+@kernel
+def _subtract_by_groups(margins: Floats, rows: Floats, trees: PackedTrees, span: tuple[int, int], width: Lanes) -> None:
+    columns, inner = rows.shape[1], len(trees.masks)
+    block, found = np.zeros(_BLOCK * columns), np.empty(GROUP, np.uint64)
+    for first in range(0, len(rows), _BLOCK):
+        count = min(_BLOCK, len(rows) - first)
+        _transpose(block, rows[first : first + count])
+        for tree in range(span[0], span[1]):
+            for begin in range(0, count, GROUP):
+                node, start = tree * inner, begin * columns
+                if trees.has_categorical:
+                    find_leaves(
+                        block, start, trees.features, trees.thresholds, trees.categorical, node, trees.masks, found
+                    )
+                else:
+                    find_leaves(block, start, trees.features, trees.thresholds, None, node, trees.masks, found)
+                leaf, target = tree * (inner + 1), first + begin
+                if count - begin >= GROUP:  # a constant number of rows makes for faster code
+                    for row in range(GROUP):
+                        _subtract_leaf(margins, target + row, trees.leaves, leaf + np.int64(found[row]), width)
+                else:
+                    for row in range(count - begin):
+                        _subtract_leaf(margins, target + row, trees.leaves, leaf + np.int64(found[row]), width)
+
+
+@inlined
+def _subtract_leaf(margins: Floats, row: int, leaves: Floats, leaf: np.integer, width: Lanes) -> None:
+    subtract_lanes(margins, row * len(width), leaves, leaf * len(width), width)
+
+
+@inlined
+def _transpose(block: Floats, rows: Floats) -> None:
+    """Lay the columns of each group of rows one after another."""
+    count, columns = rows.shape
+    for row in range(count):
+        start = row // GROUP * GROUP * columns + row % GROUP
+        for column in range(columns):
+            block[start + column * GROUP] = rows[row, column]
