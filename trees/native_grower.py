@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from wormwood.trees.compilation import inlined, kernel
 from wormwood.trees.growing import GrowthProblem
+from wormwood.trees.growth import Growth, finished_tree, new_growth, part
 from wormwood.trees.histograms import accumulate, build, quantise, standardise, subtract, sum_rows
 from wormwood.trees.splitting import SplitRules, best_split, node_score, partition, split_gain
 from wormwood.trees.tree import Tree
@@ -30,23 +31,10 @@ class _Data(NamedTuple):
     """[n, W]: their quantised gradients."""
 
 
-class _Growth(NamedTuple):
-    """A perfect tree of I inner nodes while it grows. Rows are kept sorted by the node that they are in."""
-
-    order: npt.NDArray[np.uint32]
-    """[n]: the rows."""
-    ends: Ints
-    """[2 I + 1, 2]: where the rows of each node and leaf begin and end in the order."""
-    features: Ints
-    """[I]: the feature of each split, or -1."""
-    candidates: Ints
-    """[I]: the candidate of each split."""
-
-
 def grow(problem: GrowthProblem) -> Tree:
     """Grow one tree, as ``growing.grow_tree`` describes it."""
     config, grid, gradients = problem.config, problem.grid, problem.gradients
-    rows, nodes = len(gradients), 2**config.max_depth - 1
+    rows = len(gradients)
     structure = gradients if problem.structure_gradients is None else problem.structure_gradients
     if config.score == "l2":
         structure = standardise(structure)
@@ -62,29 +50,18 @@ def grow(problem: GrowthProblem) -> Tree:
         config.score == "cosine",
     )
     data = _Data(problem.codes, lanes)
-    growth = _Growth(
-        np.arange(rows, dtype=np.uint32),
-        np.zeros((2 * nodes + 1, 2), np.int32),
-        np.full(nodes, -1, np.int32),
-        np.zeros(nodes, np.int32),
-    )
+    growth = new_growth(rows, config.max_depth)
     if config.grower == "greedy":
         histograms = np.empty((config.max_depth, grid.features, grid.bins, len(width)))
         _grow_greedy(data, width, rules, histograms, growth)
     else:
         histogram = np.empty((grid.features, grid.bins, len(width)))
         _grow_oblivious(data, width, rules, histogram, growth)
-    leaves = np.zeros((nodes + 1, gradients.shape[1]))
-    _mean_gradients(gradients, growth, leaves)
-    features, ends = growth.features, growth.ends
-    split = features >= 0
-    thresholds = np.full(nodes, np.inf)
-    thresholds[split] = grid.values[(grid.offsets[features] + growth.candidates)[split]]
-    return Tree(features, thresholds, grid.categorical[features] & split, leaves, ends[:, 1] - ends[:, 0])
+    return finished_tree(growth, grid, gradients)
 
 
 @kernel
-def _grow_greedy(data: _Data, width: Lanes, rules: SplitRules, histograms: Floats, growth: _Growth) -> None:
+def _grow_greedy(data: _Data, width: Lanes, rules: SplitRules, histograms: Floats, growth: Growth) -> None:
     """Split each node at its best, depth first, so that few histograms are alive and stay in the cache.
 
     The smaller child's histogram is built in the slot of its depth; the larger child takes over its parent's slot.
@@ -115,7 +92,7 @@ def _grow_greedy(data: _Data, width: Lanes, rules: SplitRules, histograms: Float
             _narrow(bounds, node, histograms[slot, feature, candidate], total, rules.monotone[feature])
         features[node], candidates[node] = feature, candidate
         middle = begin + partition(rows, scratch, codes[feature], candidate, rules.categorical[feature])
-        _part(ends, node, middle)
+        part(ends, node, middle)
         if has_inner_children:
             small, large = (left, right) if middle - begin <= end - middle else (right, left)
             fresh = _depth_of(small)
@@ -127,15 +104,7 @@ def _grow_greedy(data: _Data, width: Lanes, rules: SplitRules, histograms: Float
             height += 2
     for node in range(inner):
         if features[node] < 0:
-            _part(ends, node, ends[node, 1])
-
-
-@inlined
-def _part(ends: Ints, node: int, middle: int) -> None:
-    """Give the rows of a node before the middle to its left child, and the others to its right one."""
-    left, right = 2 * node + 1, 2 * node + 2
-    ends[left, 0], ends[left, 1] = ends[node, 0], middle
-    ends[right, 0], ends[right, 1] = middle, ends[node, 1]
+            part(ends, node, ends[node, 1])
 
 
 @inlined
@@ -169,7 +138,7 @@ def _narrow(bounds: Floats, node: int, side: Floats, total: Floats, signs: npt.N
 
 
 @kernel
-def _grow_oblivious(data: _Data, width: Lanes, rules: SplitRules, histogram: Floats, growth: _Growth) -> None:
+def _grow_oblivious(data: _Data, width: Lanes, rules: SplitRules, histogram: Floats, growth: Growth) -> None:
     """Split all nodes of a level alike, at the largest sum of their gains."""
     codes, lanes = data
     order, ends, features, candidates = growth
@@ -190,11 +159,11 @@ def _grow_oblivious(data: _Data, width: Lanes, rules: SplitRules, histogram: Flo
         for node in range(first, 2 * first + 1):
             begin, end = ends[node, 0], ends[node, 1]
             if feature < 0:
-                _part(ends, node, end)
+                part(ends, node, end)
                 continue
             features[node], candidates[node] = feature, candidate
             left = partition(order[begin:end], scratch, codes[feature], candidate, rules.categorical[feature])
-            _part(ends, node, begin + left)
+            part(ends, node, begin + left)
         first = 2 * first + 1
 
 
@@ -228,31 +197,3 @@ def _best_of_level(gains: Floats, rules: SplitRules) -> tuple[int, int]:
             if gain > best:
                 best, best_feature, best_candidate = gain, feature, candidate
     return best_feature, best_candidate
-
-
-@kernel
-def _mean_gradients(gradients: Floats, growth: _Growth, leaves: Floats) -> None:
-    """Fill the leaves [L, D]. Sums run in the order of the rows."""
-    inner, outputs = len(growth.features), gradients.shape[1]
-    for leaf in range(len(leaves)):
-        begin, end = growth.ends[inner + leaf, 0], growth.ends[inner + leaf, 1]
-        for position in range(begin, end):
-            row = growth.order[position]
-            for output in range(outputs):
-                leaves[leaf, output] += gradients[row, output]
-        for output in range(outputs):
-            leaves[leaf, output] /= max(end - begin, 1)
-    for node in range(inner):
-        if growth.features[node] < 0:
-            _share_leaf(leaves, node)
-
-
-@inlined
-def _share_leaf(leaves: Floats, node: int) -> None:
-    """Give all leaves below a node that is not split the vector of the leftmost, which has the rows."""
-    inner = len(leaves) - 1
-    first, past = node, node + 1
-    while first < inner:
-        first, past = 2 * first + 1, 2 * past + 1
-    for leaf in range(first - inner + 1, past - inner):
-        leaves[leaf] = leaves[first - inner]
