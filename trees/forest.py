@@ -12,9 +12,9 @@ from wormwood.trees.binning import check_features
 from wormwood.trees.forest_arrays import DEEPEST, Arrays, check_forest_arrays
 from wormwood.trees.predicting import PackedTrees, leaf_masks, subtract_trees
 from wormwood.trees.tree import Tree
-from wormwood.trees.vectors import Lanes, lanes_of
+from wormwood.trees.vectors import lanes_of
 
-__all__ = ["Forest", "check_rates", "scaled_leaves"]
+__all__ = ["Forest", "pack_tree"]
 
 Floats = npt.NDArray[np.float64]
 
@@ -86,21 +86,8 @@ class Forest:
         Raises:
             BadInput: the tree is deeper or has other features or outputs, or a rate is not finite.
         """
-        rates = check_rates(learning_rates, self.outputs)
-        if tree.depth > self._depth or tree.leaves.shape[1] != self.outputs or tree.features.max() >= self._columns:
-            expected = f"depth up to {self._depth}, {self._columns} features, {self.outputs} outputs"
-            got = f"depth {tree.depth}, feature {tree.features.max()}, {tree.leaves.shape[1]} outputs"
-            raise bad_input("tree does not fit", where="forest", expected=expected, got=got)
-        whole = tree.deepened(self._depth)
-        self._write(
-            {
-                "features": np.maximum(whole.features, 0)[None],
-                "thresholds": whole.thresholds[None],
-                "categorical": whole.categorical[None],
-                "leaves": scaled_leaves(whole, rates, self._width)[None],
-                "covers": whole.covers[None],
-            }
-        )
+        sizes = (self._columns, self.outputs, self._depth)
+        self._write(pack_tree(tree, learning_rates, sizes=sizes))
 
     def predict(self, features: npt.ArrayLike, *, trees: int | None = None) -> Floats:
         """Return the outputs [N, D] of rows [N, F], from all trees or the first ones only.
@@ -196,24 +183,36 @@ class Forest:
         self._count = past
 
 
-def check_rates(learning_rates: npt.ArrayLike, outputs: int) -> Floats:
-    """Return the learning rates [D] as float64.
+def pack_tree(tree: Tree, learning_rates: npt.ArrayLike, *, sizes: tuple[int, int, int]) -> dict[str, Any]:
+    """Return one tree as a forest holds it: arrays whose first axis has length 1.
+
+    Args:
+        tree: the tree.
+        learning_rates: [D] finite numbers, which multiply the outputs of its leaves.
+        sizes: features F and outputs D that it must have, and the depth to which it is deepened.
 
     Raises:
-        BadInput: another shape, or a number that is not finite.
+        BadInput: the tree is deeper or has other features or outputs, or a rate is not finite.
     """
+    columns, outputs, depth = sizes
+    if tree.depth > depth or tree.leaves.shape[1] != outputs or tree.features.max() >= columns:
+        expected = f"depth up to {depth}, {columns} features, {outputs} outputs"
+        got = f"depth {tree.depth}, feature {tree.features.max()}, {tree.leaves.shape[1]} outputs"
+        raise bad_input("tree does not fit", where="forest", expected=expected, got=got)
     rates = np.asarray(learning_rates, np.float64)
     if rates.shape != (outputs,) or not np.isfinite(rates).all():
         expected = f"{outputs} finite numbers"
         raise bad_input("wrong learning rates", where="forest", expected=expected, got=rates.tolist())
-    return rates
-
-
-def scaled_leaves(tree: Tree, rates: Floats, width: Lanes) -> Floats:
-    """Return the leaves [L, W] times the learning rates [D]: what is subtracted."""
-    leaves = np.zeros((len(tree.leaves), len(width)))
-    leaves[:, : len(rates)] = tree.leaves * rates
-    return leaves
+    whole = tree.deepened(depth)
+    leaves = np.zeros((1, len(whole.leaves), len(lanes_of(outputs))))
+    leaves[0, :, :outputs] = whole.leaves * rates
+    return {
+        "features": np.maximum(whole.features, 0)[None],
+        "thresholds": whole.thresholds[None],
+        "categorical": whole.categorical[None],
+        "leaves": leaves,
+        "covers": whole.covers[None],
+    }
 
 
 def _empty(trees: int, depth: int, outputs: int) -> dict[str, npt.NDArray[Any]]:
