@@ -13,6 +13,7 @@ from wormwood.agents.circuits.module import NCAPActor
 from wormwood.agents.interfaces import Arrays
 from wormwood.agents.perceptrons.module import MLPActor
 from wormwood.envs.specs import EnvironmentSpec, require_swimmer
+from wormwood.errors import bad_input
 
 __all__ = ["ACTORS", "Actor", "ActorKind", "make_actor"]
 
@@ -60,4 +61,7 @@ def make_actor(config: AgentConfig, weights: Arrays, spec: EnvironmentSpec) -> A
     Raises:
         BadInput: the agent does not fit the environment, or cannot learn from gradients as it is configured.
     """
+    if config.kind not in ACTORS:
+        expected = f"one of {', '.join(ACTORS)}"
+        raise bad_input("agent", where="a learner that follows gradients", expected=expected, got=config.kind)
     return ACTORS[config.kind].make(config, weights, spec)

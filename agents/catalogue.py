@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from wormwood.agents.boosted.config import BoostedConfig
 from wormwood.agents.circuits.config import NCAPConfig
 from wormwood.agents.circuits.ncap import NCAP
 from wormwood.agents.circuits.ncap import initial_weights as initial_circuit
@@ -20,6 +21,7 @@ from wormwood.agents.perceptrons.mlp import initial_weights as initial_perceptro
 from wormwood.agents.perceptrons.mlp import search_space as perceptron_space
 from wormwood.agents.search_space import SearchSpace
 from wormwood.envs.specs import ActionSpace, EnvironmentSpec, require_swimmer
+from wormwood.errors import bad_input
 
 __all__ = [
     "AGENTS",
@@ -32,7 +34,7 @@ __all__ = [
     "search_space",
 ]
 
-AgentConfig = NCAPConfig | MLPConfig
+AgentConfig = NCAPConfig | MLPConfig | BoostedConfig
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,23 @@ def _ncap(config: NCAPConfig, weights: Arrays, spec: EnvironmentSpec) -> Policy:
     return NCAP(config, weights, body=body, layout=spec.layout, noise_std=noise)
 
 
+def _initial_boosted(config: BoostedConfig, spec: EnvironmentSpec, rng: np.random.Generator) -> Arrays:
+    # Only who has trees pays for numba: half a second.
+    from wormwood.agents.boosted.policy import initial_weights
+
+    return initial_weights(config, spec)
+
+
+def _boosted(config: BoostedConfig, weights: Arrays, spec: EnvironmentSpec) -> Policy:
+    from wormwood.agents.boosted.policy import BoostedPolicy
+
+    return BoostedPolicy(config, weights, spec=spec)
+
+
+def _no_search(config: BoostedConfig, weights: Arrays) -> SearchSpace:
+    raise bad_input("learner", where="agent boosted", expected="kind boosted", got="a search of its weights")
+
+
 AGENTS = {
     "ncap": AgentKind(_initial_ncap, _ncap, circuit_space, "the C. elegans swimming circuit"),
     "mlp": AgentKind(
@@ -62,6 +81,12 @@ AGENTS = {
         lambda config, weights, spec: MLP(weights, layout=spec.layout, actions=spec.actions),
         lambda config, weights: perceptron_space(weights),
         "a multilayer perceptron",
+    ),
+    "boosted": AgentKind(
+        _initial_boosted,
+        _boosted,
+        _no_search,
+        "a gradient-boosted forest",
     ),
 }
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from wormwood.agents.boosted.config import BoostedLearnerConfig
 from wormwood.agents.catalogue import AgentConfig, search_space
 from wormwood.agents.evolution.cma_es import CMAES
 from wormwood.agents.evolution.config import CMAESConfig, OpenAIESConfig
@@ -17,7 +18,7 @@ from wormwood.envs.specs import EnvironmentSpec
 
 __all__ = ["LEARNERS", "Demand", "LearnerConfig", "LearnerKind", "Setting", "make_learner"]
 
-LearnerConfig = CMAESConfig | OpenAIESConfig | PPOConfig | TD3Config
+LearnerConfig = CMAESConfig | OpenAIESConfig | PPOConfig | TD3Config | BoostedLearnerConfig
 
 
 @dataclass(frozen=True)
@@ -82,19 +83,22 @@ def _make_td3(config: TD3Config, weights: Arrays, setting: Setting) -> Learner:
     return TD3Learner(config, setting.agent, weights, spec=setting.spec, seed=setting.seed, device=setting.device)
 
 
+def _make_boosted(config: BoostedLearnerConfig, weights: Arrays, setting: Setting) -> Learner:
+    from wormwood.agents.boosted.learner import BoostedLearner
+
+    return BoostedLearner(config, setting.agent, spec=setting.spec, seed=setting.seed)
+
+
+def _rollout_demand(config: PPOConfig | TD3Config | BoostedLearnerConfig, spec: EnvironmentSpec) -> Demand:
+    return Demand(config.environments, config.steps, lag=config.lag)
+
+
 LEARNERS = {
     "cma-es": LearnerKind(_make_cma_es, _evolution_demand, "CMA-ES, for up to about 100 parameters"),
     "openai-es": LearnerKind(_make_openai_es, _evolution_demand, "OpenAI-ES, for any number of parameters"),
-    "ppo": LearnerKind(
-        _make_ppo,
-        lambda config, spec: Demand(config.environments, config.steps, lag=config.lag),
-        "proximal policy optimisation, by Stable-Baselines3",
-    ),
-    "td3": LearnerKind(
-        _make_td3,
-        lambda config, spec: Demand(config.environments, config.steps, lag=config.lag),
-        "TD3 and DDPG, off-policy, by Stable-Baselines3",
-    ),
+    "ppo": LearnerKind(_make_ppo, _rollout_demand, "proximal policy optimisation, by Stable-Baselines3"),
+    "td3": LearnerKind(_make_td3, _rollout_demand, "TD3 and DDPG, off-policy, by Stable-Baselines3"),
+    "boosted": LearnerKind(_make_boosted, _rollout_demand, "PPO, A2C or AWR by gradient-boosted trees"),
 }
 
 

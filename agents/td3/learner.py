@@ -8,12 +8,11 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 import torch
 from stable_baselines3 import TD3
-from stable_baselines3.common.logger import Logger
 
 from wormwood.agents.catalogue import AgentConfig
 from wormwood.agents.determinism import seeded_generators
 from wormwood.agents.interfaces import Arrays, Fragment
-from wormwood.agents.sb3_spaces import sb3_spaces
+from wormwood.agents.sb3_training import flat_tensor, set_up, take_metrics
 from wormwood.agents.td3.config import TD3Config
 from wormwood.agents.td3.policy import StructuredTD3Policy
 from wormwood.agents.td3.replay import IterationReplay
@@ -68,12 +67,8 @@ class TD3Learner:
             device=checked_device(device),
             _init_setup_model=False,
         )
-        self._model.observation_space, self._model.action_space = sb3_spaces(spec)
-        self._model.n_envs = config.environments
         _check_bounds(spec)
-        with seeded_generators(seed, 0):
-            self._model._setup_model()
-        self._model.set_logger(Logger(folder=None, output_formats=[]))
+        set_up(self._model, spec, environments=config.environments, seed=seed)
         assert self._model.replay_buffer is not None
         self._replay = IterationReplay(self._model.replay_buffer, steps=config.steps)
 
@@ -94,17 +89,12 @@ class TD3Learner:
         action = self._policy.scale_action(self._spec.actions.clip(experience.action))
         self._replay.add(experience, action)
         # Before the update: its batches are drawn from this experience, too.
-        self._policy.normalizer.update(
-            torch.as_tensor(experience.observation.reshape(-1, experience.observation.shape[-1]), dtype=torch.float32)
-        )
+        self._policy.normalizer.update(flat_tensor(self._model, experience.observation))
         self._updates += 1
         gradient_steps = max(1, round(self._config.replay_ratio * experience.reward.size))
         with seeded_generators(self._seed, self._updates), self._actor_at_rest(iteration):
             self._model.train(gradient_steps, self._config.batch_size)
-        logged = self._model.logger.name_to_value
-        metrics = {name.removeprefix("train/"): float(value) for name, value in logged.items()}
-        logged.clear()
-        return metrics
+        return take_metrics(self._model)
 
     @contextlib.contextmanager
     def _actor_at_rest(self, iteration: int) -> Iterator[None]:

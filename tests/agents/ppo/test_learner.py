@@ -17,6 +17,7 @@ from wormwood.agents.perceptrons.config import MLPConfig
 from wormwood.agents.ppo.config import PPOConfig
 from wormwood.agents.ppo.learner import PPOLearner
 from wormwood.agents.ppo.policy import StructuredPolicy
+from wormwood.agents.sb3_training import fill_buffer
 from wormwood.agents.transitions import joined
 from wormwood.envs.bodies import swimmer
 from wormwood.envs.specs import SwimmerSpec
@@ -165,7 +166,7 @@ def test_an_update_is_that_of_sb3s_own_loop(agent: AgentConfig, settings: dict[s
         experience = joined(recorder.fragments())
         truncated += experience.truncated.sum()
         terminated += experience.terminated.sum()
-        learner._fill_buffer(experience)
+        fill_buffer(learner._model, experience)
         for name in ("observations", "actions", "rewards", "episode_starts", "values", "log_probs", "advantages"):
             ours, theirs = (getattr(buffer, name) for buffer in (learner._model.rollout_buffer, model.rollout_buffer))
             np.testing.assert_allclose(ours, theirs, atol=1e-5, rtol=1e-5, err_msg=name)

@@ -1,0 +1,207 @@
+"""Policy and value as one boosted forest, or as two, and the update that PPO, A2C and AWR share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from wormwood.agents.boosted.boosting import Boosting
+from wormwood.agents.boosted.config import BoostedConfig, BoostedLearnerConfig, BoostingConfig
+from wormwood.agents.boosted.likelihoods import Likelihood, categorical_likelihood, gaussian_likelihood
+from wormwood.agents.boosted.losses import a2c_slope, awr_slope, clip_rows, ppo_slope
+from wormwood.agents.boosted.policy import new_forest, noise_shape
+from wormwood.agents.boosted.views import View, rows_of
+from wormwood.agents.interfaces import Arrays, Floats
+from wormwood.envs.specs import ActionSpace
+from wormwood.trees.forest import Forest
+from wormwood.trees.schedules import RateSchedule
+
+__all__ = ["BoostedActorCritic", "Experience"]
+
+
+@dataclass(frozen=True)
+class Experience:
+    """n transitions with what the critic made of them."""
+
+    observation: Floats
+    """``[n, D]``"""
+    action: NDArray[Any]
+    """``[n, J]``, or ``[n, K]`` choices."""
+    log_prob: Floats
+    """``[n]`` with which the actions were drawn."""
+    advantage: Floats
+    """``[n]``"""
+    target: Floats
+    """``[n]`` values to learn."""
+
+
+class BoostedActorCritic(nn.Module):
+    """A policy and a value that grow by one tree for each minibatch."""
+
+    def __init__(
+        self, config: BoostedConfig, boosting: BoostingConfig, *, view: View, actions: ActionSpace, noise_std: float
+    ) -> None:
+        """Start without trees."""
+        super().__init__()
+        self.config, self._boosting, self._view, self._actions = config, boosting, view, actions
+        self.forests = {"policy": new_forest(config, view, actions)}
+        if not config.shares_trees:
+            self.forests["value"] = Forest([0.0], features=view.columns, depth=config.tree.max_depth)
+        self.log_std: nn.Parameter | None = None
+        self.optimizer: torch.optim.Optimizer | None = None
+        if not actions.choices:
+            start = torch.full(noise_shape(config, actions), float(np.log(noise_std)), dtype=torch.float64)
+            self.log_std = nn.Parameter(start)
+            self.optimizer = torch.optim.Adam([self.log_std], lr=boosting.noise_rate)
+
+    def get_extra_state(self) -> dict[str, torch.Tensor]:
+        """Return the forests as tensors; torch keeps them with the state of the module."""
+        return {name: torch.from_numpy(values) for name, values in self.forest_arrays().items()}
+
+    def set_extra_state(self, state: dict[str, torch.Tensor]) -> None:
+        """Go on from what ``get_extra_state`` returned.
+
+        Raises:
+            BadInput: the arrays are no forest.
+        """
+        self.restore_forests({name: values.numpy() for name, values in state.items()})
+
+    def forest_arrays(self) -> Arrays:
+        """Return all forests as ``<policy or value>/<array>``."""
+        return {
+            f"{name}/{array}": values
+            for name, forest in self.forests.items()
+            for array, values in forest.arrays().items()
+        }
+
+    def restore_forests(self, arrays: Arrays) -> None:
+        """Go on from what ``forest_arrays`` returned.
+
+        Raises:
+            BadInput: the arrays are no forest.
+        """
+        for name in self.forests:
+            own = {key.removeprefix(f"{name}/"): values for key, values in arrays.items() if key.startswith(f"{name}/")}
+            self.forests[name] = Forest.from_arrays(own)
+
+    def outputs(self, observation: Floats) -> tuple[Floats, Floats]:
+        """Return the policy's outputs ``[N, P]`` and the values ``[N]`` at observations ``[N, D]``."""
+        features = self._view.features(observation)
+        return self._split({name: forest.predict(features) for name, forest in self.forests.items()})
+
+    def likelihood(self, outputs: Floats, action: NDArray[Any]) -> Likelihood:
+        """Return how likely actions are under the policy's outputs."""
+        if self.log_std is None:
+            return categorical_likelihood(outputs, action, self._actions.choices)
+        return gaussian_likelihood(outputs, action, self.log_std.detach().cpu().numpy())
+
+    def improve(self, experience: Experience, settings: BoostedLearnerConfig) -> Mapping[str, float]:
+        """Learn from a rollout, in minibatches drawn with NumPy's global generator, and return metrics."""
+        features = self._view.features(experience.observation)
+        growing = {
+            name: Boosting(forest, self.config.tree, merge=self._boosting.merge, categorical=self._view.categorical)
+            for name, forest in self.forests.items()
+        }
+        for boosting in growing.values():
+            boosting.begin(features)
+        found: list[dict[str, float]] = []
+        for chosen in _minibatches(len(experience.action), settings):
+            metrics = self._step(growing, experience, chosen, settings)
+            found.append(metrics)
+            if settings.target_kl is not None and metrics["approx_kl"] > 1.5 * settings.target_kl:
+                break
+        for boosting in growing.values():
+            boosting.finish()
+        means = {name: float(np.mean([metrics[name] for metrics in found])) for name in found[0]}
+        return {**means, "trees": float(sum(map(len, self.forests.values())))}
+
+    def _step(
+        self,
+        growing: Mapping[str, Boosting],
+        experience: Experience,
+        chosen: NDArray[np.int64],
+        settings: BoostedLearnerConfig,
+    ) -> dict[str, float]:
+        """Grow by the gradients of one minibatch."""
+        rows = rows_of(self._view, chosen)
+        outputs, values = self._split({name: boosting.outputs(rows) for name, boosting in growing.items()})
+        likelihood = self.likelihood(outputs, experience.action[chosen])
+        slope = _loss_slope(likelihood, experience, chosen, settings)
+        gradient = slope[:, None] * likelihood.slope - settings.entropy_coefficient * likelihood.entropy_slope
+        gradient = clip_rows(gradient, self._boosting.max_policy_gradient)
+        error = values - experience.target[chosen]
+        longest = self._boosting.max_value_gradient
+        value_gradient = np.clip(2.0 * settings.value_coefficient * error, -longest, longest)
+        self._grow(growing, rows, gradient, value_gradient)
+        self._step_noise(slope, likelihood, settings)
+        log_ratio = likelihood.log_prob - experience.log_prob[chosen]
+        return {
+            "value_loss": float(np.mean(error**2)),
+            "entropy": float(likelihood.entropy.mean()),
+            "approx_kl": float(np.mean(np.expm1(log_ratio) - log_ratio)),
+            "clip_fraction": float(np.mean(np.abs(np.expm1(log_ratio)) > settings.clip_range)),
+        }
+
+    def _grow(
+        self, growing: Mapping[str, Boosting], rows: NDArray[np.int64], gradient: Floats, value_gradient: Floats
+    ) -> None:
+        # Each row of an observation has its own means, and a share in the value, which is the mean over rows: so each
+        # row moves as the value should.
+        per_row = gradient.reshape(len(rows), -1)
+        value_per_row = np.repeat(value_gradient, self._view.rows)[:, None]
+        trees = len(self.forests["policy"])
+        policy_rates = np.full(per_row.shape[1], _rate(self._boosting.policy_rate, trees))
+        value_rates = np.array([_rate(self._boosting.value_rate, trees)])
+        if self.config.shares_trees:
+            together, rates = np.hstack([per_row, value_per_row]), np.concatenate([policy_rates, value_rates])
+            growing["policy"].step(rows, together, rates)
+        else:
+            growing["policy"].step(rows, per_row, policy_rates)
+            growing["value"].step(rows, value_per_row, value_rates)
+
+    def _step_noise(self, slope: Floats, likelihood: Likelihood, settings: BoostedLearnerConfig) -> None:
+        if self.log_std is None or self.optimizer is None or likelihood.noise_slope is None:
+            return
+        gradient = (slope[:, None] * likelihood.noise_slope).mean(axis=0) - settings.entropy_coefficient
+        gradient = gradient if self.log_std.ndim else gradient.sum()
+        self.log_std.grad = torch.as_tensor(gradient, dtype=torch.float64, device=self.log_std.device)
+        self.optimizer.step()
+
+    def _split(self, outputs: Mapping[str, Floats]) -> tuple[Floats, Floats]:
+        """Part what forests return into the policy's outputs ``[n, P]`` and values ``[n]``."""
+        policy = outputs["policy"]
+        count = len(policy) // self._view.rows
+        value = policy[:, -1] if self.config.shares_trees else outputs["value"][:, 0]
+        own = policy[:, :-1] if self.config.shares_trees else policy
+        return own.reshape(count, -1), value.reshape(count, -1).mean(axis=1)
+
+
+def _loss_slope(
+    likelihood: Likelihood, experience: Experience, chosen: NDArray[np.int64], settings: BoostedLearnerConfig
+) -> Floats:
+    """Return the derivative ``[n]`` of the policy's loss by the logarithm of each action's probability."""
+    advantage = experience.advantage[chosen]
+    if settings.normalize_advantage and len(advantage) > 1:
+        advantage = (advantage - advantage.mean()) / (advantage.std(ddof=1) + 1e-8)
+    if settings.loss == "a2c":
+        return a2c_slope(advantage)
+    if settings.loss == "awr":
+        return awr_slope(advantage, settings.temperature)
+    return ppo_slope(likelihood.log_prob, experience.log_prob[chosen], advantage, settings.clip_range)
+
+
+def _minibatches(count: int, settings: BoostedLearnerConfig) -> Iterator[NDArray[np.int64]]:
+    for _ in range(settings.epochs):
+        order = np.random.permutation(count)  # noqa: NPY002 # seeded where it matters, as SB3's own
+        for begin in range(0, count, settings.batch_size):
+            yield order[begin : begin + settings.batch_size]
+
+
+def _rate(rate: float | RateSchedule, trees: int) -> float:
+    return rate.rate(trees) if isinstance(rate, RateSchedule) else rate

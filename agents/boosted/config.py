@@ -1,0 +1,99 @@
+"""Settings of boosted agents, and of how they learn."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Annotated, Literal
+
+from pydantic import ConfigDict, Field
+
+from wormwood.trees.config import TreeConfig
+from wormwood.trees.schedules import RateSchedule
+
+__all__ = ["BoostedConfig", "BoostedLearnerConfig", "BoostingConfig"]
+
+Count = Annotated[int, Field(ge=1, le=100_000)]
+Positive = Annotated[float, Field(ge=1e-9, le=1e6, allow_inf_nan=False)]
+Rate = Annotated[float, Field(ge=0, le=100, allow_inf_nan=False)] | RateSchedule
+Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
+
+
+@dataclass(frozen=True)
+class BoostedConfig:
+    """A policy whose outputs are those of a boosted forest."""
+
+    __pydantic_config__ = ConfigDict(extra="forbid")
+
+    kind: Literal["boosted"] = "boosted"
+    """Which agent this is."""
+    tree: TreeConfig = field(default_factory=TreeConfig)
+    """How each tree is grown."""
+    shares_trees: bool = True
+    """One forest for policy and value, so that both split where either gains, or one for each."""
+    view: Literal["flat", "joint"] = "flat"
+    """What the forest looks at: the whole observation but its clock, or each joint of a swimmer by itself. With
+    ``joint`` one forest moves every joint of a body with any number of them."""
+    period: Annotated[float, Field(gt=0, le=10_000)] = 60.0
+    """With ``joint``: control steps of the clock's period, whose phase the forest sees."""
+
+
+@dataclass(frozen=True)
+class BoostingConfig:
+    """How outputs follow gradients."""
+
+    __pydantic_config__ = ConfigDict(extra="forbid")
+
+    policy_rate: Rate = 0.03
+    """Learning rate of the policy's outputs: a number, or ``{first, last, trees}`` that changes with the trees."""
+    value_rate: Rate = 0.015
+    """Learning rate of the value."""
+    max_policy_gradient: Positive = 100.0
+    """A transition's gradient of the policy's outputs is scaled down to this length."""
+    max_value_gradient: Positive = 10.0
+    """A transition's gradient of the value is clipped to this."""
+    merge: Annotated[int, Field(ge=1, le=1000)] = 1
+    """Consecutive minibatches that share the structure of one tree, which is kept as one tree: so many times fewer."""
+    noise_rate: Annotated[float, Field(ge=0, le=10, allow_inf_nan=False)] = 3e-4
+    """Adam's step size for the noise of continuous actions; 0 leaves the noise as it is."""
+
+
+@dataclass(frozen=True)
+class BoostedLearnerConfig:
+    """PPO, A2C or AWR of a boosted agent."""
+
+    __pydantic_config__ = ConfigDict(extra="forbid")
+
+    kind: Literal["boosted"] = "boosted"
+    """Which learner this is."""
+    loss: Literal["ppo", "a2c", "awr"] = "ppo"
+    """Proximal policy optimisation, the plain policy gradient, or advantage-weighted regression."""
+    boosting: BoostingConfig = field(default_factory=BoostingConfig)
+    """How outputs follow gradients."""
+    environments: Count = 8
+    """Environments that collect experience side by side, split evenly among the shards."""
+    steps: Count = 128
+    """Control steps of each environment in one iteration."""
+    lag: Literal[0, 1] = 0
+    """Updates by which the policy that collects is older than the one that learns; ``ppo`` accounts for it."""
+    gamma: Share = 0.99
+    """Discount of each control step. Closer to 1 looks further ahead and makes advantages noisier."""
+    gae_lambda: Share = 0.95
+    """Trust in rewards over the critic, from 0 (the critic alone) to 1 (rewards alone)."""
+    epochs: Count = 4
+    """Passes over each iteration's experience."""
+    batch_size: Annotated[int, Field(ge=2, le=1_000_000_000)] = 256
+    """Transitions of each tree."""
+    clip_range: Positive = 0.2
+    """With ``ppo``: how far an action's probability may move in one update, as a ratio."""
+    temperature: Positive = 1.0
+    """With ``awr``: an action counts ``exp(advantage / temperature)``, at most 20."""
+    entropy_coefficient: Annotated[float, Field(ge=0, le=1e6, allow_inf_nan=False)] = 0.0
+    """Weight of the bonus for random actions."""
+    value_coefficient: Positive = 0.87
+    """Weight of the critic's loss."""
+    normalize_advantage: bool = True
+    """Standardise the advantages of each minibatch."""
+    target_kl: Positive | None = None
+    """Stop an update's passes where the policy has moved by more than 1.5 times this; None never does."""
+    noise_std: Annotated[float, Field(ge=1e-6, le=1e3, allow_inf_nan=False)] = 0.135
+    """Standard deviation of the exploration noise of continuous actions at the start."""
