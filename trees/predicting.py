@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from wormwood.trees.compilation import inlined, kernel
-from wormwood.trees.vectors import GROUP, Lanes, find_leaves, subtract_lanes
+from wormwood.trees.vectors import GROUP, Lanes, find_leaves, subtract_leaves
 
 __all__ = ["PackedTrees", "leaf_masks", "subtract_trees"]
 
@@ -17,6 +17,7 @@ Floats = npt.NDArray[np.float64]
 _DEEPEST_GROUPED = 6  # 64 leaves, a bit each
 _FEWEST_GROUPED = 6  # rows from which on a group, always walked whole, is faster than one row after another
 _BLOCK = 4 * GROUP  # rows for which a tree is fetched once
+_BATCH = 16  # trees whose leaves stay in the first-level cache while a block of rows passes
 _CHUNK = 64  # trees whose leaves are found before the first is subtracted, so that fetching them overlaps
 
 
@@ -68,7 +69,7 @@ def _subtract_by_rows(margins: Floats, rows: Floats, trees: PackedTrees, span: t
     features, thresholds = trees.features.reshape(-1), trees.thresholds.reshape(-1)
     categorical, x = trees.categorical.reshape(-1), rows.reshape(-1)
     inner, columns = trees.features.shape[1], rows.shape[1]
-    found = np.empty(_CHUNK, np.int64)
+    found = np.empty(_CHUNK, np.uint64)
     for chunk in range(span[0], span[1], _CHUNK):
         count = min(_CHUNK, span[1] - chunk)
         for row in range(len(rows)):
@@ -83,38 +84,36 @@ def _subtract_by_rows(margins: Floats, rows: Floats, trees: PackedTrees, span: t
                         right = value == thresholds[place] if categorical[place] else right
                     node = 2 * node + 1 + right
                 found[tree] = (chunk + tree) * (inner + 1) + node - inner
-            for tree in range(count):
-                subtract_lanes(margins, row * len(width), trees.leaves, found[tree] * len(width), width)
+            subtract_leaves(margins, row * len(width), trees.leaves, found, 0, 1, count, width)
 
 
 @kernel
 def _subtract_by_groups(margins: Floats, rows: Floats, trees: PackedTrees, span: tuple[int, int], width: Lanes) -> None:
-    columns, inner = rows.shape[1], len(trees.masks)
-    block, found = np.zeros(_BLOCK * columns), np.empty(GROUP, np.uint64)
+    columns = rows.shape[1]
+    block, found = np.zeros(_BLOCK * columns), np.empty(_BATCH * GROUP, np.uint64)
     for first in range(0, len(rows), _BLOCK):
-        count = min(_BLOCK, len(rows) - first)
-        _transpose(block, rows[first : first + count])
-        for tree in range(span[0], span[1]):
-            for begin in range(0, count, GROUP):
-                node, start = tree * inner, begin * columns
-                if trees.has_categorical:
-                    find_leaves(
-                        block, start, trees.features, trees.thresholds, trees.categorical, node, trees.masks, found
-                    )
-                else:
-                    find_leaves(block, start, trees.features, trees.thresholds, None, node, trees.masks, found)
-                leaf, target = tree * (inner + 1), first + begin
-                if count - begin >= GROUP:  # a constant number of rows makes for faster code
-                    for row in range(GROUP):
-                        _subtract_leaf(margins, target + row, trees.leaves, leaf + np.int64(found[row]), width)
-                else:
-                    for row in range(count - begin):
-                        _subtract_leaf(margins, target + row, trees.leaves, leaf + np.int64(found[row]), width)
+        past = min(first + _BLOCK, len(rows))
+        _transpose(block, rows[first:past])
+        for chunk in range(span[0], span[1], _BATCH):
+            count = min(_BATCH, span[1] - chunk)
+            for begin in range(first, past, GROUP):
+                _find_batch(block, (begin - first) * columns, trees, (chunk, count), found)
+                for row in range(min(GROUP, past - begin)):
+                    subtract_leaves(margins, (begin + row) * len(width), trees.leaves, found, row, GROUP, count, width)
 
 
 @inlined
-def _subtract_leaf(margins: Floats, row: int, leaves: Floats, leaf: np.integer, width: Lanes) -> None:
-    subtract_lanes(margins, row * len(width), leaves, leaf * len(width), width)
+def _find_batch(
+    block: Floats, start: int, trees: PackedTrees, batch: tuple[int, int], found: npt.NDArray[np.uint64]
+) -> None:
+    """Find the leaves of a group of rows in ``batch[1]`` trees from tree ``batch[0]`` on."""
+    features, thresholds, categorical = trees.features, trees.thresholds, trees.categorical
+    for index in range(batch[1]):
+        tree, place = batch[0] + index, index * GROUP
+        if trees.has_categorical:
+            find_leaves(block, start, features, thresholds, categorical, tree, trees.masks, found, place)
+        else:
+            find_leaves(block, start, features, thresholds, None, tree, trees.masks, found, place)
 
 
 @inlined

@@ -12,7 +12,7 @@ from llvmlite import ir  # type: ignore[import-untyped]
 from numba import types
 from numba.extending import intrinsic
 
-__all__ = ["GROUP", "Lanes", "add_lanes", "difference_square", "find_leaves", "lanes_of", "subtract_lanes"]
+__all__ = ["GROUP", "Lanes", "add_lanes", "difference_square", "find_leaves", "lanes_of", "subtract_leaves"]
 
 Lanes = tuple[int, ...]
 """Zeros, one for each of W lanes: kernels are compiled for the length of this tuple."""
@@ -49,19 +49,60 @@ def _spread(builder: Any, number: Any, lanes: int) -> Any:
     return builder.shuffle_vector(single, undefined, ir.Constant(ir.VectorType(index, lanes), [0] * lanes))
 
 
-def _in_place(operation: str) -> Callable[..., Any]:
-    def typed(typing: Any, target: Any, place: Any, source: Any, origin: Any, width: Any) -> Any:  # noqa: PLR0917
-        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-            kinds = signature.args
-            to = _pointer(context, builder, kinds[0], arguments[0], arguments[1])
-            of = _pointer(context, builder, kinds[2], arguments[2], arguments[3])
-            old, change = (_load(builder, pointer, len(width)) for pointer in (to, of))
-            _store(builder, getattr(builder, operation)(old, change), to)
-            return context.get_dummy_value()
+def _add_lanes(  # noqa: PLR0917
+    typing: Any, target: Any, place: Any, source: Any, origin: Any, width: Any
+) -> tuple[Any, Any]:
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        kinds = signature.args
+        to = _pointer(context, builder, kinds[0], arguments[0], arguments[1])
+        of = _pointer(context, builder, kinds[2], arguments[2], arguments[3])
+        old, change = (_load(builder, pointer, len(width)) for pointer in (to, of))
+        _store(builder, builder.fadd(old, change), to)
+        return context.get_dummy_value()
 
-        return types.void(target, types.intp, source, types.intp, width), generate
+    return types.void(target, types.intp, source, types.intp, width), generate
 
-    return typed
+
+def _subtract_leaves(  # noqa: PLR0913, PLR0917
+    typing: Any, target: Any, place: Any, leaves: Any, found: Any, origin: Any, step: Any, count: Any, width: Any
+) -> tuple[Any, Any]:
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        kinds, lanes = signature.args, len(width)
+        to = _pointer(context, builder, kinds[0], arguments[0], arguments[1])
+        old = _load(builder, to, lanes)
+        loop = _Loop(builder, arguments[6], old)
+        at = builder.add(arguments[4], builder.mul(loop.index, arguments[5]))
+        leaf = builder.load(_pointer(context, builder, kinds[3], arguments[3], at))
+        of = _pointer(context, builder, kinds[2], arguments[2], builder.mul(leaf, ir.Constant(_INTEGER, lanes)))
+        loop.close(builder.fsub(loop.value, _load(builder, of, lanes)))
+        _store(builder, loop.result, to)
+        return context.get_dummy_value()
+
+    kinds = (target, types.intp, leaves, found, types.intp, types.intp, types.intp, width)
+    return types.void(*kinds), generate
+
+
+class _Loop:
+    """A loop of at least one turn that carries a value, built where the builder stands."""
+
+    def __init__(self, builder: Any, turns: Any, initial: Any) -> None:
+        self._builder, self._turns = builder, turns
+        before, self._body = builder.block, builder.append_basic_block("turn")
+        builder.branch(self._body)
+        builder.position_at_end(self._body)
+        self.index, self.value = builder.phi(_INTEGER), builder.phi(initial.type)
+        self.index.add_incoming(ir.Constant(_INTEGER, 0), before)
+        self.value.add_incoming(initial, before)
+
+    def close(self, following: Any) -> None:
+        """End the loop's body with the value of the next turn, which is the result after the last."""
+        builder, self.result = self._builder, following
+        index = builder.add(self.index, ir.Constant(_INTEGER, 1))
+        self.index.add_incoming(index, self._body)
+        self.value.add_incoming(following, self._body)
+        done = builder.append_basic_block("done")
+        builder.cbranch(builder.icmp_unsigned("<", index, self._turns), self._body, done)
+        builder.position_at_end(done)
 
 
 def _difference_square(  # noqa: PLR0917
@@ -95,69 +136,63 @@ def _find_leaves(  # noqa: PLR0913, PLR0917
     features: Any,
     thresholds: Any,
     categorical: Any,
-    first: Any,
+    tree: Any,
     masks: Any,
     found: Any,
+    place: Any,
 ) -> tuple[Any, Any]:
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        def at(which: int, place: Any) -> Any:
-            return _pointer(context, builder, signature.args[which], arguments[which], place)
+        def at(which: int, element: Any) -> Any:
+            return _pointer(context, builder, signature.args[which], arguments[which], element)
 
-        zero, whole = ir.Constant(_INTEGER, 0), ir.VectorType(_INTEGER, GROUP)
         nodes = context.make_array(signature.args[6])(context, builder, arguments[6]).nitems
-        before = builder.block
-        loop, done = builder.append_basic_block("nodes"), builder.append_basic_block("found")
-        builder.branch(loop)
-        builder.position_at_end(loop)
-        node, open_leaves = builder.phi(_INTEGER), builder.phi(whole)
-        place = builder.add(arguments[5], node)
-        feature = builder.zext(builder.load(at(2, place)), _INTEGER)
+        whole = ir.VectorType(_INTEGER, GROUP)
+        first = builder.mul(arguments[5], nodes)
+        loop = _Loop(builder, nodes, ir.Constant(whole, [2**64 - 1] * GROUP))
+        node = builder.add(first, loop.index)
+        feature = builder.zext(builder.load(at(2, node)), _INTEGER)
         column = builder.add(arguments[1], builder.mul(feature, ir.Constant(_INTEGER, GROUP)))
         x = _load(builder, at(0, column), GROUP)
-        threshold = _spread(builder, builder.load(at(3, place)), GROUP)
+        threshold = _spread(builder, builder.load(at(3, node)), GROUP)
         right = builder.fcmp_ordered(">", x, threshold)
         if categorical != types.none:
-            equality = builder.trunc(builder.load(at(4, place)), ir.IntType(1))
+            equality = builder.trunc(builder.load(at(4, node)), ir.IntType(1))
             equal = builder.fcmp_ordered("==", x, threshold)
             right = builder.select(_spread(builder, equality, GROUP), equal, right)
-        mask = _spread(builder, builder.load(at(6, node)), GROUP)
-        left_open = builder.select(right, builder.and_(open_leaves, mask), open_leaves)
-        following = builder.add(node, ir.Constant(_INTEGER, 1))
-        for phi, initial, value in (
-            (node, zero, following),
-            (open_leaves, ir.Constant(whole, [2**64 - 1] * GROUP), left_open),
-        ):
-            phi.add_incoming(initial, before)
-            phi.add_incoming(value, loop)
-        builder.cbranch(builder.icmp_unsigned("<", following, nodes), loop, done)
-        builder.position_at_end(done)
-        shape = ir.FunctionType(whole, [whole, ir.IntType(1)])
-        name = f"llvm.cttz.v{GROUP}i64"
+        mask = _spread(builder, builder.load(at(6, loop.index)), GROUP)
+        loop.close(builder.select(right, builder.and_(loop.value, mask), loop.value))
+        shape, name = ir.FunctionType(whole, [whole, ir.IntType(1)]), f"llvm.cttz.v{GROUP}i64"
         trailing_zeros = builder.module.globals.get(name) or ir.Function(builder.module, shape, name)
-        _store(builder, builder.call(trailing_zeros, [left_open, ir.Constant(ir.IntType(1), 1)]), at(7, zero))
+        lowest = builder.call(trailing_zeros, [loop.result, ir.Constant(ir.IntType(1), 1)])
+        earlier = _spread(builder, builder.add(first, arguments[5]), GROUP)  # leaves of the trees before this one
+        _store(builder, builder.add(lowest, earlier), at(7, arguments[8]))
         return context.get_dummy_value()
 
-    kinds = (block, types.intp, features, thresholds, categorical, types.intp, masks, found)
+    kinds = (block, types.intp, features, thresholds, categorical, types.intp, masks, found, types.intp)
     return types.void(*kinds), generate
 
 
-add_lanes: Callable[..., None] = intrinsic(_in_place("fadd"))
+add_lanes: Callable[..., None] = intrinsic(_add_lanes)
 """``add_lanes(target, place, source, origin, width)``: W numbers of the source are added to W of the target."""
 
-subtract_lanes: Callable[..., None] = intrinsic(_in_place("fsub"))
-"""``subtract_lanes(target, place, source, origin, width)``: the same, subtracted."""
+subtract_leaves: Callable[..., None] = intrinsic(_subtract_leaves)
+"""``subtract_leaves(target, place, leaves, found, origin, step, count, width)``.
+
+The W numbers of each leaf ``found[origin + i step]``, for i from 0 to count - 1 and count > 0, are subtracted in this
+order from W of the target.
+"""
 
 difference_square: Callable[..., float] = intrinsic(_difference_square)
 """``difference_square(side, place, total, rows, part, width)``: ``|rows side - part total|^2``, summed by halves."""
 
 find_leaves: Callable[..., None] = intrinsic(_find_leaves)
-"""``find_leaves(block, start, features, thresholds, categorical, first, masks, found)``: walk GROUP rows down a tree.
+"""``find_leaves(block, start, features, thresholds, categorical, tree, masks, found, place)``: walk GROUP rows down.
 
 All nodes are asked, without a branch (Lucchese et al., QuickScorer, SIGIR 2015): each that sends a row right closes the
 leaves to its left, and the row's leaf is the lowest that stays open.
 
 block: [.., F, GROUP] features, transposed, from ``start`` on.
-features, thresholds, categorical: of nodes, from ``first`` on; ``categorical`` is None where no node asks for equality.
+features, thresholds, categorical: [K, nodes]; ``categorical`` is None where no node asks for equality.
 masks: [nodes] uint64, the leaves that stay open where the node sends a row right; at most 64 leaves.
-found: [GROUP] uint64, filled with the rows' leaves.
+found: uint64, of which GROUP from ``place`` on are filled with the rows' leaves, counted over all trees.
 """
