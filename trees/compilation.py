@@ -38,9 +38,9 @@ def inlined(function: Callable[P, R]) -> Callable[P, R]:
 
 
 def warm_up(outputs: Collection[int] = (1,)) -> None:
-    """Compile all kernels, or load them from the disk, for forests of so many outputs each.
+    """Compile the kernels that grow and predict, or load them from the disk, for forests of so many outputs each.
 
-    Takes about half a minute once on a machine, and a fraction of a second after that.
+    Takes some 15 seconds for each width once on a machine, and half a second after that.
     """
     # Not at the top: they import this module.
     from wormwood.trees.binning import fit_grid

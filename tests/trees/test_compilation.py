@@ -1,3 +1,4 @@
+import os
 import subprocess
 import sys
 
@@ -20,3 +21,28 @@ def test_a_second_process_loads_the_kernels_that_the_first_compiled():
     ]
     assert outputs[1][:3] == ["1 0"] * 3
     assert float(outputs[1][3]) < 5
+
+
+STAMPED = """
+import sys
+from wormwood.trees import compilation
+compilation._source_stamp = lambda: (sys.argv[1], 1)
+import numpy as np
+from wormwood.trees.binning import all_finite
+assert all_finite(np.ones(3)) and not all_finite(np.array([1.0, np.nan]))
+print(sum(all_finite.stats.cache_hits.values()))
+"""
+
+
+def test_another_state_of_the_sources_compiles_anew(tmp_path):
+    hits = [
+        subprocess.run(
+            [sys.executable, "-c", STAMPED, stamp],
+            check=True,
+            capture_output=True,
+            text=True,
+            env={**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)},
+        ).stdout.strip()
+        for stamp in ("one", "one", "two")
+    ]
+    assert hits == ["0", "1", "0"]
