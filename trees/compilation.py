@@ -40,7 +40,7 @@ def inlined(function: Callable[P, R]) -> Callable[P, R]:
 def warm_up(outputs: Collection[int] = (1,)) -> None:
     """Compile the kernels that grow and predict, or load them from the disk, for forests of so many outputs each.
 
-    Takes some 15 seconds for each width once on a machine, and half a second after that.
+    Takes some 7 seconds once on a machine and 3 for each further width, and half a second after that.
     """
     # Not at the top: they import this module.
     from wormwood.trees.binning import fit_grid

@@ -192,7 +192,7 @@ def pack_tree(tree: Tree, learning_rates: npt.ArrayLike, *, sizes: tuple[int, in
         sizes: features F and outputs D that it must have, and the depth to which it is deepened.
 
     Raises:
-        BadInput: the tree is deeper or has other features or outputs, or a rate is not finite.
+        BadInput: the tree is deeper or has other features or outputs, or a rate or leaf is not finite.
     """
     columns, outputs, depth = sizes
     if tree.depth > depth or tree.leaves.shape[1] != outputs or tree.features.max() >= columns:
@@ -205,7 +205,10 @@ def pack_tree(tree: Tree, learning_rates: npt.ArrayLike, *, sizes: tuple[int, in
         raise bad_input("wrong learning rates", where="forest", expected=expected, got=rates.tolist())
     whole = tree.deepened(depth)
     leaves = np.zeros((1, len(whole.leaves), len(lanes_of(outputs))))
-    leaves[0, :, :outputs] = whole.leaves * rates
+    with np.errstate(over="ignore", invalid="ignore"):
+        leaves[0, :, :outputs] = whole.leaves * rates
+    if not np.isfinite(leaves).all():
+        raise bad_input("tree does not fit", where="forest", expected="finite leaves", got="some that are not")
     return {
         "features": np.maximum(whole.features, 0)[None],
         "thresholds": whole.thresholds[None],

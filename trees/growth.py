@@ -85,4 +85,5 @@ def _share_leaf(leaves: Floats, node: int) -> None:
     while first < inner:
         first, past = 2 * first + 1, 2 * past + 1
     for leaf in range(first - inner + 1, past - inner):
-        leaves[leaf] = leaves[first - inner]
+        for output in range(leaves.shape[1]):
+            leaves[leaf, output] = leaves[first - inner, output]

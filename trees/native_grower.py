@@ -127,8 +127,9 @@ def _unbounded(inner: int, outputs: int) -> Floats:
 def _narrow(bounds: Floats, node: int, side: Floats, total: Floats, signs: npt.NDArray[np.int8]) -> None:
     """Bound the mean gradients below a split on a constrained feature by the middle of its sides' means."""
     left, right = 2 * node + 1, 2 * node + 2
-    bounds[left], bounds[right] = bounds[node], bounds[node]
     for output in range(len(signs)):
+        for end in range(2):
+            bounds[left, end, output] = bounds[right, end, output] = bounds[node, end, output]
         if signs[output] != 0:
             one = side[output + 1] / side[0]
             middle = 0.5 * (one + (total[output + 1] - side[output + 1]) / (total[0] - side[0]))

@@ -236,6 +236,20 @@ def test_arrays_that_are_no_forest_are_refused(name):
         Forest.from_arrays(arrays)
 
 
+def test_leaves_that_overflow_are_refused():
+    x, gradients = np.arange(4.0)[:, None], np.full((4, 1), 1e308)
+    grid = fit_grid(x, max_bins=4, method="quantile")
+    forest = Forest([0.0], features=1, depth=4)
+    with pytest.raises(BadInput, match="expected finite leaves"):
+        forest.append(grow_tree(grid.encode(x), grid, gradients, config=TreeConfig()), [1.0])
+
+
+def test_no_rows_give_no_outputs():
+    forest = make_forest(np.random.default_rng(0), 40)
+    assert forest.predict(np.empty((0, 4))).shape == (0, 2)
+    assert MarginCache(forest, np.empty((0, 4))).margins.shape == (0, 2)
+
+
 def test_margins_cannot_be_written_from_outside():
     cache = MarginCache(make_forest(np.random.default_rng(0), 2), np.ones((3, 4)))
     with pytest.raises(ValueError, match="read-only"):
