@@ -32,6 +32,7 @@ __all__ = [
     "initial_weights",
     "make_policy",
     "search_space",
+    "warm_up",
 ]
 
 AgentConfig = NCAPConfig | MLPConfig | BoostedConfig
@@ -45,6 +46,8 @@ class AgentKind:
     make_policy: Callable[[Any, Arrays, EnvironmentSpec], Policy]
     search_space: Callable[[Any, Arrays], SearchSpace]
     summary: str
+    warm_up: Callable[[Any, EnvironmentSpec], None] = lambda config, spec: None
+    """Compiles what acting needs, where that takes seconds."""
 
 
 def _initial_ncap(config: NCAPConfig, spec: EnvironmentSpec, rng: np.random.Generator) -> Arrays:
@@ -70,6 +73,13 @@ def _boosted(config: BoostedConfig, weights: Arrays, spec: EnvironmentSpec) -> P
     return BoostedPolicy(config, weights, spec=spec)
 
 
+def _warm_up_boosted(config: BoostedConfig, spec: EnvironmentSpec) -> None:
+    from wormwood.agents.boosted.policy import forest_of, initial_weights
+    from wormwood.trees.compilation import warm_up
+
+    warm_up([forest_of(initial_weights(config, spec)).outputs])
+
+
 def _no_search(config: BoostedConfig, weights: Arrays) -> SearchSpace:
     raise bad_input("learner", where="agent boosted", expected="kind boosted", got="a search of its weights")
 
@@ -87,6 +97,7 @@ AGENTS = {
         _boosted,
         _no_search,
         "a gradient-boosted forest",
+        _warm_up_boosted,
     ),
 }
 
@@ -107,6 +118,11 @@ def make_policy(config: AgentConfig, weights: Arrays, spec: EnvironmentSpec) -> 
         BadInput: the agent does not fit the environment.
     """
     return AGENTS[config.kind].make_policy(config, weights, spec)
+
+
+def warm_up(config: AgentConfig, spec: EnvironmentSpec) -> None:
+    """Compile what the agent's policy needs, so that no deadline has to allow for it."""
+    AGENTS[config.kind].warm_up(config, spec)
 
 
 def search_space(config: AgentConfig, weights: Arrays) -> SearchSpace:

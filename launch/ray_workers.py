@@ -40,18 +40,22 @@ class PoolWorker:
         """Start without environments."""
         self._workers: OrderedDict[str, RolloutWorker] = OrderedDict()
 
-    def identity(self) -> dict[str, Any]:
-        """Return process and host: whoever answers is ready for work."""
+    def prepare(self, key: str, plan: RolloutPlan) -> dict[str, Any]:
+        """Get ready for a plan, and return process and host: whoever answers can work."""
+        self._worker(key, plan)
         return {"process": os.getpid(), "node": socket.gethostname()}
 
     def rollout(self, key: str, plan: RolloutPlan, weights: Any, shard: Shard, iteration: int) -> Rollout:
         """Run one shard of the plan with that key; see ``RolloutWorker.rollout``."""
+        return self._worker(key, plan).rollout(weights, shard, iteration)
+
+    def _worker(self, key: str, plan: RolloutPlan) -> RolloutWorker:
         if key not in self._workers:
             self._workers[key] = RolloutWorker(plan)
             if len(self._workers) > KEPT_PLANS:
                 self._workers.popitem(last=False)
         self._workers.move_to_end(key)
-        return self._workers[key].rollout(weights, shard, iteration)
+        return self._workers[key]
 
 
 @dataclass(eq=False)
@@ -193,7 +197,10 @@ class RayExecutor:
         """Let a worker join once it answers: a new one, or one that Ray starts again."""
         member.state = "starting"
         member.restarts += 1
-        self._joining[member.actor.identity.remote()] = member
+        self._joining[self._prepare(member)] = member
+
+    def _prepare(self, member: _Member) -> Any:
+        return member.actor.prepare.remote(self._key, self._plan)
 
     def _welcome(self, reference: Any) -> None:
         member = self._joining.pop(reference)
@@ -204,7 +211,7 @@ class RayExecutor:
                 # Dead for good, as where the run that had started it has ended: start another.
                 member.actor = _named_worker(int(member.name.removeprefix("worker-")))
             time.sleep(TICK / 10)
-            self._joining[member.actor.identity.remote()] = member
+            self._joining[self._prepare(member)] = member
             return
         self._free(member)
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from wormwood.agents.catalogue import AgentConfig, make_policy
+from wormwood.agents.catalogue import AgentConfig, make_policy, warm_up
 from wormwood.agents.interfaces import Arrays, Episodes, Floats, Fragment, Policy, Transitions
 from wormwood.envs.randomness import EpisodeStreams, shared_streams, stream, training_streams
 from wormwood.envs.simulation import Step
@@ -63,6 +63,7 @@ class RolloutWorker:
 
     def __init__(self, plan: RolloutPlan) -> None:
         """Prepare for the rollouts of one plan."""
+        warm_up(plan.agent, plan.spec)
         self._plan = plan
         self._simulations: dict[int, BatchedEnvironment] = {}
 
