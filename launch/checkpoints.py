@@ -6,14 +6,12 @@ import errno
 import functools
 import hashlib
 import json
-import os
 import platform
 import re
 import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib import metadata as packages
-from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +22,31 @@ from safetensors import SafetensorError
 
 import wormwood
 from wormwood.errors import BadInput, bad_input
+from wormwood.launch.checkpoint_files import (
+    TEMPORARY,
+    CheckpointError,
+    DamagedCheckpoint,
+    Watch,
+    describe_file,
+    name_aside,
+    read_checked,
+    read_file,
+    sync,
+    write_file,
+)
 from wormwood.launch.runs import sync_directory, to_json
-from wormwood.launch.states import State, little_endian, state_sha256
+from wormwood.launch.segments import (
+    SEGMENTS,
+    pack_arrays,
+    read_segments,
+    referenced_files,
+    remove_segments,
+    set_aside_damaged_segments,
+    split_segments,
+    unreferenced_segments,
+    write_segments,
+)
+from wormwood.launch.states import State, state_sha256
 
 __all__ = [
     "Checkpoint",
@@ -37,31 +58,11 @@ __all__ = [
     "save_checkpoint",
 ]
 
-SCHEMA = 1
+SCHEMA = 2
 STATE_FILE = "state.safetensors"
 MANIFEST_FILE = "MANIFEST.json"
-_TEMPORARY = ".temporary-"
-_PACKAGES = ("numpy", "torch", "mujoco", "gymnasium", "stable-baselines3", "cmaes", "ray")
+_PACKAGES = ("numpy", "numba", "torch", "xgboost", "mujoco", "gymnasium", "stable-baselines3", "cmaes", "ray")
 _NOT_WRITABLE = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST}
-_DAMAGED = {errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EIO}
-
-Watch = Callable[[str, Path], None]
-"""Told of each file operation, by name and path, before it is done."""
-
-
-class CheckpointError(RuntimeError):
-    """A checkpoint could not be written or read, for a reason outside of it such as a full disk."""
-
-
-class DamagedCheckpoint(BadInput):
-    """A checkpoint is not what was saved. ``reason`` says where."""
-
-    def __init__(self, path: Path, reason: str) -> None:
-        super().__init__(path, reason)  # as they are, so that the error can travel between processes
-        self.path, self.reason = path, reason
-
-    def __str__(self) -> str:
-        return f"damaged checkpoint {self.path}: {self.reason}"
 
 
 @dataclass(frozen=True)
@@ -92,6 +93,8 @@ def save_checkpoint(
 ) -> Path:
     """Write ``directory/step-N`` and prune older ones. Killed at any point, it leaves a complete checkpoint to load.
 
+    Entries of a segment (see ``split_segments``) are written to ``directory/segments`` unless they are there.
+
     Args:
         directory: made where missing; it must have one writer at a time.
         step: N; saving a step again is allowed with the same state, and replaces a damaged checkpoint.
@@ -109,27 +112,25 @@ def save_checkpoint(
         BadInput: the directory cannot be written, or the state has entries that are not numbers.
         CheckpointError: writing failed; what was there before still is.
     """
-    if step < 0 or keep < 1 or "__metadata__" in state:
+    others, segments = split_segments(state)
+    if step < 0 or keep < 1 or any("__metadata__" in arrays for arrays in (others, *segments.values())):
         raise ValueError(f"expected step >= 0, keep >= 1 and no entry '__metadata__', got {step=}, {keep=}")
-    final, temporary = directory / f"step-{step}", directory / f"{_TEMPORARY}step-{step}"
-    data = safetensors.numpy.save({name: little_endian(name, array) for name, array in state.items()})
-    files = {STATE_FILE: {"size": len(data), "sha256": hashlib.sha256(data).hexdigest()}}
-    manifest = _describe(step, state_sha256(state), config_hash) | {"files": files, "metadata": metadata}
-    sealed = _seal(manifest)
+    final, temporary = directory / f"step-{step}", directory / f"{TEMPORARY}step-{step}"
+    described = _describe(step, state_sha256(state), config_hash)
     try:
         _prepare(directory, temporary, watch)
     except OSError as error:
         kind = BadInput if error.errno in _NOT_WRITABLE else CheckpointError
         raise kind(f"cannot write checkpoints to {directory}: {error.strerror}") from error
     try:
-        if not _already_saved(final, manifest):
-            for name, content in ((STATE_FILE, data), (MANIFEST_FILE, sealed)):
-                _write(temporary / name, content, watch)
-            _sync(temporary, watch)
+        if not _already_saved(final, described):
+            described |= {"segments": write_segments(directory / SEGMENTS, segments, watch), "metadata": metadata}
+            _write_checkpoint(temporary, described, pack_arrays(others), watch)
             watch("rename", temporary)
             temporary.rename(final)
-            _sync(directory, watch)
+            sync(directory, watch)
         _prune(directory, {final, *list_checkpoints(directory)[-keep:]}, keep_best, watch)
+        _prune_segments(directory, watch)
     except OSError as error:
         raise CheckpointError(f"cannot write checkpoint {final}: {error.strerror}") from error
     finally:
@@ -142,22 +143,23 @@ def load_checkpoint(path: Path, *, config_hash: str | None = None) -> Checkpoint
 
     Raises:
         DamagedCheckpoint: a file is missing, or any bit is not as it was saved.
-        BadInput: its configuration is not ``config_hash``, or it comes from a later version of this package.
+        BadInput: its configuration is not ``config_hash``, or another version of this package made its format.
         CheckpointError: the operating system refuses to read it.
     """
     manifest = _read_manifest(path)
     try:
         step, saved_sha256 = int(manifest["step"]), str(manifest["state_sha256"])
         metadata, saved_config = dict(manifest["metadata"]), str(manifest["config_hash"])
-        data = _read_checked(path / STATE_FILE, **manifest["files"][STATE_FILE])
+        data = read_checked(path / STATE_FILE, checkpoint=path, **manifest["files"][STATE_FILE])
         state = safetensors.numpy.load(data)
+        state |= read_segments(path.parent / SEGMENTS, manifest["segments"], checkpoint=path)
         warnings = _differences(manifest, _describe(step, saved_sha256, saved_config))
     except (AttributeError, KeyError, TypeError, ValueError, SafetensorError) as error:
         if isinstance(error, DamagedCheckpoint):
             raise
         raise DamagedCheckpoint(path, f"cannot be understood: {error!r}") from error
     if state_sha256(state) != saved_sha256:
-        raise DamagedCheckpoint(path, f"the arrays of {STATE_FILE} do not have the SHA-256 of the manifest")
+        raise DamagedCheckpoint(path, "its arrays do not have the SHA-256 of the manifest")
     if config_hash not in {None, saved_config}:
         what = "checkpoint of another configuration"
         raise bad_input(what, where=str(path), expected=f"config hash {config_hash!r}", got=saved_config)
@@ -169,8 +171,8 @@ def load_newest(
 ) -> Checkpoint | None:
     """Read the newest good checkpoint, or return None where there is none.
 
-    Damaged ones are set aside as ``corrupt-step-N``, so that their step can be saved again, and told to ``on_skip``
-    with the reason.
+    Damaged ones are set aside as ``corrupt-step-N``, and damaged segments as ``corrupt-NAME``, so that both can be
+    saved again, and told to ``on_skip`` with the reason.
 
     Raises:
         BadInput, CheckpointError: as ``load_checkpoint``.
@@ -249,7 +251,7 @@ def _seal(manifest: Mapping[str, Any]) -> bytes:
 
 
 def _read_manifest(path: Path) -> dict[str, Any]:
-    data = _read(path / MANIFEST_FILE)
+    data = read_file(path / MANIFEST_FILE, checkpoint=path)
     try:
         manifest = json.loads(data)
         del manifest["checksum"]
@@ -265,38 +267,28 @@ def _read_manifest(path: Path) -> dict[str, Any]:
     return dict(manifest)
 
 
-def _read_checked(path: Path, *, size: int, sha256: str) -> bytes:
-    data = _read(path)
-    if len(data) != size:
-        raise DamagedCheckpoint(path.parent, f"{path.name}: expected {size} bytes, got {len(data)}")
-    if hashlib.sha256(data).hexdigest() != sha256:
-        raise DamagedCheckpoint(path.parent, f"{path.name} does not have the SHA-256 of the manifest")
-    return data
-
-
-def _read(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        if error.errno in _DAMAGED:
-            raise DamagedCheckpoint(path.parent, f"{path.name} cannot be read: {error.strerror}") from error
-        # Not the checkpoint's fault: it may be good tomorrow.
-        raise CheckpointError(f"cannot read {path}: {error.strerror}") from error
-
-
 def _prepare(directory: Path, temporary: Path, watch: Watch) -> None:
     """Make the temporary directory, and remove those that killed writers left."""
     if not directory.is_dir():
         watch("make", directory)
         directory.mkdir(parents=True)
-        _sync(directory.parent, watch)
-    for stale in directory.glob(f"{_TEMPORARY}*"):
+        sync(directory.parent, watch)
+    for stale in directory.glob(f"{TEMPORARY}*"):
         _remove(stale, watch)
+    remove_segments(list((directory / SEGMENTS).glob(f"{TEMPORARY}*")), watch)
     watch("make", temporary)
     temporary.mkdir()
 
 
-def _already_saved(final: Path, manifest: Mapping[str, Any]) -> bool:
+def _write_checkpoint(temporary: Path, described: Mapping[str, Any], data: bytes, watch: Watch) -> None:
+    """Fill the temporary directory, and force its files and their names to the disk."""
+    manifest = {**described, "files": {STATE_FILE: describe_file(data)}}
+    for name, content in ((STATE_FILE, data), (MANIFEST_FILE, _seal(manifest))):
+        write_file(temporary / name, content, watch)
+    sync(temporary, watch)
+
+
+def _already_saved(final: Path, described: Mapping[str, Any]) -> bool:
     if not final.exists():
         return False
     try:
@@ -304,24 +296,9 @@ def _already_saved(final: Path, manifest: Mapping[str, Any]) -> bool:
     except DamagedCheckpoint:
         _set_aside(final)
         return False
-    if (saved.state_sha256, saved.config_hash) != (manifest["state_sha256"], manifest["config_hash"]):
+    if (saved.state_sha256, saved.config_hash) != (described["state_sha256"], described["config_hash"]):
         raise CheckpointError(f"cannot write checkpoint {final}: this step has been saved with another state")
     return True
-
-
-def _write(path: Path, content: bytes, watch: Watch) -> None:
-    watch("create", path)
-    with path.open("xb") as file:
-        watch("write", path)
-        file.write(content)
-        file.flush()
-        watch("sync", path)
-        os.fsync(file.fileno())
-
-
-def _sync(directory: Path, watch: Watch) -> None:
-    watch("sync", directory)
-    sync_directory(directory)
 
 
 def _prune(directory: Path, kept: set[Path], keep_best: str | None, watch: Watch) -> None:
@@ -332,10 +309,23 @@ def _prune(directory: Path, kept: set[Path], keep_best: str | None, watch: Watch
     for path in checkpoints:
         if path not in kept:
             # Renamed first: what is half removed must not pass for a checkpoint.
-            old = path.with_name(f"{_TEMPORARY}old-{path.name}")
+            old = path.with_name(f"{TEMPORARY}old-{path.name}")
             watch("rename", path)
             path.rename(old)
             _remove(old, watch)
+
+
+def _prune_segments(directory: Path, watch: Watch) -> None:
+    """Remove the segments that no checkpoint needs; none where that cannot be told."""
+    try:
+        manifests = [_read_manifest(path) for path in list_checkpoints(directory)]
+        needed = set[str]().union(*(referenced_files(manifest["segments"]) for manifest in manifests))
+    except (BadInput, CheckpointError, AttributeError, KeyError, TypeError):
+        return
+    if unneeded := unreferenced_segments(directory / SEGMENTS, needed):
+        # First the names that needed them: after a loss of power none must come back without its segments.
+        sync(directory, watch)
+        remove_segments(unneeded, watch)
 
 
 def _remove(directory: Path, watch: Watch) -> None:
@@ -352,10 +342,11 @@ def _metric(path: Path, name: str) -> float:
 
 
 def _set_aside(path: Path) -> str:
-    """Rename a damaged checkpoint to the first free name, and say what became of it."""
-    names = (f"corrupt-{path.name}" + (f"-{k}" if k else "") for k in count())
-    target = next(path.with_name(name) for name in names if not path.with_name(name).exists())
+    """Rename a damaged checkpoint and all damaged segments to the first free names, and say what became of it."""
     try:
+        # Segments first: interrupted in between, the checkpoint still counts as damaged.
+        set_aside_damaged_segments(path.parent / SEGMENTS)
+        target = name_aside(path)
         path.rename(target)
         sync_directory(path.parent)
     except OSError as error:

@@ -117,10 +117,10 @@ def test_metadata_and_manifest(tmp_path: Path) -> None:
     assert checkpoint.metadata == {"seconds": 1.5, "loss": None, "nested": {"tuple": [1, 2]}, "name": "Ä"}
     assert checkpoint.warnings == ()
     manifest = json.loads((path / "MANIFEST.json").read_text())
-    assert manifest["schema"] == 1
+    assert (manifest["schema"], manifest["segments"]) == (2, {})
     assert manifest["files"]["state.safetensors"]["size"] == (path / "state.safetensors").stat().st_size
     assert manifest["versions"]["numpy"] == np.__version__
-    packages = ["torch", "mujoco", "gymnasium", "stable-baselines3", "cmaes", "ray"]
+    packages = ["numba", "torch", "xgboost", "mujoco", "gymnasium", "stable-baselines3", "cmaes", "ray"]
     assert list(manifest["versions"]) == ["wormwood", "python", "numpy", *packages]
     assert manifest["platform"]["machine"] == os.uname().machine and manifest["platform"]["instruction_set"]
 
@@ -270,9 +270,11 @@ def _reseal(path: Path, **changes: Any) -> None:
     (path / "MANIFEST.json").write_bytes(checkpoints._seal({**manifest, **changes}))
 
 
-@pytest.mark.parametrize(
-    "changes", [{"files": {}}, {"files": []}, {"step": None}, {"metadata": 3}, {"versions": []}, {"state_sha256": "0"}]
-)
+NONSENSE = [{"files": {}}, {"files": []}, {"step": None}, {"metadata": 3}, {"versions": []}, {"state_sha256": "0"}]
+NO_SEGMENTS = [{"segments": wrong} for wrong in (None, {"a": {}}, {"a": {"size": 0, "sha256": "../../0"}})]
+
+
+@pytest.mark.parametrize("changes", NONSENSE + NO_SEGMENTS)
 def test_a_well_sealed_manifest_of_nonsense_is_damage(tmp_path: Path, changes: dict[str, Any]) -> None:
     path = _save(tmp_path, 1)
     _reseal(path, **changes)
@@ -344,8 +346,8 @@ def test_another_configuration_or_a_later_format_is_bad_input_and_not_damage(tmp
     assert _load(tmp_path, "abc").step == 1
     with pytest.raises(BadInput, match=r"another configuration in .*expected config hash 'xyz', got 'abc'"):
         _load(tmp_path, "xyz")
-    _reseal(path, schema=2)
-    with pytest.raises(BadInput, match=r"unknown checkpoint format in .*expected schema 1, got 2"):
+    _reseal(path, schema=3)
+    with pytest.raises(BadInput, match=r"unknown checkpoint format in .*expected schema 2, got 3"):
         _load(tmp_path, "abc")
     assert _names(tmp_path) == ["step-1"]
 
@@ -384,14 +386,12 @@ def test_pruning_leaves_other_files_alone(tmp_path: Path) -> None:
 def test_saving_a_step_again(tmp_path: Path) -> None:
     path = _save(tmp_path, 1)
     before = (path / "MANIFEST.json").stat().st_ino
-    assert _save(tmp_path, 1) == path
-    assert (path / "MANIFEST.json").stat().st_ino == before
+    assert (_save(tmp_path, 1), (path / "MANIFEST.json").stat().st_ino) == (path, before)
     with pytest.raises(CheckpointError, match="this step has been saved with another state"):
         _save(tmp_path, 1, state=_make_state(2.0))
     (path / "MANIFEST.json").unlink()
     _save(tmp_path, 1, state=_make_state(2.0))
-    assert _load(tmp_path).state["step"] == 2
-    assert _names(tmp_path) == ["corrupt-step-1", "step-1"]
+    assert (_load(tmp_path).state["step"], _names(tmp_path)) == (2, ["corrupt-step-1", "step-1"])
 
 
 @pytest.mark.parametrize("wrong", [{"step": -1}, {"keep": 0}, {"state": {"__metadata__": np.zeros(1)}}])
