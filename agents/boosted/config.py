@@ -66,7 +66,8 @@ class BoostedLearnerConfig:
     kind: Literal["boosted"] = "boosted"
     """Which learner this is."""
     loss: Literal["ppo", "a2c", "awr"] = "ppo"
-    """Proximal policy optimisation, the plain policy gradient, or advantage-weighted regression."""
+    """Proximal policy optimisation, the plain policy gradient, which makes one tree of each rollout, or
+    advantage-weighted regression."""
     boosting: BoostingConfig = field(default_factory=BoostingConfig)
     """How outputs follow gradients."""
     environments: Count = 8

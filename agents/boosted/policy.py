@@ -75,7 +75,11 @@ class BoostedPolicy:
         _check_sizes(self._forest, (self._view.columns, self._outputs + config.shares_trees))
         self._noise: Floats | None = None
         if "log_std" in weights:
-            check_arrays(weights, {"log_std": noise_shape(config, spec.actions)}, where="agent boosted")
+            shape = noise_shape(config, spec.actions)
+            if np.shape(weights["log_std"]) != shape:
+                expected, got = f"log_std: numbers of shape {shape}", np.shape(weights["log_std"])
+                raise bad_input("weights of the agent do not fit", where="agent boosted", expected=expected, got=got)
+            check_arrays(weights, {"log_std": shape}, where="agent boosted")
             self._noise = np.exp(weights["log_std"])
 
     def act(

@@ -256,4 +256,4 @@ def _changed(
             expected = f"one of {', '.join([*known, *_SB3_NAMES])}"
             raise bad_input("unknown setting", where="boosted algorithm", expected=expected, got=name, nearest_to=known)
     whole = {"epochs": 1, "batch_size": settings.steps * 100_000} if loss == "a2c" else {}
-    return dataclasses.replace(settings, loss=loss, **{**whole, **renamed})
+    return dataclasses.replace(settings, loss=loss, **{**renamed, **whole})
