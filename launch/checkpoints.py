@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import functools
 import hashlib
@@ -132,6 +133,9 @@ def save_checkpoint(
         _prune(directory, {final, *list_checkpoints(directory)[-keep:]}, keep_best, watch)
         _prune_segments(directory, watch)
     except OSError as error:
+        # Segments of a checkpoint that never came must not fill the disk for the next one.
+        with contextlib.suppress(OSError):
+            _prune_segments(directory, lambda operation, path: None)
         raise CheckpointError(f"cannot write checkpoint {final}: {error.strerror}") from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)

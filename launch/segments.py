@@ -78,7 +78,7 @@ def write_segments(folder: Path, segments: Mapping[str, State], watch: Watch) ->
     A file of the right name and size is taken to be right: it is checked when it is loaded.
 
     Raises:
-        OSError: they cannot be written. What is complete stays, for the next try.
+        OSError: they cannot be written; only complete ones are left.
     """
     if not segments:
         return {}
