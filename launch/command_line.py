@@ -82,6 +82,7 @@ def _add_train(verbs: Any) -> None:
     parser.add_argument("--address", default="local", help="of a running Ray cluster; default: one of its own")
     parser.add_argument("--out", help="folder of the run; default: a new one in runs/")
     parser.add_argument("--resume", action="store_true", help="go on with the run in --out, from its newest checkpoint")
+    parser.add_argument("--tensorboard", action="store_true", help="write TensorBoard's event files into the run, too")
     parser.add_argument(
         "--set", dest="overrides", action="append", default=[], metavar="KEY.PATH=VALUE", help="change the preset"
     )

@@ -25,6 +25,7 @@ from wormwood.launch.console import note, print_json, print_table, print_text, p
 from wormwood.launch.evaluation import evaluate, record_poses
 from wormwood.launch.run_status import run_status
 from wormwood.launch.runs import Run, RunFolder, read_metrics, to_json
+from wormwood.launch.tensorboard import tensorboard_watcher
 from wormwood.launch.training import Interrupted, train
 
 __all__ = [
@@ -57,7 +58,10 @@ def train_command(options: argparse.Namespace) -> None:
             what = f"{config.agent.kind} on {config.spec.name}, by {config.learner.kind}"
             note(f"{what}: {run.path}")
         try:
-            with training_watcher(config.iterations, quiet=options.json) as watcher:
+            with contextlib.ExitStack() as stack:
+                watcher = stack.enter_context(training_watcher(config.iterations, quiet=options.json))
+                if options.tensorboard:
+                    watcher = stack.enter_context(tensorboard_watcher(run, watcher))
                 summary = train(run, config, workers=options.workers, address=options.address, watcher=watcher)
         except KeyboardInterrupt:
             raise Interrupted(f"stopped; go on with: wormwood train --out {run.path} --resume") from None
@@ -71,6 +75,8 @@ def train_command(options: argparse.Namespace) -> None:
         return
     print_table("", ["result", "value"], [(key, _text(summary[key])) for key in TRAIN_KEYS if summary[key] is not None])
     bodies = "--body swimmer-6 swimmer-12" if isinstance(config.spec, SwimmerSpec) else "--episodes 100"
+    if options.tensorboard:
+        print_text(f"events: tensorboard --logdir {run.path}")
     print_text(f"agent: {run.agent}\ncurve: {curve}\nnext:  wormwood evaluate {run.path} {bodies}")
 
 

@@ -14,8 +14,10 @@ import numpy as np
 
 from wormwood.errors import bad_input
 from wormwood.launch.runs import RunFolder, read_metrics
+from wormwood.launch.service import Progress
+from wormwood.launch.training import Watcher
 
-__all__ = ["FOLDER", "EventWriter", "scalars", "write_events"]
+__all__ = ["FOLDER", "EventWriter", "scalars", "tensorboard_watcher"]
 
 FOLDER = "tensorboard"
 """Of the event files, in a run's folder."""
@@ -91,14 +93,29 @@ class EventWriter:
             self._writer.add_event(Event(wall_time=when, step=int(record["steps"]), summary=Summary(value=values)))
 
 
-def write_events(folder: RunFolder) -> Path:
-    """Write the metrics of a run as an event file, in place of any older ones, and return the folder it is in.
+@contextlib.contextmanager
+def tensorboard_watcher(folder: RunFolder, watcher: Watcher) -> Iterator[Watcher]:
+    """Write a run's event file while it goes on, and tell ``watcher`` as well.
 
     Raises:
         BadInput: TensorBoard is not installed, or the files cannot be written.
     """
-    EventWriter(folder).close()
-    return folder.path / FOLDER
+    writer = EventWriter(folder)  # what is missing is said before anything runs
+
+    def started(progress: Progress) -> None:
+        nonlocal writer
+        writer.close()
+        writer = EventWriter(folder)  # the metrics have been truncated to the checkpoint
+        watcher.started(progress)
+
+    def advanced(metrics: Mapping[str, Any]) -> None:
+        writer.append(metrics)
+        watcher.advanced(metrics)
+
+    try:
+        yield Watcher(started, advanced)
+    finally:
+        writer.close()
 
 
 def _import_writer() -> Any:

@@ -12,7 +12,8 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from wormwood.errors import BadInput
 from wormwood.launch.runs import Run, RunFolder
-from wormwood.launch.tensorboard import EventWriter, scalars, write_events
+from wormwood.launch.training import Interrupted, Watcher, train
+from wormwood.launch.tensorboard import EventWriter, scalars, tensorboard_watcher
 
 
 def _record(iteration: int) -> dict[str, Any]:
@@ -50,7 +51,7 @@ def test_numbers_are_named_by_their_path_and_nothing_else_is_taken() -> None:
 
 def test_the_events_of_a_run_are_its_metrics_against_environment_steps(tmp_path: Path) -> None:
     run = _make_run(tmp_path / "run", 3)
-    assert write_events(RunFolder(run)) == run / "tensorboard"
+    EventWriter(RunFolder(run)).close()
     assert _read(run) == {
         "iteration": [(100, 1.0), (200, 2.0), (300, 3.0)],
         "return_mean": [(100, 0.25), (200, 0.5), (300, 0.75)],
@@ -80,23 +81,35 @@ def test_records_are_there_as_soon_as_they_come_and_a_resume_leaves_no_stale_poi
 
 def test_a_run_without_metrics_has_no_points(tmp_path: Path) -> None:
     run = _make_run(tmp_path / "run", 0)
-    write_events(RunFolder(run))
+    EventWriter(RunFolder(run)).close()
     assert _read(run) == {}
 
 
-def test_a_real_run(tmp_path: Path, make_config, train_in) -> None:
-    train_in(tmp_path / "run", make_config("cma-es"))
-    write_events(RunFolder(tmp_path / "run"))
+def test_a_run_that_is_interrupted_and_resumed_has_each_point_once(tmp_path: Path, make_config) -> None:
+    config, seen = make_config("cma-es", "checkpoint_every=2"), []
+
+    def stop(metrics: Any) -> None:
+        seen.append(metrics["iteration"])
+        if len(seen) == 1:
+            raise KeyboardInterrupt
+
+    with Run.create(tmp_path / "run", config.to_yaml()) as run:
+        with pytest.raises(Interrupted), tensorboard_watcher(run, Watcher(advanced=stop)) as watcher:
+            train(run, config, watcher=watcher)
+    assert [value for _, value in _read(tmp_path / "run")["iteration"]] == [1]
+    with Run.resume(tmp_path / "run") as run, tensorboard_watcher(run, Watcher(advanced=stop)) as watcher:
+        train(run, config, watcher=watcher)
     points = _read(tmp_path / "run")
     assert [value for _, value in points["iteration"]] == [1, 2, 3]
     assert {"return_mean", "return_best", "episodes", "seconds"} <= points.keys()
+    assert seen == [1, 2, 3]
 
 
 def test_without_the_package_one_line_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run = _make_run(tmp_path / "run", 1)
     monkeypatch.setitem(sys.modules, "tensorboard.summary.writer.event_file_writer", None)
     with pytest.raises(BadInput, match=r'pip install "wormwood\[tensorboard\]"') as caught:
-        write_events(RunFolder(run))
+        EventWriter(RunFolder(run)).close()
     assert "\n" not in str(caught.value)
     assert not (run / "tensorboard").exists()
 
@@ -105,16 +118,17 @@ def test_a_folder_that_cannot_be_written_is_bad_input(tmp_path: Path) -> None:
     run = _make_run(tmp_path / "run", 1)
     (run / "tensorboard").write_text("a file")
     with pytest.raises(BadInput, match=r"event files in .*tensorboard: expected a writable folder"):
-        write_events(RunFolder(run))
+        EventWriter(RunFolder(run)).close()
 
 
 def test_neither_torch_nor_tensorflow_is_loaded(tmp_path: Path) -> None:
     run = _make_run(tmp_path / "run", 1)
     script = (
         "import sys; from pathlib import Path; from wormwood.launch.runs import RunFolder; "
-        "from wormwood.launch.tensorboard import write_events; "
+        "from wormwood.launch.training import Interrupted, Watcher, train
+from wormwood.launch.tensorboard import EventWriter; "
         "assert not any(name.startswith('tensorboard') for name in sys.modules), 'loaded before it was needed'; "
-        f"write_events(RunFolder(Path({str(run)!r}))); print({{'torch', 'tensorflow'}} & set(sys.modules))"
+        f"EventWriter(RunFolder(Path({str(run)!r}))).close(); print({{'torch', 'tensorflow'}} & set(sys.modules))"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
     assert (done.stdout, done.returncode) == ("set()\n", 0), done.stderr
