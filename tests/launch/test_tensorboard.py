@@ -12,8 +12,8 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from wormwood.errors import BadInput
 from wormwood.launch.runs import Run, RunFolder
-from wormwood.launch.training import Interrupted, Watcher, train
 from wormwood.launch.tensorboard import EventWriter, scalars, tensorboard_watcher
+from wormwood.launch.training import Interrupted, Watcher, train
 
 
 def _record(iteration: int) -> dict[str, Any]:
@@ -93,9 +93,12 @@ def test_a_run_that_is_interrupted_and_resumed_has_each_point_once(tmp_path: Pat
         if len(seen) == 1:
             raise KeyboardInterrupt
 
-    with Run.create(tmp_path / "run", config.to_yaml()) as run:
-        with pytest.raises(Interrupted), tensorboard_watcher(run, Watcher(advanced=stop)) as watcher:
-            train(run, config, watcher=watcher)
+    with (
+        Run.create(tmp_path / "run", config.to_yaml()) as run,
+        pytest.raises(Interrupted),
+        tensorboard_watcher(run, Watcher(advanced=stop)) as watcher,
+    ):
+        train(run, config, watcher=watcher)
     assert [value for _, value in _read(tmp_path / "run")["iteration"]] == [1]
     with Run.resume(tmp_path / "run") as run, tensorboard_watcher(run, Watcher(advanced=stop)) as watcher:
         train(run, config, watcher=watcher)
@@ -125,8 +128,7 @@ def test_neither_torch_nor_tensorflow_is_loaded(tmp_path: Path) -> None:
     run = _make_run(tmp_path / "run", 1)
     script = (
         "import sys; from pathlib import Path; from wormwood.launch.runs import RunFolder; "
-        "from wormwood.launch.training import Interrupted, Watcher, train
-from wormwood.launch.tensorboard import EventWriter; "
+        "from wormwood.launch.tensorboard import EventWriter; "
         "assert not any(name.startswith('tensorboard') for name in sys.modules), 'loaded before it was needed'; "
         f"EventWriter(RunFolder(Path({str(run)!r}))).close(); print({{'torch', 'tensorflow'}} & set(sys.modules))"
     )
