@@ -54,7 +54,16 @@ body: swimmer-4
 task_options: {horizon: 50}
 shards: 4
 """
+BOOSTED = """
+agent: {kind: boosted, view: joint, tree: {max_depth: 2}}
+learner: {kind: boosted, environments: 8, steps: 32, batch_size: 64, epochs: 2, boosting: {policy_rate: 0.1}}
+iterations: 3
+body: swimmer-4
+task_options: {horizon: 50}
+shards: 4
+"""
 CONFIGS = {
+    "boosted": BOOSTED,
     "td3": TD3,
     "cma-es": EVOLUTION,
     "ppo": PPO,

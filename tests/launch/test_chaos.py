@@ -41,7 +41,7 @@ def test_the_final_state_and_the_ledger_survive_the_death_of(death: str, kills: 
 
 @pytest.mark.slow
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize("kind", ["cma-es", "ppo", "cart-pole"])
+@pytest.mark.parametrize("kind", ["cma-es", "ppo", "cart-pole", "td3", "boosted"])
 def test_the_final_state_does_not_depend_on_many_workers(kind: str, tmp_path: Path, make_config, train_in) -> None:
     config = make_config(kind, "shards=8", *(["learner.population=8"] if kind == "cma-es" else []))
     hashes = {train_in(tmp_path / str(workers), config, workers=workers)["state_sha256"] for workers in (0, 1, 2, 4, 7)}

@@ -36,7 +36,7 @@ def _one_ray_for_all() -> Iterator[None]:
         yield
 
 
-@pytest.mark.parametrize("kind", ["cma-es", "ppo", "cart-pole", "td3"])
+@pytest.mark.parametrize("kind", ["cma-es", "ppo", "cart-pole", "td3", "boosted"])
 def test_the_final_state_does_not_depend_on_the_workers(kind, tmp_path, make_config, train_in) -> None:
     config = make_config(kind)
     summaries = [train_in(tmp_path / str(workers), config, workers=workers) for workers in (0, 1, 2, 3)]
@@ -45,7 +45,7 @@ def test_the_final_state_does_not_depend_on_the_workers(kind, tmp_path, make_con
     assert [summary["workers"] for summary in summaries] == [0, 1, 2, 3]
 
 
-@pytest.mark.parametrize("kind", ["cma-es", "ppo", "cart-pole"])
+@pytest.mark.parametrize("kind", ["cma-es", "ppo", "cart-pole", "boosted"])
 def test_workers_killed_in_the_middle_change_nothing(kind, tmp_path, make_config) -> None:
     config = make_config(kind, "iterations=6", "task_options.horizon=400" if kind == "cma-es" else "learner.steps=400")
     alone, killed = LearnerService(), LearnerService()

@@ -11,12 +11,13 @@ import pytest
 
 from wormwood.errors import BadInput
 from wormwood.launch.agent_files import load_agent
+from wormwood.launch.checkpoints import list_checkpoints
 from wormwood.launch.evaluation import evaluate
 from wormwood.launch.run_status import audit_run
 from wormwood.launch.runs import RunFolder, read_metrics
 from wormwood.launch.training import Interrupted, Watcher
 
-KINDS = ["cma-es", "ppo", "mlp-ppo", "mlp-es", "cart-pole", "pendulum", "td3"]
+KINDS = ["cma-es", "ppo", "mlp-ppo", "mlp-es", "cart-pole", "pendulum", "td3", "boosted"]
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -29,7 +30,7 @@ def test_a_run_leaves_everything_it_promises(kind, tmp_path, make_config, train_
     plan = config.plan
     assert summary["steps"] == metrics[-1]["steps"] == 3 * plan.steps_per_iteration
     assert ["held_out_return_mean" in line for line in metrics] == [False, True, False]
-    assert sorted(path.name for path in (tmp_path / "run/checkpoints").iterdir()) == ["step-1", "step-2", "step-3"]
+    assert [path.name for path in list_checkpoints(tmp_path / "run/checkpoints")] == ["step-1", "step-2", "step-3"]
     # The exported agent is the policy that the summary judges.
     agent = load_agent(str(tmp_path / "run"))
     returns = evaluate(agent, config.spec, episodes=10).returns
