@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import nn
 
 from wormwood.agents.interfaces import Arrays
 from wormwood.errors import bad_input
 
-__all__ = ["checked_device", "optimizer_arrays", "restore_module", "restore_optimizer"]
+__all__ = ["checked_device", "module_arrays", "optimizer_arrays", "restore_module", "restore_optimizer"]
 
 
 def checked_device(device: str) -> str:
@@ -22,13 +24,33 @@ def checked_device(device: str) -> str:
     return device
 
 
+EXTRA = "_extra_state"
+"""What torch calls the state of a module that is neither parameter nor buffer; here it is named tensors."""
+
+
+def module_arrays(module: nn.Module, *, prefix: str) -> Arrays:
+    """Return all parameters and buffers of a module by name, and what its ``get_extra_state`` gives."""
+    arrays: Arrays = {}
+    for name, values in module.state_dict().items():
+        named = {f"{name}/{part}": own for part, own in values.items()} if name.endswith(EXTRA) else {name: values}
+        arrays |= {f"{prefix}{part}": own.cpu().numpy().copy() for part, own in named.items()}
+    return arrays
+
+
 def restore_module(module: nn.Module, state: Arrays, *, prefix: str) -> None:
     """Load the entries of ``state`` whose names begin with ``prefix`` into a module.
 
     Raises:
         RuntimeError: the module has other parameters and buffers than these, or others of their shapes.
     """
-    own = {name.removeprefix(prefix): torch.tensor(state[name]) for name in state if name.startswith(prefix)}
+    own: dict[str, Any] = {}
+    for name in state:
+        if name.startswith(prefix):
+            key, _, part = name.removeprefix(prefix).partition("/")
+            if part:
+                own.setdefault(key, {})[part] = torch.tensor(state[name])
+            else:
+                own[key] = torch.tensor(state[name])
     module.load_state_dict(own, strict=True)
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field
 
 from wormwood.agents.perceptrons.config import HiddenLayers
+from wormwood.trees.config import TreeConfig
 
 __all__ = ["PPOConfig"]
 
@@ -61,8 +62,12 @@ class PPOConfig:
     """Standard deviation of the exploration noise at the start, in units of action."""
     learn_noise: bool = False
     """Learn the noise as well, one standard deviation for each joint."""
-    critic: Literal["flat", "pooled"] = "flat"
-    """``flat`` looks at the whole observation of one body; ``pooled`` looks at every link alike and takes the mean, so
-    that it carries over to bodies of other lengths."""
+    critic: Literal["flat", "pooled", "boosted"] = "flat"
+    """``flat`` is a network over the whole observation of one body; ``pooled`` looks at every link alike and takes the
+    mean, so that it carries over to bodies of other lengths; ``boosted`` is a forest over the whole observation."""
+    critic_tree: TreeConfig = field(default_factory=TreeConfig)
+    """How the trees of a ``boosted`` critic are grown."""
+    critic_tree_rate: Rate = 0.05
+    """Learning rate of a ``boosted`` critic."""
     critic_hidden: HiddenLayers = (64, 64)
     """Units of each hidden layer of the critic."""

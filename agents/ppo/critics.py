@@ -1,4 +1,4 @@
-"""Critics: modules that map standardised observations ``[N, D]`` to values ``[N, 1]``."""
+"""Critics: modules that map observations ``[N, D]`` to values ``[N, 1]``; all but forests want them standardised."""
 
 from __future__ import annotations
 
@@ -7,27 +7,33 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from wormwood.agents.boosted.critic import BoostedCritic
 from wormwood.envs.bodies import Body
 from wormwood.envs.layouts import ObservationLayout
 from wormwood.envs.specs import EnvironmentSpec, require_swimmer
 from wormwood.errors import bad_input
+from wormwood.trees.config import TreeConfig
 
 __all__ = ["FlatCritic", "PooledCritic", "make_critic"]
 
 
-def make_critic(kind: str, hidden: Sequence[int], spec: EnvironmentSpec) -> nn.Module:
+def make_critic(
+    kind: str, hidden: Sequence[int], spec: EnvironmentSpec, *, tree: TreeConfig | None = None, tree_rate: float = 0.05
+) -> nn.Module:
     """Build a critic of ``PPOConfig.critic``'s kinds.
 
     Raises:
         BadInput: there is no such kind, or a pooled critic is asked to look at an observation that does not tell links
             apart.
     """
-    kinds = ("flat", "pooled")
+    kinds = ("flat", "pooled", "boosted")
     if kind not in kinds:
         expected = f"one of {', '.join(kinds)}"
         raise bad_input("critic", where="learner ppo", expected=expected, got=kind, nearest_to=kinds)
     if kind == "flat":
         return FlatCritic(hidden, layout=spec.layout)
+    if kind == "boosted":
+        return BoostedCritic(spec, tree=tree or TreeConfig(), rate=tree_rate)
     body, layout = require_swimmer(spec, where="pooled critic").body, spec.layout
     if layout.velocities.stop - layout.velocities.start != 3 * body.links:
         expected = "flat, for a task that does not observe each link"

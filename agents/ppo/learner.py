@@ -14,7 +14,13 @@ from wormwood.agents.interfaces import Arrays, Fragment
 from wormwood.agents.ppo.config import PPOConfig
 from wormwood.agents.ppo.policy import StructuredPolicy
 from wormwood.agents.sb3_training import fill_buffer, flat_tensor, set_up, take_metrics
-from wormwood.agents.torch_states import checked_device, optimizer_arrays, restore_module, restore_optimizer
+from wormwood.agents.torch_states import (
+    checked_device,
+    module_arrays,
+    optimizer_arrays,
+    restore_module,
+    restore_optimizer,
+)
 from wormwood.agents.transitions import joined
 from wormwood.envs.specs import EnvironmentSpec
 
@@ -64,6 +70,8 @@ class PPOLearner:
                 "learn_noise": config.learn_noise,
                 "critic": config.critic,
                 "critic_hidden": config.critic_hidden,
+                "critic_tree": config.critic_tree,
+                "critic_tree_rate": config.critic_tree_rate,
                 "actor_rate_scale": config.actor_rate / config.critic_rate,
             },
             device=checked_device(device),
@@ -93,7 +101,7 @@ class PPOLearner:
         return take_metrics(self._model)
 
     def state(self) -> Arrays:
-        arrays = {f"policy/{name}": values.cpu().numpy().copy() for name, values in self._policy.state_dict().items()}
+        arrays = module_arrays(self._policy, prefix="policy/")
         counters = {"updates": np.array(self._updates), "gradient_steps": np.array(self._model._n_updates)}
         return {**arrays, **optimizer_arrays(self._policy.optimizer), **counters}
 

@@ -12,6 +12,7 @@ from stable_baselines3.common.type_aliases import Schedule
 from torch import Tensor, nn
 
 from wormwood.agents.actors import ACTORS, make_actor
+from wormwood.agents.boosted.critic import BoostedCritic
 from wormwood.agents.catalogue import AgentConfig, initial_weights
 from wormwood.agents.circuits.config import NCAPConfig
 from wormwood.agents.interfaces import Arrays
@@ -24,6 +25,7 @@ from wormwood.envs.randomness import stream
 from wormwood.envs.specs import EnvironmentSpec, SwimmerSpec
 from wormwood.envs.tasks import Task, task_from_name
 from wormwood.errors import bad_input
+from wormwood.trees.config import TreeConfig
 
 __all__ = ["NCAPPolicy", "StructuredPolicy"]
 
@@ -64,6 +66,8 @@ class StructuredPolicy(ActorCriticPolicy):
         learn_noise: bool = False,
         critic: str = "flat",
         critic_hidden: tuple[int, ...] = (64, 64),
+        critic_tree: TreeConfig | None = None,
+        critic_tree_rate: float = 0.05,
         actor_rate_scale: float = 1.0,
         **kwargs: Any,
     ) -> None:
@@ -80,8 +84,10 @@ class StructuredPolicy(ActorCriticPolicy):
             weights: of ``initial_weights`` or ``agent_weights``, but for their noise; None draws them.
             noise_std: standard deviation of the exploration noise at the start.
             learn_noise: learn it, too.
-            critic: ``"flat"`` or ``"pooled"``, see ``PPOConfig.critic``.
-            critic_hidden: units of each hidden layer of the critic.
+            critic: ``"flat"``, ``"pooled"`` or ``"boosted"``, see ``PPOConfig.critic``.
+            critic_hidden: units of each hidden layer of a critic that is a network.
+            critic_tree: how the trees of a boosted critic are grown.
+            critic_tree_rate: learning rate of a boosted critic.
             actor_rate_scale: learning rate of the actor, as a multiple of the critic's.
             kwargs: what SB3's algorithms pass on their own: ``use_sde=False``, and A2C an ``optimizer_class``, which
                 makes no difference: the optimiser is Adam.
@@ -97,6 +103,7 @@ class StructuredPolicy(ActorCriticPolicy):
         self._agent, self._weights = agent, weights
         self._noise_std, self._learn_noise = noise_std, learn_noise
         self._critic, self._critic_hidden = critic, tuple(critic_hidden)
+        self._critic_tree, self._critic_tree_rate = critic_tree, critic_tree_rate
         self._actor_rate_scale = actor_rate_scale
         super().__init__(observation_space, action_space, lr_schedule, ortho_init=False)
 
@@ -106,10 +113,13 @@ class StructuredPolicy(ActorCriticPolicy):
         self.actor = make_actor(self._agent, weights, self.spec)
         self.normalizer = RunningNormalizer(self.spec.layout)
         self.normalizer.start_from(weights)
-        critic = make_critic(self._critic, self._critic_hidden, self.spec)
+        critic = make_critic(
+            self._critic, self._critic_hidden, self.spec, tree=self._critic_tree, tree_rate=self._critic_tree_rate
+        )
         self.mlp_extractor = _PassOn()  # type: ignore[assignment]
         self.action_net = Standardized(self.normalizer, self.actor) if self._standardized else self.actor
-        self.value_net = Standardized(self.normalizer, critic)  # type: ignore[assignment]
+        boosted = critic if isinstance(critic, BoostedCritic) else None
+        self.value_net = boosted or Standardized(self.normalizer, critic)  # type: ignore[assignment]
         noise = []
         if not self.spec.actions.choices:
             log_std = torch.full((self.spec.actions.size,), self._noise_std).log()
@@ -120,8 +130,13 @@ class StructuredPolicy(ActorCriticPolicy):
             {"params": actor_parameters, "rate_scale": self._actor_rate_scale},
             {"params": list(critic.parameters()), "rate_scale": 1.0},
         ]
-        self.optimizer = ProjectedAdam(groups, lr=lr_schedule(1), eps=1e-5, project=self.actor.project)
+        self.optimizer = ProjectedAdam(groups, lr=lr_schedule(1), eps=1e-5, project=self._after_step)
         self.actor.project()
+
+    def _after_step(self) -> None:
+        self.actor.project()
+        if isinstance(self.value_net, BoostedCritic):
+            self.value_net.grow()
 
     @property
     def _standardized(self) -> bool:
@@ -146,6 +161,8 @@ class StructuredPolicy(ActorCriticPolicy):
             "learn_noise": self._learn_noise,
             "critic": self._critic,
             "critic_hidden": self._critic_hidden,
+            "critic_tree": self._critic_tree,
+            "critic_tree_rate": self._critic_tree_rate,
             "actor_rate_scale": self._actor_rate_scale,
         }
 

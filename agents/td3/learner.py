@@ -16,7 +16,13 @@ from wormwood.agents.sb3_training import flat_tensor, set_up, take_metrics
 from wormwood.agents.td3.config import TD3Config
 from wormwood.agents.td3.policy import StructuredTD3Policy
 from wormwood.agents.td3.replay import IterationReplay
-from wormwood.agents.torch_states import checked_device, optimizer_arrays, restore_module, restore_optimizer
+from wormwood.agents.torch_states import (
+    checked_device,
+    module_arrays,
+    optimizer_arrays,
+    restore_module,
+    restore_optimizer,
+)
 from wormwood.agents.transitions import joined
 from wormwood.envs.specs import EnvironmentSpec
 from wormwood.errors import bad_input
@@ -108,7 +114,7 @@ class TD3Learner:
             group["rate_scale"] = self._policy.actor_rate_scale
 
     def state(self) -> Arrays:
-        arrays = {f"policy/{name}": values.cpu().numpy().copy() for name, values in self._policy.state_dict().items()}
+        arrays = module_arrays(self._policy, prefix="policy/")
         for name, optimizer in self._optimizers.items():
             arrays |= {f"{name}/{key}": values for key, values in optimizer_arrays(optimizer).items()}
         replay = {f"replay/{name}": values for name, values in self._replay.state().items()}

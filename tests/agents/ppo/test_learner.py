@@ -24,6 +24,7 @@ from wormwood.envs.specs import SwimmerSpec
 from wormwood.envs.stable_baselines3 import SwimmerVecEnv
 from wormwood.envs.tasks import Swim
 from wormwood.errors import BadInput
+from wormwood.trees.config import TreeConfig
 
 BODY, TASK = swimmer(4), Swim(horizon=7)
 NCAP = NCAPConfig(constraint="straight_through", bounds={"prop": (0.1, 1.5)})
@@ -213,7 +214,14 @@ def test_metrics_are_finite_numbers(play: Play) -> None:
 
 
 @pytest.mark.parametrize(
-    ("agent", "settings"), [(NCAP, {"learn_noise": True}), (MLP, {"critic": "pooled"}), (MLP, {"learn_noise": True})]
+    ("agent", "settings"),
+    [
+        (NCAP, {"learn_noise": True}),
+        (MLP, {"critic": "pooled"}),
+        (MLP, {"learn_noise": True}),
+        (NCAP, {"critic": "boosted"}),
+        (MLP, {"critic": "boosted", "critic_tree": TreeConfig(max_depth=2)}),
+    ],
 )
 def test_it_goes_on_from_any_state_bit_for_bit(play: Play, agent: AgentConfig, settings: dict[str, Any]) -> None:
     whole, states = _make(agent, **settings), []
