@@ -66,6 +66,7 @@ class RolloutWorker:
         warm_up(plan.agent, plan.spec)
         self._plan = plan
         self._simulations: dict[int, BatchedEnvironment] = {}
+        self._latest: tuple[Arrays, Policy] | None = None
 
     def rollout(self, weights: Arrays, shard: Shard, iteration: int) -> Rollout:
         """Run one shard for ``plan.steps`` control steps.
@@ -85,8 +86,13 @@ class RolloutWorker:
         if self._plan.population:
             policy = make_policy(self._plan.agent, self._candidates(weights, shard.index), self._plan.spec)
             return _play_episodes(simulation, policy, shard, iteration, self._plan)
-        policy = make_policy(self._plan.agent, weights, self._plan.spec)
-        return _play_on(simulation, policy, shard, iteration, self._plan)
+        return _play_on(simulation, self._policy(weights), shard, iteration, self._plan)
+
+    def _policy(self, weights: Arrays) -> Policy:
+        # The shards of an iteration share their weights: a policy of many trees is built once for all of them.
+        if self._latest is None or self._latest[0] is not weights:
+            self._latest = weights, make_policy(self._plan.agent, weights, self._plan.spec)
+        return self._latest[1]
 
     def _candidates(self, weights: Arrays, shard: int) -> Arrays:
         share = self._plan.population // self._plan.shards

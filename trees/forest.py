@@ -101,8 +101,15 @@ class Forest:
             raise bad_input("wrong number of trees", where="forest", expected=f"0 to {self._count}", got=trees)
         margins = np.zeros((len(rows), len(self._width)))
         margins[:, : self.outputs] = self._initial
-        subtract_trees(margins, rows, self._trees(), (0, last), self._width)
+        self.subtract(margins, rows, (0, last))
         return margins[:, : self.outputs].copy()
+
+    def subtract(self, margins: Floats, rows: Floats, trees: tuple[int, int]) -> None:
+        """Subtract some trees, from the first to before the last, from margins [N, W] of checked rows [N, F] in place.
+
+        W is D, rounded up to a power of two as ``lanes_of`` gives it: what stands beyond D is not used.
+        """
+        subtract_trees(margins, rows, self._trees(), trees, self._width)
 
     def arrays(self, *, start: int = 0) -> dict[str, npt.NDArray[Any]]:
         """Return the trees from ``start`` on as plain arrays, which ``extend`` and ``from_arrays`` take.

@@ -33,6 +33,7 @@ class MarginCache:
         self._outputs, self._width = forest.outputs, lanes_of(forest.outputs)
         self._margins = np.zeros((len(self._rows), len(self._width)))
         self._margins[:, : self._outputs] = forest.predict(self._rows)
+        self._trees = len(forest)
 
     @property
     def margins(self) -> Floats:
@@ -41,8 +42,13 @@ class MarginCache:
         view.flags.writeable = False
         return view
 
+    def follow(self, forest: Forest) -> None:
+        """Subtract the trees that the forest has got since it was last looked at."""
+        forest.subtract(self._margins, self._rows, (self._trees, len(forest)))
+        self._trees = len(forest)
+
     def add(self, tree: Tree, learning_rates: npt.ArrayLike) -> None:
-        """Subtract one more tree, as ``forest.append`` does with the same arguments.
+        """Subtract a tree that is not in the forest yet, as ``forest.append`` does with the same arguments.
 
         Raises:
             BadInput: the tree has other features or outputs, or a rate is not finite.

@@ -56,11 +56,10 @@ class Boosting:
     def step(self, rows: NDArray[np.int64], gradients: Floats, rates: Floats) -> None:
         """Move the outputs against ``gradients [n, D]`` at some rows, at learning rates ``[D]``."""
         if self._merge == 1:
-            tree = self._grow(rows, gradients)
-            self.forest.append(tree, rates)
+            self.forest.append(self._grow(rows, gradients), rates)
+            self._cache.follow(self.forest)
         else:
-            tree = self._step_merged(rows, gradients, rates)
-        self._cache.add(tree, rates)
+            self._cache.add(self._step_merged(rows, gradients, rates), rates)
 
     def finish(self) -> None:
         """Put a merged tree that still waits for minibatches into the forest. The outputs stay good to one rounding."""

@@ -78,12 +78,14 @@ def test_batches_and_margins_give_the_same_bits(seed, rows, trees, depth):
     cut = int(generator.integers(0, rows + 1))
     np.testing.assert_array_equal(forest.predict(features[:cut]), whole[:cut])
     np.testing.assert_array_equal(forest.predict(features[-1:]), whole[-1:])
-    cache = MarginCache(forest, features)
+    cache, following = MarginCache(forest, features), MarginCache(forest, features)
     for _ in range(3):
         tree, rates = make_tree(generator, depth=depth, categorical=0.1), generator.random(2)
         forest.append(tree, rates)
         cache.add(tree, rates)
+        following.follow(forest)
         np.testing.assert_array_equal(cache.margins, forest.predict(features))
+        np.testing.assert_array_equal(following.margins, cache.margins)
         assert len(cache.margins) == rows
     np.testing.assert_array_equal(forest.predict(features, trees=trees), whole)
 
