@@ -8,6 +8,7 @@ the observation they lead to is compared.
 from __future__ import annotations
 
 import functools
+import importlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -38,6 +39,8 @@ class GymnasiumSpec:
     """What ``gymnasium.make`` takes, such as ``CartPole-v1``, or ``module:Name-v0``, which imports the module."""
     options: Mapping[str, Any] = field(default_factory=dict)
     """Keyword arguments of ``gymnasium.make``, such as ``max_episode_steps``."""
+    wrappers: tuple[str, ...] = ()
+    """Wrappers, the innermost first, as ``module:Class``, such as ``minigrid.wrappers:ImgObsWrapper``."""
 
     def make(self) -> gymnasium.Env[Any, Any]:
         """Build one environment.
@@ -46,13 +49,16 @@ class GymnasiumSpec:
             BadInput: there is no such environment, or it does not take these options.
         """
         try:
-            return gymnasium.make(self.id, **self.options)
-        except (gymnasium.error.Error, ModuleNotFoundError, TypeError) as error:
+            environment = gymnasium.make(self.id, **self.options)
+            for wrapper in self.wrappers:
+                environment = _load(wrapper)(environment)
+            return environment
+        except (gymnasium.error.Error, ImportError, AttributeError, TypeError) as error:
             reason = " ".join(str(error).split())
             raise bad_input(
                 f"environment ({reason})",
                 where="configuration",
-                expected="an id that gymnasium knows, and options that it takes",
+                expected="an id that gymnasium knows, with options and wrappers that are there",
                 got=self.id,
                 nearest_to=gymnasium.registry,
             ) from error
@@ -70,6 +76,7 @@ class GymnasiumSpec:
         environment = self.make()
         try:
             limit = environment.spec.max_episode_steps if environment.spec else None
+            limit = limit or getattr(environment.unwrapped, "max_steps", None)  # MiniGrid cuts its own episodes
             layout = _layout(environment.observation_space, self.name)
             return layout, _action_space(environment.action_space, self.name), limit
         finally:
@@ -93,6 +100,12 @@ class GymnasiumSpec:
 
     def simulate(self, count: int, *, streams: EpisodeStreams, first: int = 0) -> ReplayedEnvironments:
         return ReplayedEnvironments(self, count, streams=streams, first=first)
+
+
+def _load(path: str) -> Any:
+    """Return what ``module:Name`` names."""
+    module, _, name = path.partition(":")
+    return getattr(importlib.import_module(module), name)
 
 
 def _layout(space: spaces.Space[Any], name: str) -> ObservationLayout:

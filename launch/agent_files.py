@@ -169,15 +169,24 @@ def _read_agent(folder: Path) -> Agent:
 def _describe(spec: SwimmerSpec | GymnasiumSpec) -> dict[str, Any]:
     """Return what an environment is in plain values; ``_read_spec`` reads it back."""
     if isinstance(spec, GymnasiumSpec):
-        return {"environment": spec.id, "environment_options": dict(spec.options)}
+        return {
+            "environment": spec.id,
+            "environment_options": dict(spec.options),
+            "environment_wrappers": list(spec.wrappers),
+        }
     return {"task": spec.task.name, "task_options": options_of(spec.task), "body": dataclasses.asdict(spec.body)}
 
 
 def _read_spec(described: dict[str, Any], where: str) -> SwimmerSpec | GymnasiumSpec:
     if "environment" in described:
-        return GymnasiumSpec(str(described["environment"]), dict(described["environment_options"]))
+        return _read_environment(described)
     task = task_from_name(str(described["task"]), options=described["task_options"])
     return SwimmerSpec(_read_body(described["body"], where), task)
+
+
+def _read_environment(described: dict[str, Any]) -> GymnasiumSpec:
+    wrappers = tuple(map(str, described["environment_wrappers"]))
+    return GymnasiumSpec(str(described["environment"]), dict(described["environment_options"]), wrappers)
 
 
 def _read_body(fields: dict[str, Any], where: str) -> Body:

@@ -63,6 +63,8 @@ class RunConfig:
     """In place of body and task: the id of any environment that gymnasium knows, such as ``CartPole-v1``."""
     environment_options: dict[str, Any] = field(default_factory=dict)
     """Options of that environment, such as ``max_episode_steps``."""
+    environment_wrappers: tuple[str, ...] = ()
+    """Wrappers around it, the innermost first, as ``module:Class``."""
     seed: Annotated[int, Field(ge=0, le=LARGEST_SEED)] = 0
     """Of all randomness. The same configuration and seed give the same result, to the bit."""
     shards: Count = 4
@@ -95,15 +97,15 @@ class RunConfig:
     def spec(self) -> SwimmerSpec | GymnasiumSpec:
         """What the agent acts in; its body is read once."""
         if self.environment is None:
-            if self.environment_options:
-                got = f"only environment_options {self.environment_options}"
+            if self.environment_options or self.environment_wrappers:
+                got = f"only {self.environment_options or self.environment_wrappers}"
                 raise bad_input("environment", where="configuration", expected="the id that options are for", got=got)
             return SwimmerSpec(self._built_body, task_from_name(self.task, options=self.task_options))
         if self._swimmer != _DEFAULT_SWIMMER:
             different = next(name for name in self._swimmer if self._swimmer[name] != _DEFAULT_SWIMMER[name])
             expected = "no body, task or task_options beside an environment"
             raise bad_input(different, where="configuration", expected=expected, got=self._swimmer[different])
-        return GymnasiumSpec(self.environment, self.environment_options)
+        return GymnasiumSpec(self.environment, self.environment_options, self.environment_wrappers)
 
     @property
     def _built_body(self) -> Body:
@@ -143,7 +145,7 @@ class RunConfig:
     def to_mapping(self) -> dict[str, Any]:
         """Return every setting in plain values; the body in full, unless its name says all about it."""
         mapping = dataclasses.asdict(self)
-        for name in _DEFAULT_SWIMMER if self.environment else ("environment", "environment_options"):
+        for name in _DEFAULT_SWIMMER if self.environment else _ENVIRONMENT:
             del mapping[name]
         named = self.body == GYMNASIUM_SWIMMER.name or re.fullmatch(r"swimmer-\d+", str(self.body))
         if isinstance(self.spec, SwimmerSpec) and not named:
@@ -195,6 +197,8 @@ def parse_config(text: str, *, where: str, overrides: Sequence[str] = (), seed: 
 _ADAPTER = TypeAdapter(RunConfig)
 _DEFAULT_SWIMMER: Mapping[str, Any] = {"body": "swimmer-6", "task": "swim", "task_options": {}}
 """The settings that have no part in a run on another environment."""
+_ENVIRONMENT = ("environment", "environment_options", "environment_wrappers")
+"""Those that have none in a run of a swimmer."""
 _KINDS: Mapping[str, Mapping[str, Any]] = {
     "agent": {kind.kind: kind for kind in get_args(AgentConfig)},
     "learner": {kind.kind: kind for kind in get_args(LearnerConfig)},

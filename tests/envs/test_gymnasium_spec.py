@@ -158,13 +158,29 @@ def test_an_episode_that_ends_earlier_when_repeated_is_lost() -> None:
     [
         ("CartPol-v1", {}, "Did you mean: `CartPole`.* in configuration: expected an id .*nearest: 'CartPole-v1'"),
         ("nothing:Nothing-v0", {}, "No module named 'nothing'.*expected an id that gymnasium knows"),
-        ("CartPole-v1", {"colour": 3}, "unexpected keyword argument 'colour'.* options that it takes"),
+        ("CartPole-v1", {"colour": 3}, "unexpected keyword argument 'colour'.* with options and wrappers"),
     ],
 )
 def test_what_cannot_be_made_is_one_line(name: str, options: dict[str, Any], message: str) -> None:
     with pytest.raises(BadInput, match=message) as caught:
         _ = GymnasiumSpec(name, options).layout
     assert "\n" not in str(caught.value)
+
+
+def test_wrappers_are_put_around_it() -> None:
+    spec = GymnasiumSpec("Mixed-v0", wrappers=("gymnasium.wrappers:FlattenObservation",))
+    assert isinstance(spec.make(), gymnasium.wrappers.FlattenObservation)
+    assert (spec.layout.size, spec.horizon) == (22, 12)
+
+
+def test_the_time_limit_of_an_environment_counts_that_keeps_it_to_itself() -> None:
+    Mixed.max_steps = 17  # type: ignore[attr-defined] # as MiniGrid does
+    gymnasium.register("Own-v0", Mixed, disable_env_checker=True)
+    try:
+        assert GymnasiumSpec("Own-v0").horizon == 17
+    finally:
+        del Mixed.max_steps  # type: ignore[attr-defined]
+        del gymnasium.registry["Own-v0"]
 
 
 def test_an_environment_without_a_time_limit_has_no_horizon() -> None:
@@ -188,6 +204,6 @@ def test_spaces_that_policies_cannot_take_are_refused() -> None:
 
     for kind, what in ((Odd, "action space"), (Odder, "observation space")):
         gymnasium.register("Odd-v0", kind, max_episode_steps=3, disable_env_checker=True)
-        with pytest.raises(BadInput, match=f"{what} in environment Odd-v0"):
+        with pytest.raises(BadInput, match=rf"{what} in environment Odd-v0"):
             _ = GymnasiumSpec("Odd-v0").actions
         del gymnasium.registry["Odd-v0"]
