@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import os
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -280,17 +282,45 @@ def _first_comment(folder: str, name: str) -> str:
 
 
 def bench_command(options: argparse.Namespace) -> None:
-    """Measure the speed of rollouts against the physics engine's own limit and against peers."""
-    from wormwood.launch.benchmarks.rollout import bench_rollout
-
+    """Measure speed: of rollouts against the physics engine's own limit, or of forests; and both against peers."""
     shown: Any = contextlib.nullcontext() if options.json else progress_bar("measuring", 1.0)
     with shown as show:
         progress = None if show is None else (lambda stage, share: show(share, f"measuring: {stage}"))
-        result = bench_rollout(seconds=options.seconds, progress=progress)
+        result = BENCHMARKS[options.what](options, progress)
     if options.json:
         print_json(result)
         return
-    print_table("", ["figure", "value"], [(name, _text(value)) for name, value in result.items()])
+    print_table("", ["figure", "value"], list(_figures(result)))
+
+
+def _bench_rollout(options: argparse.Namespace, progress: Any) -> Mapping[str, object]:
+    from wormwood.launch.benchmarks.rollout import bench_rollout
+
+    if options.peers is not None:
+        raise bad_input("option", where="--peers", expected="none for rollout, whose peers are here", got=options.peers)
+    return bench_rollout(seconds=options.seconds, progress=progress)
+
+
+def _bench_trees(options: argparse.Namespace, progress: Any) -> Mapping[str, object]:
+    from wormwood.launch.benchmarks.trees import bench_trees
+    from wormwood.launch.benchmarks.trees_peers import HOW_TO_GET_PEERS
+
+    peers = (os.environ.get("WORMWOOD_PEERS") or None) if options.peers is None else options.peers
+    if peers is None:
+        note(f"without peers; to compare, `{HOW_TO_GET_PEERS}`, and add --peers peers/bin/python")
+    return bench_trees(seconds=options.seconds, peers=peers, progress=progress)
+
+
+BENCHMARKS = {"rollout": _bench_rollout, "trees": _bench_trees}
+
+
+def _figures(result: Mapping[str, object]) -> Iterator[tuple[str, str]]:
+    """Give each figure a row; one of several sizes has a row for each."""
+    for name, value in result.items():
+        if isinstance(value, dict):
+            yield from ((f"{name}, {size}", _text(own)) for size, own in value.items())
+        else:
+            yield name, _text(value)
 
 
 def _spec(agent: Agent, body: str | None, task: str | None) -> SwimmerSpec | GymnasiumSpec:
