@@ -41,6 +41,8 @@ __all__ = [
 
 FEATURES, OUTPUTS, DEPTH = 20, 7, 4
 TREES = 10_000  # of the ensembles that predict
+# They grow on few rows and bins, or this takes half an hour: enough rows for all 16 leaves, which is what costs.
+GROWN_ROWS, GROWN_BINS = 256, 4
 BATCH, TABLE_OUTPUTS, TABLE_RATE = 128, 3, 0.1  # of the speed table in arXiv 2407.08250
 MINIBATCH, RATES, CLIPS, CLIP_RANGE, VALUE_COEFFICIENT = 64, (0.029, 0.015), (100.0, 10.0), 0.2, 0.87  # its CartPole
 SLICE = 0.02  # s
@@ -150,8 +152,7 @@ class Gbrl:
 
     @functools.cached_property
     def _predictor(self) -> Any:
-        # Few rows and bins, or this takes half an hour. What a prediction costs is up to the depth.
-        model = self._model(OUTPUTS, bins=8)
+        model = self._model(OUTPUTS, bins=GROWN_BINS)
         return _grown(lambda features, gradients: model.step(features, gradients), model)
 
     def _step_table(self, features: Floats, targets: Floats) -> None:
@@ -185,7 +186,7 @@ class Gbrl:
 
 
 class XGBoost:
-    """XGBoost's trees with vectors in the leaves, at most bins 256 or, on a matrix that is kept, another number."""
+    """XGBoost's trees with vectors in the leaves, of at most 256 bins, or as many as a matrix that is kept has."""
 
     def fit(self, rows: int) -> float:
         """Fit one more tree to new data, binning included."""
@@ -221,8 +222,8 @@ class XGBoost:
 
     @functools.cached_property
     def _predictor(self) -> _Booster:
-        features, _ = _singles(make_rows(64))
-        booster = self._booster(features, OUTPUTS, bins=8)
+        features, _ = _singles(make_rows(GROWN_ROWS))
+        booster = self._booster(features, OUTPUTS, bins=GROWN_BINS)
         _grown(lambda features, gradients: booster.fit(gradients), booster)
         return booster
 
@@ -269,10 +270,10 @@ def _single_batches(begin: int, end: int) -> list[tuple[Floats, Floats]]:
 
 
 def _grown(fit: Callable[[Floats, Floats], object], model: Any) -> Any:
-    features, _ = _singles(make_rows(64))
+    features, _ = _singles(make_rows(GROWN_ROWS))
     generator = np.random.default_rng(0)
     for _ in range(TREES):
-        fit(features, generator.normal(size=(64, OUTPUTS)).astype(np.float32))
+        fit(features, generator.normal(size=(GROWN_ROWS, OUTPUTS)).astype(np.float32))
     return model
 
 
