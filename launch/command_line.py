@@ -17,6 +17,7 @@ import wormwood
 from wormwood.envs.faces import LARGEST_SEED
 from wormwood.errors import BadInput, bad_input
 from wormwood.launch import commands
+from wormwood.launch.benchmarks.trees_peers import PeerError
 from wormwood.launch.checkpoints import CheckpointError
 from wormwood.launch.executors import WorkerError
 from wormwood.launch.rollouts import NonFiniteError
@@ -193,7 +194,8 @@ def _explain(error: BaseException) -> int:
         return INTERRUPTED
     if no_room:
         _give_up_stdout()
-    if no_room or isinstance(error, (BadInput, CheckpointError, NonFiniteError, ServiceLostError, WorkerError)):
+    known = (BadInput, CheckpointError, NonFiniteError, PeerError, ServiceLostError, WorkerError)
+    if no_room or isinstance(error, known):
         print(f"wormwood: {line}", file=sys.stderr)
         return BAD_INPUT if isinstance(error, BadInput) else FAILED
     traceback.print_exception(error)

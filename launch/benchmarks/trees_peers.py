@@ -8,7 +8,7 @@ import subprocess
 import threading
 from collections import deque
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
@@ -19,6 +19,9 @@ from wormwood.launch.benchmarks.rounds import Contestant
 __all__ = ["HOW_TO_GET_PEERS", "PeerError", "Peers", "running_peers"]
 
 HOW_TO_GET_PEERS = "python -m venv peers && peers/bin/pip install gbrl==1.1.9 xgboost==3.2.0 torch"
+
+
+PATIENCE = 5.0  # s
 
 
 class PeerError(RuntimeError):
@@ -74,9 +77,10 @@ class Peers:
         return answer
 
     def _ended(self) -> PeerError:
-        self._process.kill()
-        self._listener.join(timeout=10)
-        return PeerError(self._said[-1] if self._said else f"ended with exit code {self._process.wait()}")
+        _hang_up(self._process)
+        code = self._process.wait()
+        self._listener.join(timeout=5)
+        return PeerError(f"the peers ended: {self._said[-1] if self._said else f'exit code {code}'}")
 
 
 @contextmanager
@@ -98,7 +102,7 @@ def running_peers(python: str) -> Iterator[Peers]:
         try:
             yield _ready(process, python)
         finally:
-            process.kill()
+            _hang_up(process)
 
 
 def _ready(process: subprocess.Popen[str], python: str) -> Peers:
@@ -111,6 +115,17 @@ def _ready(process: subprocess.Popen[str], python: str) -> Peers:
 def _no_peers(python: str, problem: str) -> BadInput:
     expected = f"a Python that has gbrl and xgboost, such as peers/bin/python after `{HOW_TO_GET_PEERS}`"
     return bad_input("no peers", where=f"--peers {python}", expected=expected, got=problem)
+
+
+def _hang_up(process: subprocess.Popen[str]) -> None:
+    """Let the process end by itself, which has nothing more to read, or else kill it."""
+    assert process.stdin is not None
+    with suppress(BrokenPipeError):  # of a request that it did not live to read
+        process.stdin.close()
+    try:
+        process.wait(timeout=PATIENCE)
+    except subprocess.TimeoutExpired:
+        process.kill()
 
 
 def _listen(stream: IO[str], said: deque[str]) -> None:

@@ -3,7 +3,6 @@
 import importlib.util
 import json
 import os
-import subprocess
 import sys
 from pathlib import Path
 
@@ -15,7 +14,7 @@ from wormwood.errors import BadInput
 from wormwood.launch import command_line
 from wormwood.launch.benchmarks import trees
 from wormwood.launch.benchmarks.trees_peer_script import make_rows, make_table_batch, speed_of, table_speed
-from wormwood.launch.benchmarks.trees_peers import PeerError, Peers, running_peers
+from wormwood.launch.benchmarks.trees_peers import PeerError, running_peers
 from wormwood.launch.benchmarks.trees_update import cart_pole_rollout, own_update
 
 PEERS = os.environ.get("WORMWOOD_PEERS") or (sys.executable if importlib.util.find_spec("gbrl") else None)
@@ -83,14 +82,14 @@ def test_rollouts_have_no_peers_to_choose(capsys) -> None:
     assert "--peers: expected none for rollout" in capsys.readouterr().err
 
 
-def test_a_peer_that_ends_is_named_with_its_last_words() -> None:
-    program = "import sys; print('{}', flush=True); sys.stdin.readline(); sys.exit('out of memory')"
-    pipe = subprocess.PIPE
-    with subprocess.Popen([sys.executable, "-c", program], text=True, stdin=pipe, stdout=pipe, stderr=pipe) as process:
-        peers = Peers(process)
-        for _ in range(2):
-            with pytest.raises(PeerError, match="out of memory"):
-                peers.play("gbrl", "fit", rows=512)
+def test_peers_that_end_fail_the_benchmark_with_their_last_words(tmp_path: Path, capsys) -> None:
+    python = tmp_path / "python"
+    python.write_text('#!/bin/sh\necho \'{"gbrl": "1", "xgboost": "1"}\'\nread line\necho out of memory >&2\n')
+    python.chmod(0o755)
+    assert command_line.main(["bench", "trees", "--seconds", "0.01", "--peers", str(python)]) == 1
+    assert capsys.readouterr().err == "wormwood: the peers ended: out of memory\n"
+    with running_peers(str(python)) as peers, pytest.raises(PeerError, match="out of memory"):
+        peers.play("gbrl", "fit", rows=512)
 
 
 def test_both_sides_get_the_same_data_and_other_batches_in_each_iteration() -> None:
