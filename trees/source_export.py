@@ -1,21 +1,22 @@
-"""A forest as C source that needs nothing, not even a library, and predicts the same bits."""
+"""A forest as source, in C or Python, that needs nothing, not even a library, and predicts the same bits."""
 
 from __future__ import annotations
 
 import re
 import sys
 from collections.abc import Iterable
+from keyword import iskeyword
 
 import numpy as np
 
 from wormwood.errors import bad_input
 from wormwood.trees.forest import Forest
 
-__all__ = ["c_source"]
+__all__ = ["c_source", "python_source"]
 
-_SOURCE = """\
+_C_SOURCE = """\
 /* A boosted forest: {trees} trees of depth {depth}, {features} features, {outputs} outputs.
-   Only differences of doubles are computed, in a fixed order: the results are the same bits everywhere. */
+   Only differences of doubles are computed, in a fixed order: the results are the same bits everywhere.{comment} */
 
 static const double initial[{outputs}] = {{{initial}}};
 static const unsigned short features[{nodes}] = {{{node_features}}};
@@ -43,41 +44,107 @@ void {name}(const double *x, double *out)
 }}
 """
 
+_PYTHON_SOURCE = '''\
+# A boosted forest: {trees} trees of depth {depth}, {features} features, {outputs} outputs.
+# Only differences of floats are computed, in a fixed order: the results are the same bits everywhere.{comment}
 
-def c_source(forest: Forest, *, name: str = "predict_forest") -> str:
+from array import array
+
+
+def _read(kind, read, text):
+    return array(kind, map(read, text.replace(",", " ").split()))
+
+
+initial = _read("d", float.fromhex, """{initial}""")
+features = _read("H", int, """{node_features}""")
+thresholds = _read("d", float.fromhex, """{thresholds}""")
+categorical = _read("B", int, """{categorical}""")
+leaves = _read("d", float.fromhex, """{leaves}""")
+
+
+def {name}(x):
+    """Return the {outputs} outputs for {features} finite numbers."""
+    out = list(initial)
+    for tree in range({trees}):
+        node = 0
+        while node < {inner}:
+            place = tree * {inner} + node
+            value = x[features[place]]
+            right = value == thresholds[place] if categorical[place] else value > thresholds[place]
+            node = 2 * node + 1 + right
+        leaf = (tree * {leaves_of_tree} + node - {inner}) * {outputs}
+        for output in range({outputs}):
+            out[output] -= leaves[leaf + output]
+    return out
+'''
+
+_TAKEN = ("_read", "array", "categorical", "features", "float", "initial", "int", "leaves", "thresholds")
+
+
+def c_source(forest: Forest, *, name: str = "predict_forest", comment: str = "") -> str:
     """Return C99 source of a function ``void name(const double *x, double *out)`` that predicts one row.
 
     Args:
         forest: at least one tree.
         name: of the function.
+        comment: lines that stand at the top, such as what the features are.
 
     Raises:
-        BadInput: the forest is empty, or the name is no identifier of C.
+        BadInput: the forest is empty, the name is no identifier or taken, or the comment ends comments of C.
     """
+    _check(forest, name, where="C source")
+    if "*/" in comment or "/*" in comment:
+        raise bad_input("comment", where="C source", expected="neither /* nor */", got=comment)
+    lines = "".join(f"\n   {line}" for line in comment.splitlines())
+    return _C_SOURCE.format(name=name, comment=lines, **_parts(forest))
+
+
+def python_source(forest: Forest, *, name: str = "predict_forest", comment: str = "") -> str:
+    """Return the source of a Python module with a function ``name(x) -> list[float]`` that predicts one row.
+
+    Args:
+        forest: at least one tree.
+        name: of the function.
+        comment: lines that stand at the top, such as what the features are.
+
+    Raises:
+        BadInput: the forest is empty, or the name is no identifier or taken.
+    """
+    _check(forest, name, where="Python source")
+    lines = "".join(f"\n# {line}" for line in comment.splitlines())
+    return _PYTHON_SOURCE.format(name=name, comment=lines, **_parts(forest))
+
+
+def _check(forest: Forest, name: str, *, where: str) -> None:
     if re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name) is None:
-        raise bad_input("name", where="C source", expected="letters, digits and underscores", got=name)
+        raise bad_input("name", where=where, expected="letters, digits and underscores", got=name)
+    if name in _TAKEN or iskeyword(name):
+        raise bad_input("name", where=where, expected="one that is not taken", got=name)
     if not len(forest):
-        raise bad_input("forest", where="C source", expected="at least one tree", got=0)
+        raise bad_input("forest", where=where, expected="at least one tree", got=0)
+
+
+def _parts(forest: Forest) -> dict[str, int | str]:
+    """Return the numbers that both languages list alike."""
     arrays = forest.arrays()
     inner = 2**forest.depth - 1
     # No finite number is above the largest one, so that a node without a split sends all rows left.
     thresholds = np.minimum(arrays["thresholds"], sys.float_info.max)
-    return _SOURCE.format(
-        name=name,
-        trees=len(forest),
-        depth=forest.depth,
-        features=forest.features,
-        outputs=forest.outputs,
-        inner=inner,
-        leaves_of_tree=inner + 1,
-        nodes=len(forest) * inner,
-        numbers=arrays["leaves"].size,
-        initial=_listed(value.hex() for value in arrays["initial"].tolist()),
-        node_features=_listed(str(max(value, 0)) for value in arrays["features"].reshape(-1).tolist()),
-        thresholds=_listed(value.hex() for value in thresholds.reshape(-1).tolist()),
-        categorical=_listed(str(int(value)) for value in arrays["categorical"].reshape(-1).tolist()),
-        leaves=_listed(value.hex() for value in arrays["leaves"].reshape(-1).tolist()),
-    )
+    return {
+        "trees": len(forest),
+        "depth": forest.depth,
+        "features": forest.features,
+        "outputs": forest.outputs,
+        "inner": inner,
+        "leaves_of_tree": inner + 1,
+        "nodes": len(forest) * inner,
+        "numbers": arrays["leaves"].size,
+        "initial": _listed(value.hex() for value in arrays["initial"].tolist()),
+        "node_features": _listed(str(max(value, 0)) for value in arrays["features"].reshape(-1).tolist()),
+        "thresholds": _listed(value.hex() for value in thresholds.reshape(-1).tolist()),
+        "categorical": _listed(str(int(value)) for value in arrays["categorical"].reshape(-1).tolist()),
+        "leaves": _listed(value.hex() for value in arrays["leaves"].reshape(-1).tolist()),
+    }
 
 
 def _listed(values: Iterable[str]) -> str:

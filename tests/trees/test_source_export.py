@@ -1,6 +1,8 @@
 import ctypes
+import json
 import shutil
 import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -10,7 +12,7 @@ from wormwood.trees.binning import fit_grid
 from wormwood.trees.config import TreeConfig
 from wormwood.trees.forest import Forest
 from wormwood.trees.growing import grow_tree
-from wormwood.trees.source_export import c_source
+from wormwood.trees.source_export import c_source, python_source
 
 
 def grow_forest():
@@ -32,7 +34,7 @@ def grow_forest():
 def test_compiled_source_predicts_the_same_bits(tmp_path, level):
     forest, x = grow_forest()
     source, library = tmp_path / "forest.c", tmp_path / "forest.so"
-    source.write_text(c_source(forest, name="worm"))
+    source.write_text(c_source(forest, name="worm", comment="x: three numbers\nout: two"))
     options = ["-std=c99", "-Wall", "-Wextra", "-Werror", "-pedantic", "-nostdlib", "-shared", "-fPIC", level]
     subprocess.run(["cc", *options, "-o", library, source], check=True)
     predict = ctypes.CDLL(str(library)).worm
@@ -43,9 +45,43 @@ def test_compiled_source_predicts_the_same_bits(tmp_path, level):
     np.testing.assert_array_equal(outputs, forest.predict(x))
 
 
-def test_a_name_that_is_no_identifier_and_an_empty_forest_are_refused():
+def test_python_source_predicts_the_same_bits_without_any_package(tmp_path):
+    forest, x = grow_forest()
+    source = tmp_path / "policy.py"
+    source.write_text(python_source(forest, name="worm", comment='x: """three""" numbers\nimport none'))
+    program = f"""
+import json, runpy
+worm = runpy.run_path({str(source)!r})["worm"]
+rows = json.loads(input())
+print(json.dumps([[value.hex() for value in worm(row)] for row in rows]))
+"""
+    isolated = [sys.executable, "-I", "-S", "-c", program]
+    done = subprocess.run(isolated, input=json.dumps(x.tolist()), capture_output=True, text=True, check=True)
+    outputs = [[float.fromhex(value) for value in row] for row in json.loads(done.stdout)]
+    np.testing.assert_array_equal(outputs, forest.predict(x))
+
+
+@pytest.mark.parametrize("export", [c_source, python_source])
+def test_a_comment_stands_at_the_top_and_the_numbers_are_the_same_in_both_languages(export):
+    forest, _ = grow_forest()
+    source = export(forest, comment="x: three numbers\nout: two")
+    assert "x: three numbers" in source and "out: two" in source
+    assert forest.arrays()["leaves"][3, 5, 1].hex() in source
+
+
+@pytest.mark.parametrize("export", [c_source, python_source])
+def test_a_name_that_is_no_identifier_or_taken_and_an_empty_forest_are_refused(export):
     forest, _ = grow_forest()
     with pytest.raises(BadInput, match="expected letters, digits and underscores, got 'f; int x'"):
-        c_source(forest, name="f; int x")
+        export(forest, name="f; int x")
+    for taken in ("leaves", "while"):
+        with pytest.raises(BadInput, match=f"expected one that is not taken, got '{taken}'"):
+            export(forest, name=taken)
     with pytest.raises(BadInput, match="at least one tree"):
-        c_source(forest[:0])
+        export(forest[:0])
+
+
+def test_a_comment_that_would_end_early_is_refused():
+    forest, _ = grow_forest()
+    with pytest.raises(BadInput, match=r"expected neither /\* nor \*/"):
+        c_source(forest, comment="*/ int x;")
