@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from wormwood.agents.boosted.config import BoostedConfig
 from wormwood.agents.catalogue import initial_weights
 from wormwood.agents.circuits.anatomy import describe, record_activity
 from wormwood.agents.circuits.config import NCAPConfig
 from wormwood.agents.circuits.picture import draw_circuit
-from wormwood.agents.interfaces import Arrays
+from wormwood.agents.interfaces import Arrays, Policy
 from wormwood.envs.randomness import stream
 from wormwood.envs.specs import EnvironmentSpec, SwimmerSpec, require_swimmer
 from wormwood.errors import BadInput
@@ -35,9 +36,11 @@ class Inspection:
     """What a person reads first."""
     draw: Callable[[Path], None] | None = None
     """Writes the picture, where there is one."""
+    sources: Callable[[], Mapping[str, str]] | None = None
+    """Returns the agent as source code, by the file's name, where it can be written so."""
 
     def write(self, folder: Path) -> list[Path]:
-        """Write JSON and picture to a folder, which is made where missing, and return the files.
+        """Write JSON, picture and sources to a folder, which is made where missing, and return the files.
 
         Raises:
             BadInput: they cannot be written there.
@@ -48,7 +51,10 @@ class Inspection:
             write_text_atomic(files[0], to_json(self.described, indent=2) + "\n")
             if self.draw is not None:
                 files.append(folder / f"{self.name}.png")
-                self.draw(files[1])
+                self.draw(files[-1])
+            for name, source in (self.sources() if self.sources else {}).items():
+                files.append(folder / name)
+                write_text_atomic(files[-1], source)
         except OSError as error:
             reason = error.strerror or error
             raise BadInput(f"cannot write to the output folder {folder}: {reason}; choose another --out") from error
@@ -56,7 +62,7 @@ class Inspection:
 
 
 def inspect_agent(agent: Agent, spec: EnvironmentSpec) -> Inspection:
-    """Look into an agent; a circuit is also watched while it swims.
+    """Look into an agent; a circuit and a forest are also watched while they act.
 
     Raises:
         BadInput: the agent does not fit the environment.
@@ -65,9 +71,11 @@ def inspect_agent(agent: Agent, spec: EnvironmentSpec) -> Inspection:
         summary = f"{agent.name}: {BUILT_IN[agent.name][1]}; it has no parameters"
         return Inspection(agent.name, {"agent": agent.name, "parameters": 0}, summary)
     weights = agent.weights or initial_weights(agent.config, spec, stream(0, "update"))
-    agent.policy(spec)  # whoever does not fit is refused here
+    policy = agent.policy(spec)  # whoever does not fit is refused here
     if isinstance(agent.config, NCAPConfig):
         return _inspect_circuit(agent.config, weights, require_swimmer(spec, where="agent ncap"))
+    if isinstance(agent.config, BoostedConfig):
+        return _inspect_forest(agent.name, agent.config, weights, spec=spec, policy=policy)
     return _inspect_network(agent, weights)
 
 
@@ -84,6 +92,23 @@ def _inspect_circuit(config: NCAPConfig, weights: Arrays, spec: SwimmerSpec) -> 
         shown = f"{value:+.3f}" if value.ndim == 0 else f"{value.shape}"
         lines.append(f"  {name:<{width}} {shown.lstrip('+') if name == 'period' else shown}")
     return Inspection("circuit", described, "\n".join(lines), lambda path: draw_circuit(described, path))
+
+
+def _inspect_forest(
+    name: str, config: BoostedConfig, weights: Arrays, *, spec: EnvironmentSpec, policy: Policy
+) -> Inspection:
+    # Only who has trees pays for numba: half a second.
+    from wormwood.agents.boosted.picture import draw_forest
+    from wormwood.agents.boosted.summary import describe, summarise, write_text
+    from wormwood.launch.inspect_boosted import policy_sources, visited_observations
+
+    summary = summarise(config, weights, spec=spec, observation=visited_observations(policy, spec))
+    described, text = {"agent": name, **describe(summary)}, write_text(summary)
+    if not len(summary.forest):
+        return Inspection("forest", described, text)
+    return Inspection(
+        "forest", described, text, lambda path: draw_forest(summary, path), lambda: policy_sources(config, summary)
+    )
 
 
 def _inspect_network(agent: Agent, weights: Arrays) -> Inspection:

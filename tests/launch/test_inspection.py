@@ -2,22 +2,34 @@
 
 import json
 import re
+import runpy
+import shutil
+import subprocess
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from wormwood.agents.boosted.config import BoostedConfig
+from wormwood.agents.boosted.policy import forest_of, forest_weights
+from wormwood.agents.boosted.views import make_view
 from wormwood.agents.catalogue import initial_weights
 from wormwood.agents.circuits.config import NCAPConfig
 from wormwood.agents.perceptrons.config import MLPConfig
 from wormwood.envs.bodies import swimmer
-from wormwood.envs.randomness import stream
+from wormwood.envs.gymnasium_spec import GymnasiumSpec
+from wormwood.envs.randomness import evaluation_streams, stream
 from wormwood.envs.specs import SwimmerSpec
 from wormwood.envs.tasks import Navigate, Swim
 from wormwood.errors import BadInput
 from wormwood.launch.agent_files import Agent, load_agent, save_agent
+from wormwood.launch.inspect_boosted import visited_observations
 from wormwood.launch.inspection import Inspection, inspect_agent
+from wormwood.trees.binning import fit_grid
+from wormwood.trees.config import TreeConfig
+from wormwood.trees.forest import Forest
+from wormwood.trees.growing import grow_tree
 
 BODY = swimmer(4)
 SPEC = SwimmerSpec(BODY, Navigate())
@@ -55,6 +67,78 @@ def test_layers_of_a_network_stand_from_input_to_output(seed: int) -> None:
     expected = [*layers, "log_std", "observation_deviation", "observation_mean"]
     assert _names(inspection.summary) == expected
     assert list(inspection.described["arrays"]) == expected
+
+
+# --- forests ---
+
+CART_POLE = GymnasiumSpec("CartPole-v1")
+
+
+def _boosted(config: BoostedConfig, spec: SwimmerSpec | GymnasiumSpec, outputs: int, *, trees: int = 5) -> Agent:
+    view, generator = make_view(config, spec), np.random.default_rng(0)
+    rows = generator.normal(size=(100, view.columns))
+    grid = fit_grid(rows, max_bins=16, method="quantile")
+    forest = Forest(np.zeros(outputs), features=view.columns, depth=config.tree.max_depth)
+    for _ in range(trees):
+        gradients = generator.normal(size=(100, outputs)) + rows[:, :1]
+        forest.append(grow_tree(grid.encode(rows), grid, gradients, config=config.tree), np.full(outputs, 0.1))
+    return Agent("boosted", config, forest_weights(forest), spec)
+
+
+@pytest.mark.parametrize(
+    ("config", "spec", "outputs"),
+    [
+        (BoostedConfig(), CART_POLE, 3),
+        (BoostedConfig(shares_trees=False), SwimmerSpec(BODY, Swim()), 3),
+        (BoostedConfig(view="joint", tree=TreeConfig(max_depth=3)), SwimmerSpec(BODY, Navigate()), 2),
+    ],
+)
+def test_a_forest_is_written_as_json_picture_and_sources_that_predict_the_same(
+    config: BoostedConfig, spec: SwimmerSpec | GymnasiumSpec, outputs: int, tmp_path: Path
+) -> None:
+    agent = _boosted(config, spec, outputs)
+    save_agent(tmp_path / "agent", agent)
+    inspection = inspect_agent(load_agent(str(tmp_path / "agent")), spec)
+    assert len(inspection.summary.splitlines()) + 4 < 25
+    files = inspection.write(tmp_path / "out")
+    assert [file.name for file in files] == ["forest.json", "forest.png", "policy.c", "policy.py"]
+    described = json.loads(files[0].read_text())
+    assert (described["agent"], described["kind"], described["trees"]) == ("boosted", "boosted", 5)
+    assert described["rows"]["explained"] == 256
+    with Image.open(files[1]) as picture:
+        assert picture.format == "PNG"
+    visited = visited_observations(agent.policy(spec), spec, steps=3)
+    features = make_view(config, spec).features(visited)
+    forest = forest_of(agent.weights or {})
+    predict = runpy.run_path(str(files[3]))["predict_forest"]
+    np.testing.assert_array_equal([predict(row) for row in features.tolist()], forest.predict(features))
+    assert ", ".join(described["outputs"]) in files[2].read_text()
+    if shutil.which("cc"):
+        options = ["-std=c99", "-Wall", "-Wextra", "-Werror", "-pedantic", "-fsyntax-only"]
+        subprocess.run(["cc", *options, files[2]], check=True)
+
+
+def test_a_forest_looks_the_same_at_every_call_and_does_not_fit_other_bodies() -> None:
+    agent = _boosted(BoostedConfig(), SPEC, 4)
+    first, second = inspect_agent(agent, SPEC), inspect_agent(agent, SPEC)
+    assert (first.summary, first.described) == (second.summary, second.described)
+    with pytest.raises(BadInput, match="agent does not fit the environment"):
+        inspect_agent(agent, SwimmerSpec(swimmer(6), Navigate()))
+
+
+def test_a_forest_without_trees_is_described_alone(tmp_path: Path) -> None:
+    inspection = inspect_agent(Agent("new", BoostedConfig(), None, CART_POLE), CART_POLE)
+    assert inspection.summary.startswith("boosted forest: 0 trees of depth 4")
+    assert [file.name for file in inspection.write(tmp_path)] == ["forest.json"]
+
+
+def test_observations_are_those_of_evaluation_and_go_on_after_an_episode_has_ended() -> None:
+    policy = _boosted(BoostedConfig(), CART_POLE, 3).policy(CART_POLE)
+    simulation = CART_POLE.simulate(10, streams=evaluation_streams(0))
+    visited = visited_observations(policy, CART_POLE, steps=100).reshape(100, 10, 4)
+    np.testing.assert_array_equal(visited[0], simulation.reset())
+    # The pole starts within 0.05 rad of upright and ends beyond 0.2: only a new episode moves it so far in one step.
+    assert (np.abs(np.diff(visited[:, :, 2], axis=0)) > 0.15).any(axis=0).all()
 
 
 def test_an_agent_from_a_file_looks_as_it_did(tmp_path: Path) -> None:
