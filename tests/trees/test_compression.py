@@ -43,6 +43,16 @@ def grow_forest(seed, *, trees=200, bins=3, grower="greedy", depth=2, categorica
 # --- merging ---
 
 
+def structure(forest, tree):
+    """What a tree asks, whatever the order of levels whose nodes all ask the same."""
+    arrays = {name: values[tree].tolist() for name, values in forest.arrays().items() if values.ndim > 1}
+    nodes = list(zip(arrays["features"], arrays["thresholds"], arrays["categorical"], strict=True))
+    levels = [set(nodes[2**level - 1 : 2 ** (level + 1) - 1]) for level in range(forest.depth)]
+    if all(len(level) == 1 for level in levels):
+        return tuple(sorted(nodes[2**level - 1] for level in range(forest.depth)))
+    return tuple(nodes)
+
+
 def test_leaves_of_equal_stumps_add_up_where_the_first_of_them_stood():
     forest = Forest([10.0], features=1, depth=1)
     for threshold, leaves in ((0.0, [1.0, 2.0]), (1.0, [5.0, 7.0]), (0.0, [0.25, -4.0])):
@@ -64,15 +74,29 @@ def test_leaves_of_equal_stumps_add_up_where_the_first_of_them_stood():
 def test_merging_changes_outputs_by_no_more_than_its_bound(seed, grower, categorical, depth):
     forest, x = grow_forest(seed, grower=grower, categorical=categorical, depth=depth, trees=60)
     merged = merge_structures(forest)
-    structures = {
-        b"".join(forest.arrays()[name][tree].tobytes() for name in ("features", "thresholds", "categorical"))
-        for tree in range(60)
-    }
-    assert len(merged) == len(structures)
+    assert len(merged) == len({structure(forest, tree) for tree in range(60)})
     rows = np.concatenate([x, 3 * x])
     largest = np.abs(forest.initial) + np.abs(forest.arrays()["leaves"]).max(axis=1).sum(axis=0)
     unit = 60 * 2.0**-53
     assert (np.abs(merged.predict(rows) - forest.predict(rows)) <= 2 * unit / (1 - unit) * largest).all()
+
+
+def test_levels_in_another_order_are_the_same_structure():
+    forest = Forest([0.0], features=2, depth=2)
+    # Leaves by the turns at x0 > 0 and x1 > 1, and by the turns at x1 > 1 and x0 > 0.
+    for features, thresholds, leaves in (
+        ([0, 1, 1], [0.0, 1.0, 1.0], [1.0, 2.0, 3.0, 4.0]),
+        ([1, 0, 0], [1.0, 0.0, 0.0], [10.0, 20.0, 30.0, 40.0]),
+    ):
+        covers = np.array([10, 3, 7, 1, 2, 3, 4], np.int32)
+        structure = np.array(features, np.int32), np.array(thresholds), np.zeros(3, np.bool_)
+        forest.append(Tree(*structure, np.array(leaves)[:, None], covers), [1.0])
+    arrays = merge_structures(forest).arrays()
+    assert arrays["features"].tolist() == [[0, 1, 1]]
+    assert arrays["leaves"][0, :, 0].tolist() == [11.0, 32.0, 23.0, 44.0]
+    assert arrays["covers"].tolist() == [[20, 7, 13, 2, 5, 5, 8]]
+    rows = [[-1.0, 0.0], [-1.0, 2.0], [1.0, 0.0], [1.0, 2.0]]
+    np.testing.assert_array_equal(merge_structures(forest).predict(rows), forest.predict(rows))
 
 
 def test_a_merged_forest_merges_no_further_and_explains_the_same_sum():
