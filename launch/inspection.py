@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from wormwood.agents.boosted.config import BoostedConfig
 from wormwood.agents.catalogue import initial_weights
 from wormwood.agents.circuits.anatomy import describe, record_activity
@@ -104,6 +106,8 @@ def _inspect_forest(
 
     summary = summarise(config, weights, spec=spec, observation=visited_observations(policy, spec))
     described, text = {"agent": name, **describe(summary)}, write_text(summary)
+    if "log_std" in weights:
+        described["noise_std"] = np.exp(weights["log_std"]).tolist()
     if not len(summary.forest):
         return Inspection("forest", described, text)
     return Inspection(

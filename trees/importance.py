@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from wormwood.trees.explanation import explain
 from wormwood.trees.forest import Forest
 
 __all__ = ["contribution_importance", "split_importance"]
@@ -28,14 +27,11 @@ def split_importance(forest: Forest) -> Floats:
     return sums
 
 
-def contribution_importance(forest: Forest, features: npt.ArrayLike) -> Floats:
-    """Return [F, D]: the mean absolute Shapley value of each feature for each output over rows [N, F], N > 0.
+def contribution_importance(contributions: Floats) -> Floats:
+    """Return [F, D]: the mean absolute Shapley value of each feature for each output, from [N, F, D] of N > 0 rows.
 
-    It is in the output's own unit, and depends on the rows: a feature that never changes among them may matter not
-    at all there.
-
-    Raises:
-        BadInput: another shape, or a number that is not finite.
+    It is in the output's own unit, and depends on the rows. A feature that adds the same to all of them is important by
+    this measure, too: it sets them apart from the rows by which the trees were grown.
     """
-    importance: Floats = np.abs(explain(forest, features).contributions).mean(axis=0)
+    importance: Floats = np.abs(contributions).mean(axis=0)
     return importance

@@ -16,7 +16,7 @@ from wormwood.envs.specs import ActionSpace, EnvironmentSpec, SwimmerSpec
 from wormwood.errors import bad_input
 from wormwood.trees.explanation import explain
 from wormwood.trees.forest import Forest
-from wormwood.trees.importance import split_importance
+from wormwood.trees.importance import contribution_importance, split_importance
 
 __all__ = ["Summary", "describe", "feature_names", "output_names", "summarise", "tree_rules", "write_text"]
 
@@ -57,8 +57,7 @@ class Summary:
     @property
     def importance(self) -> Floats:
         """``[F, D]`` mean absolute Shapley value of each feature for each output."""
-        importance: Floats = np.abs(self.contributions).mean(axis=0)
-        return importance
+        return contribution_importance(self.contributions)
 
     @property
     def shares(self) -> Floats:

@@ -1,5 +1,6 @@
 """Looking into agents: in the same order at every call, and one line for a place that cannot be written."""
 
+import dataclasses
 import json
 import re
 import runpy
@@ -104,7 +105,7 @@ def test_a_forest_is_written_as_json_picture_and_sources_that_predict_the_same(
     assert [file.name for file in files] == ["forest.json", "forest.png", "policy.c", "policy.py"]
     described = json.loads(files[0].read_text())
     assert (described["agent"], described["kind"], described["trees"]) == ("boosted", "boosted", 5)
-    assert described["rows"]["explained"] == 256
+    assert described["rows"]["explained"] == 256 and "noise_std" not in described
     with Image.open(files[1]) as picture:
         assert picture.format == "PNG"
     visited = visited_observations(agent.policy(spec), spec, steps=3)
@@ -124,6 +125,12 @@ def test_a_forest_looks_the_same_at_every_call_and_does_not_fit_other_bodies() -
     assert (first.summary, first.described) == (second.summary, second.described)
     with pytest.raises(BadInput, match="agent does not fit the environment"):
         inspect_agent(agent, SwimmerSpec(swimmer(6), Navigate()))
+
+
+def test_the_noise_of_continuous_actions_is_described() -> None:
+    agent = _boosted(BoostedConfig(), SPEC, 4)
+    agent = dataclasses.replace(agent, weights={**(agent.weights or {}), "log_std": np.log([0.1, 0.2, 0.3])})
+    assert inspect_agent(agent, SPEC).described["noise_std"] == pytest.approx([0.1, 0.2, 0.3])
 
 
 def test_a_forest_without_trees_is_described_alone(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 import numpy as np
 
+from wormwood.trees.explanation import explain
 from wormwood.trees.forest import Forest
 from wormwood.trees.importance import contribution_importance, split_importance
 from wormwood.trees.tree import Tree
@@ -41,10 +42,12 @@ def test_contributions_are_in_the_outputs_unit():
     second_x1 = 0.5 * ((1 + 4) / 2 - (mean_left + 4) / 2)
     second_x0 = (4 - (mean_left + 4) / 2) - second_x1
     expected = [[(abs(first_x0) + abs(second_x0)) / 2], [(abs(first_x1) + abs(second_x1)) / 2], [0.0]]
-    np.testing.assert_allclose(contribution_importance(make_forest(), rows), expected, atol=1e-12)
+    np.testing.assert_allclose(
+        contribution_importance(explain(make_forest(), rows).contributions), expected, atol=1e-12
+    )
 
 
 def test_a_forest_without_trees_asks_for_nothing():
     forest = Forest([1.0, 2.0], features=3, depth=2)
     assert split_importance(forest).tolist() == [0, 0, 0]
-    assert (contribution_importance(forest, np.ones((2, 3))) == np.zeros((3, 2))).all()
+    assert (contribution_importance(explain(forest, np.ones((2, 3))).contributions) == np.zeros((3, 2))).all()
