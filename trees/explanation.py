@@ -81,6 +81,15 @@ def explain(forest: Forest, features: npt.ArrayLike) -> Explanation:
     return Explanation(base, contributions)
 
 
+class _Cases(NamedTuple):
+    """What each feature on the way to a leaf contributes, by which of them agree: bit j of the case is feature j."""
+
+    parts: Floats
+    """[2**depth, depth]"""
+    leaves: npt.NDArray[np.int64]
+    """[2**depth]: the leaf, counted over all trees from 1 on, for which the parts were last worked out."""
+
+
 @kernel
 def _explain(rows: Floats, trees: _Trees, weights: Floats, base: Floats, contributions: Floats) -> None:
     count, inner = trees.features.shape
@@ -92,6 +101,7 @@ def _explain(rows: Floats, trees: _Trees, weights: Floats, base: Floats, contrib
         np.empty(depth, np.int32),
         np.empty(depth),
     )
+    cases = _Cases(np.empty((2**depth, depth)), np.zeros(2**depth, np.int64))
     agrees, sums = np.empty(depth), np.empty(depth)
     for tree in range(count):
         for leaf in range(inner + 1):
@@ -102,18 +112,31 @@ def _explain(rows: Floats, trees: _Trees, weights: Floats, base: Floats, contrib
             for slot in range(different):
                 reach *= path.shares[slot]
             _subtract(base, trees.leaves[tree, leaf], reach)
+            number = tree * (inner + 1) + leaf + 1
             for row in range(len(rows)):
+                case = _case(rows[row], trees, tree, path, steps, different)
+                parts = cases.parts[case]
+                if cases.leaves[case] != number:
+                    cases.leaves[case] = number
+                    for slot in range(different):
+                        agrees[slot] = float(case >> slot & 1)
+                    for slot in range(different):
+                        parts[slot] = _shapley(agrees[:different], path.shares, slot, sums, weights[different])
                 for slot in range(different):
-                    agrees[slot] = 1.0
-                for step in range(steps):
-                    node = path.nodes[step]
-                    value, threshold = rows[row, trees.features[tree, node]], trees.thresholds[tree, node]
-                    right = value == threshold if trees.categorical[tree, node] else value > threshold
-                    if right != path.rights[step]:
-                        agrees[path.slots[step]] = 0.0
-                for slot in range(different):
-                    part = _shapley(agrees[:different], path.shares, slot, sums, weights[different])
-                    _subtract(contributions[row, path.features[slot]], trees.leaves[tree, leaf], part)
+                    _subtract(contributions[row, path.features[slot]], trees.leaves[tree, leaf], parts[slot])
+
+
+@inlined
+def _case(row: Floats, trees: _Trees, tree: int, path: _Path, steps: int, different: int) -> int:  # noqa: PLR0917
+    """Return as bits which features of a row agree with the way to a leaf."""
+    case = (1 << different) - 1
+    for step in range(steps):
+        node = path.nodes[step]
+        value, threshold = row[trees.features[tree, node]], trees.thresholds[tree, node]
+        right = value == threshold if trees.categorical[tree, node] else value > threshold
+        if right != path.rights[step]:
+            case &= ~(1 << path.slots[step])
+    return case
 
 
 @inlined

@@ -82,6 +82,14 @@ def test_base_and_contributions_add_up_to_the_prediction(grower):
     np.testing.assert_allclose(base + contributions.sum(axis=1), forest.predict(x), atol=1e-10)
 
 
+@pytest.mark.parametrize("categorical", [(), (0, 3)])
+def test_a_row_gets_the_same_bits_alone_and_among_many(categorical):
+    forest, x = grow_forest(4, categorical=categorical)
+    together = explain(forest, np.concatenate([x, x])).contributions
+    alone = [explain(forest, row[None]).contributions[0] for row in x]
+    np.testing.assert_array_equal(together, [*alone, *alone])
+
+
 def test_a_feature_that_no_tree_asks_for_contributes_nothing():
     forest, x = grow_forest(3)
     wider = Forest(forest.initial, features=6, depth=3)
