@@ -189,7 +189,7 @@ def _result_row(row: dict[str, Any]) -> tuple[object, ...]:
 
 
 def inspect_command(options: argparse.Namespace) -> None:
-    """Show what an agent is made of, as JSON and picture."""
+    """Show what an agent is made of, as JSON and picture, and a forest as source as well."""
     from wormwood.launch.inspection import inspect_agent
 
     agent = load_agent(options.agent)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import NamedTuple
 
 import numpy as np
@@ -38,6 +39,7 @@ class PackedTrees(NamedTuple):
     """[I] from ``leaf_masks``."""
 
 
+@functools.cache
 def leaf_masks(depth: int) -> npt.NDArray[np.uint64]:
     """Return the leaves, as bits, that stay open where a node sends a row right. Empty for more than 64 leaves."""
     if depth > _DEEPEST_GROUPED:

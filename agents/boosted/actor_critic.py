@@ -110,16 +110,21 @@ class BoostedActorCritic(nn.Module):
         }
         for boosting in growing.values():
             boosting.begin(features)
-        found: list[dict[str, float]] = []
+        found: list[Floats] = []
         for chosen in _minibatches(len(experience.action), settings):
-            metrics = self._step(growing, experience, chosen, settings)
-            found.append(metrics)
-            if settings.target_kl is not None and metrics["approx_kl"] > 1.5 * settings.target_kl:
+            found.append(self._step(growing, experience, chosen, settings))
+            if settings.target_kl is not None and _approximate_kl(found[-1][2]) > 1.5 * settings.target_kl:
                 break
         for boosting in growing.values():
             boosting.finish()
-        means = {name: float(np.mean([metrics[name] for metrics in found])) for name in found[0]}
-        return {**means, "trees": float(sum(map(len, self.forests.values())))}
+        error, entropy, log_ratio = np.concatenate(found, axis=1)
+        return {
+            "value_loss": float(np.mean(error**2)),
+            "entropy": float(entropy.mean()),
+            "approx_kl": _approximate_kl(log_ratio),
+            "clip_fraction": float(np.mean(np.abs(np.expm1(log_ratio)) > settings.clip_range)),
+            "trees": float(sum(map(len, self.forests.values()))),
+        }
 
     def _step(
         self,
@@ -127,8 +132,8 @@ class BoostedActorCritic(nn.Module):
         experience: Experience,
         chosen: NDArray[np.int64],
         settings: BoostedLearnerConfig,
-    ) -> dict[str, float]:
-        """Grow by the gradients of one minibatch."""
+    ) -> Floats:
+        """Grow by one minibatch, and return error, entropy and log-ratio of its transitions ``[3, n]``."""
         rows = rows_of(self._view, chosen)
         outputs, values = self._split({name: boosting.outputs(rows) for name, boosting in growing.items()})
         likelihood = self.likelihood(outputs, experience.action[chosen])
@@ -141,12 +146,7 @@ class BoostedActorCritic(nn.Module):
         self._grow(growing, rows, gradient, value_gradient)
         self._step_noise(slope, likelihood, settings)
         log_ratio = likelihood.log_prob - experience.log_prob[chosen]
-        return {
-            "value_loss": float(np.mean(error**2)),
-            "entropy": float(likelihood.entropy.mean()),
-            "approx_kl": float(np.mean(np.expm1(log_ratio) - log_ratio)),
-            "clip_fraction": float(np.mean(np.abs(np.expm1(log_ratio)) > settings.clip_range)),
-        }
+        return np.stack([error, likelihood.entropy, log_ratio])
 
     def _grow(
         self, growing: Mapping[str, Boosting], rows: NDArray[np.int64], gradient: Floats, value_gradient: Floats
@@ -194,6 +194,11 @@ def _loss_slope(
     if settings.loss == "awr":
         return awr_slope(advantage, settings.temperature)
     return ppo_slope(likelihood.log_prob, experience.log_prob[chosen], advantage, settings.clip_range)
+
+
+def _approximate_kl(log_ratio: Floats) -> float:
+    """Return Schulman's estimate of the divergence from the policy that acted (http://joschu.net/blog/kl-approx.html)."""
+    return float(np.mean(np.expm1(log_ratio) - log_ratio))
 
 
 def _minibatches(count: int, settings: BoostedLearnerConfig) -> Iterator[NDArray[np.int64]]:
