@@ -50,6 +50,12 @@ def test_the_readme_names_only_files_that_exist() -> None:
     assert [link for link in links if not (ROOT / link).exists()] == []
 
 
+def test_the_boosted_example_learns_and_explains(tmp_path: Path) -> None:
+    shown = _python("stable_baselines3_boosted.py", "--steps", "8192", cwd=tmp_path)
+    assert "32 trees balance for" in shown  # 8 rollouts of 64 minibatches, 16 to a tree
+    assert shown.count("moves the preference") == 4
+
+
 def test_the_demo_trains_compares_and_says_where_everything_is(tmp_path: Path) -> None:
     short = ["--workers", "0", "--iterations", "1", "--episodes", "1", "--out", "d"]
     shown = _python("demo.py", *short, cwd=tmp_path)
