@@ -19,6 +19,7 @@ from wormwood.agents.boosted.policy import new_forest, noise_shape
 from wormwood.agents.boosted.views import View, rows_of
 from wormwood.agents.interfaces import Arrays, Floats
 from wormwood.envs.specs import ActionSpace
+from wormwood.trees.compression import distil
 from wormwood.trees.forest import Forest
 from wormwood.trees.schedules import RateSchedule
 
@@ -53,6 +54,8 @@ class BoostedActorCritic(nn.Module):
         self.forests = {"policy": new_forest(config, view, actions)}
         if not config.shares_trees:
             self.forests["value"] = Forest([0.0], features=view.columns, depth=config.tree.max_depth)
+        self.grown = 0
+        self.recent_rows: Floats = np.empty((0, view.columns))
         self.log_std: nn.Parameter | None = None
         self.optimizer: torch.optim.Optimizer | None = None
         if not actions.choices:
@@ -61,8 +64,9 @@ class BoostedActorCritic(nn.Module):
             self.optimizer = torch.optim.Adam([self.log_std], lr=boosting.noise_rate)
 
     def get_extra_state(self) -> dict[str, torch.Tensor]:
-        """Return the forests as tensors; torch keeps them with the state of the module."""
-        return {name: torch.from_numpy(values) for name, values in self.forest_arrays().items()}
+        """Return the forests and what their growth depends on as tensors; torch keeps them with the module's state."""
+        arrays = {**self.forest_arrays(), **self.growth_arrays()}
+        return {name: torch.from_numpy(values) for name, values in arrays.items()}
 
     def set_extra_state(self, state: dict[str, torch.Tensor]) -> None:
         """Go on from what ``get_extra_state`` returned.
@@ -70,7 +74,9 @@ class BoostedActorCritic(nn.Module):
         Raises:
             BadInput: the arrays are no forest.
         """
-        self.restore_forests({name: values.numpy() for name, values in state.items()})
+        arrays = {name: values.numpy() for name, values in state.items()}
+        self.restore_growth(arrays)
+        self.restore_forests(arrays)
 
     def forest_arrays(self) -> Arrays:
         """Return all forests as ``<policy or value>/<array>``."""
@@ -89,6 +95,14 @@ class BoostedActorCritic(nn.Module):
         for name in self.forests:
             own = {key.removeprefix(f"{name}/"): values for key, values in arrays.items() if key.startswith(f"{name}/")}
             self.forests[name] = Forest.from_arrays(own)
+
+    def growth_arrays(self) -> Arrays:
+        """Return what further growth depends on besides the forests: trees grown, and the rows to distil on."""
+        return {"grown": np.array(self.grown, np.int64), "recent_rows": self.recent_rows.astype(np.float32)}
+
+    def restore_growth(self, arrays: Arrays) -> None:
+        """Go on from what ``growth_arrays`` returned."""
+        self.grown, self.recent_rows = int(arrays["grown"]), arrays["recent_rows"].astype(np.float64)
 
     def outputs(self, observation: Floats) -> tuple[Floats, Floats]:
         """Return the policy's outputs ``[N, P]`` and the values ``[N]`` at observations ``[N, D]``."""
@@ -117,14 +131,36 @@ class BoostedActorCritic(nn.Module):
                 break
         for boosting in growing.values():
             boosting.finish()
+        distilled = self._bound_growth(features)
         error, entropy, log_ratio = np.concatenate(found, axis=1)
         return {
+            **distilled,
             "value_loss": float(np.mean(error**2)),
             "entropy": float(entropy.mean()),
             "approx_kl": _approximate_kl(log_ratio),
             "clip_fraction": float(np.mean(np.abs(np.expm1(log_ratio)) > settings.clip_range)),
             "trees": float(sum(map(len, self.forests.values()))),
         }
+
+    def _bound_growth(self, features: Floats) -> dict[str, float]:
+        """Distil each forest that has become too large, and return by how much the outputs changed at these rows."""
+        settings = self._boosting
+        if settings.max_trees is None:
+            return {}
+        self.recent_rows = np.concatenate([self.recent_rows, features])[-settings.distilled_rows :]
+        metrics = {}
+        for name, forest in self.forests.items():
+            if len(forest) > settings.max_trees:
+                distilled = distil(
+                    forest,
+                    self.recent_rows,
+                    trees=settings.distilled_trees,
+                    config=self.config.tree,
+                    held_out=features,
+                )
+                self.forests[name] = distilled.forest
+                metrics[f"distilled_{name}_change"] = float(distilled.rms_change.max())
+        return metrics
 
     def _step(
         self,
@@ -155,9 +191,9 @@ class BoostedActorCritic(nn.Module):
         # row moves as the value should.
         per_row = gradient.reshape(len(rows), -1)
         value_per_row = np.repeat(value_gradient, self._view.rows)[:, None]
-        trees = len(self.forests["policy"])
-        policy_rates = np.full(per_row.shape[1], _rate(self._boosting.policy_rate, trees))
-        value_rates = np.array([_rate(self._boosting.value_rate, trees)])
+        policy_rates = np.full(per_row.shape[1], _rate(self._boosting.policy_rate, self.grown))
+        value_rates = np.array([_rate(self._boosting.value_rate, self.grown)])
+        self.grown += 1
         if self.config.shares_trees:
             together, rates = np.hstack([per_row, value_per_row]), np.concatenate([policy_rates, value_rates])
             growing["policy"].step(rows, together, rates)

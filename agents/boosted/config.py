@@ -53,6 +53,12 @@ class BoostingConfig:
     """A transition's gradient of the value is clipped to this."""
     merge: Annotated[int, Field(ge=1, le=1000)] = 1
     """Consecutive minibatches that share the structure of one tree, which is kept as one tree: so many times fewer."""
+    max_trees: Annotated[int, Field(ge=2, le=10_000_000)] | None = None
+    """A forest that has grown beyond this is distilled after the update; None lets it grow for ever."""
+    distilled_trees: Annotated[int, Field(ge=1, le=1_000_000)] = 256
+    """Trees of a forest that was distilled. More follow the large forest closer, and take longer to fit."""
+    distilled_rows: Annotated[int, Field(ge=1, le=10_000_000)] = 16_384
+    """Rows on which the distilled forest has to agree with the large one: those that were learned from last."""
     noise_rate: Annotated[float, Field(ge=0, le=10, allow_inf_nan=False)] = 3e-4
     """Adam's step size for the noise of continuous actions; 0 leaves the noise as it is."""
 

@@ -24,7 +24,7 @@ from wormwood.trees.forest import Forest
 __all__ = ["BoostedLearner"]
 
 SEGMENT = 1024
-"""Trees that a checkpoint keeps together. Full segments never change, so checkpoints share them."""
+"""Trees that a checkpoint keeps together. Full segments change only with a distilled forest: checkpoints share them."""
 
 
 class BoostedLearner:
@@ -70,7 +70,7 @@ class BoostedLearner:
 
     def state(self) -> Arrays:
         own = self._actor_critic
-        state: Arrays = {"updates": np.array(self._updates)}
+        state: Arrays = {"updates": np.array(self._updates), **own.growth_arrays()}
         for name, forest in own.forests.items():
             state |= {f"{name}/{part}": values for part, values in _forest_state(forest).items()}
         if own.log_std is not None and own.optimizer is not None:
@@ -79,6 +79,7 @@ class BoostedLearner:
 
     def restore(self, state: Arrays) -> None:
         own = self._actor_critic
+        own.restore_growth(state)
         for name in own.forests:
             start = f"{name}/"
             arrays = {part.removeprefix(start): values for part, values in state.items() if part.startswith(start)}

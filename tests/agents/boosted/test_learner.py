@@ -16,6 +16,7 @@ from wormwood.envs.specs import SwimmerSpec
 from wormwood.envs.tasks import Swim
 from wormwood.errors import BadInput
 from wormwood.trees.config import TreeConfig
+from wormwood.trees.schedules import RateSchedule
 
 BODY, TASK = swimmer(4), Swim(horizon=7)
 SPEC = SwimmerSpec(BODY, TASK)
@@ -88,6 +89,35 @@ def test_each_minibatch_is_one_tree_and_metrics_are_finite(agent: BoostedConfig,
     assert all(type(value) is float and np.isfinite(value) for value in second.values())
     merged = _make(agent, boosting=BoostingConfig(merge=3))
     assert _iterate(merged, play, agent, range(1))[0]["trees"] == 2 * forests
+
+
+def test_a_forest_is_bounded_and_goes_on_to_the_bit(play: Play) -> None:
+    agent = AGENTS[1]
+    bounded = {"boosting": BoostingConfig(max_trees=20, distilled_trees=5, distilled_rows=100)}
+    one, two = _make(agent, **bounded), _make(agent, **bounded)
+    # Six trees for each iteration and forest: distilled after the fourth, 24 become 5, and then 11 and 17.
+    metrics = _iterate(one, play, agent, range(5))
+    assert [line["trees"] for line in metrics] == [12, 24, 36, 10, 22]
+    assert [{"distilled_policy_change", "distilled_value_change"} <= line.keys() for line in metrics] == [
+        iteration == 3 for iteration in range(5)
+    ]
+    state = one.state()
+    assert (state["grown"], state["recent_rows"].shape) == (30, (100, 15))
+    two.restore(state)
+    for learner in (one, two):
+        _iterate(learner, play, agent, range(5, 8))
+    _assert_same(one.state(), two.state())
+
+
+def test_rates_follow_the_trees_that_were_grown_not_those_that_are_left(play: Play) -> None:
+    schedule = RateSchedule(first=1.0, last=0.0, trees=30)
+    learner = _make(
+        AGENTS[0], boosting=BoostingConfig(policy_rate=schedule, value_rate=0.0, max_trees=10, distilled_trees=2)
+    )
+    _iterate(learner, play, AGENTS[0], range(5))
+    before = learner.weights()["forest/leaves"]
+    _iterate(learner, play, AGENTS[0], range(5, 6))  # trees 30 to 36 move nothing
+    assert not learner.weights()["forest/leaves"][len(before) :].any()
 
 
 def test_noise_is_learned_unless_its_rate_is_zero(play: Play) -> None:
