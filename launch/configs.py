@@ -9,7 +9,7 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal, get_args, get_type_hints
 
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
@@ -220,6 +220,15 @@ def _override(mapping: dict[str, Any], override: str) -> None:
     mapping[keys[-1]] = parse_value(text, where=f"--set {path}")
 
 
+def _settings_in(settings: Any, path: Sequence[str]) -> Any:
+    """Return the settings that stand at a path within others, as far as it leads to any."""
+    for name in path:
+        inner = get_type_hints(settings).get(name)
+        options = [inner, *get_args(inner)]
+        settings = next((option for option in options if dataclasses.is_dataclass(option)), settings)
+    return settings
+
+
 def _first_problem(error: ValidationError, where: str) -> BadInput:
     """Turn pydantic's first finding into one line."""
     problem = error.errors(include_url=False)[0]
@@ -231,9 +240,11 @@ def _first_problem(error: ValidationError, where: str) -> BadInput:
     if rest and rest[0] in kinds:
         # The tag by which pydantic tells kinds apart is no key of the file.
         settings = kinds[rest.pop(0)]
+    # Neither are the names by which it tells the members of a union apart.
+    rest = [part for part in rest if re.fullmatch(r"[a-z0-9_]+", part)]
     key, got = ".".join([section, *rest]), problem["input"]
     if problem["type"] == "unexpected_keyword_argument":
-        known = [entry.name for entry in dataclasses.fields(settings)]
+        known = [entry.name for entry in dataclasses.fields(_settings_in(settings, rest[:-1]))]
         unknown, expected = (rest or [section])[-1], f"one of {', '.join(known)}"
         return bad_input(f"unknown key {key}", where=where, expected=expected, got=unknown, nearest_to=known)
     if problem["type"] == "missing":

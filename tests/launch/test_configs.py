@@ -7,6 +7,7 @@ import pytest
 from wormwood.agents.circuits.config import NCAPConfig
 from wormwood.agents.evolution.config import CMAESConfig
 from wormwood.configs.yaml_files import preset_names
+from wormwood.envs.gymnasium_spec import GymnasiumSpec
 from wormwood.errors import BadInput
 from wormwood.launch.configs import load_config, parse_config
 
@@ -110,3 +111,39 @@ def test_missing_keys_wrong_files_and_unknown_presets(tmp_path) -> None:
         load_config(str(tmp_path / "none.yaml"))
     (tmp_path / "own.yaml").write_text(SMALL)
     assert load_config(str(tmp_path / "own.yaml")).iterations == 2
+
+
+BOOSTED = "{agent: {kind: boosted}, learner: {kind: boosted}, iterations: 1}"
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("agent.tree.max_dept=3", r"unknown key agent\.tree\.max_dept in p: .*nearest: 'max_depth'"),
+        ("learner.boosting.merg=2", r"unknown key learner\.boosting\.merg in p: .*nearest: 'merge'"),
+        ("learner.boosting.policy_rate=fast", r"learner\.boosting\.policy_rate in p: expected a valid number"),
+        ("learner.boosting.policy_rate={first: 1, last: 0}", "schedule in learning rate: expected both last and trees"),
+        ("agent.tree.max_bins=300", r"agent\.tree\.max_bins in p: expected less than or equal to 256, got 300"),
+        ("agent.tree={engine: native, device: cuda}", "device in trees: expected cpu under engine native, got 'cuda'"),
+        ("environment=CartPole-v1", None),
+        ("environment_options={max_episode_steps: 9}", "environment in configuration: expected the id that options"),
+    ],
+)
+def test_bad_settings_within_settings_are_named_by_their_path(override: str, message: str | None) -> None:
+    if message is None:
+        parse_config(BOOSTED, where="p", overrides=[override])
+        return
+    with pytest.raises(BadInput, match=message):
+        parse_config(BOOSTED, where="p", overrides=[override])
+
+
+def test_an_environment_takes_the_place_of_body_and_task() -> None:
+    overrides = ["environment=CartPole-v1", "environment_options={max_episode_steps: 9}"]
+    config = parse_config(BOOSTED, where="p", overrides=overrides)
+    assert config.spec == GymnasiumSpec("CartPole-v1", {"max_episode_steps": 9})
+    written = config.to_mapping()
+    assert not {"body", "task", "task_options"} & written.keys()
+    assert parse_config(config.to_yaml(), where="written").hash == config.hash
+    assert not {name for name in parse_config(BOOSTED, where="p").to_mapping() if name.startswith("environment")}
+    with pytest.raises(BadInput, match="body in configuration: expected no body, task or task_options beside an env"):
+        parse_config(BOOSTED, where="p", overrides=[*overrides, "body=swimmer-3"])
