@@ -231,7 +231,10 @@ def _settings_in(settings: Any, path: Sequence[str]) -> Any:
 
 def _first_problem(error: ValidationError, where: str) -> BadInput:
     """Turn pydantic's first finding into one line."""
-    problem = error.errors(include_url=False)[0]
+    problems = error.errors(include_url=False)
+    problem = problems[0]
+    if problem["type"].startswith("float") and isinstance(problem["input"], dict) and len(problems) > 1:
+        problem = problems[1]  # what is wrong with it as settings, which may stand there as well
     cause = problem.get("ctx", {}).get("error")
     if isinstance(cause, BadInput):
         return cause
