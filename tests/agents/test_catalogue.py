@@ -6,6 +6,7 @@ import sys
 import numpy as np
 import pytest
 
+from wormwood.agents.boosted.config import BoostedConfig
 from wormwood.agents.catalogue import (
     AGENTS,
     AgentConfig,
@@ -104,7 +105,7 @@ def test_evolution_gives_back_the_policy_it_was_given(config: AgentConfig) -> No
 
 
 def test_every_agent_of_the_table_has_a_summary() -> None:
-    assert set(AGENTS) == {config.kind for config in AGENT_CONFIGS}
+    assert set(AGENTS) == {config.kind for config in (*AGENT_CONFIGS, BoostedConfig())}
     assert all(kind.summary for kind in AGENTS.values())
 
 
