@@ -7,15 +7,13 @@ from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field
 
+from wormwood.agents.numbers import Count, Positive, Share
 from wormwood.trees.config import TreeConfig
 from wormwood.trees.schedules import RateSchedule
 
 __all__ = ["BoostedConfig", "BoostedLearnerConfig", "BoostingConfig"]
 
-Count = Annotated[int, Field(ge=1, le=100_000)]
-Positive = Annotated[float, Field(ge=1e-9, le=1e6, allow_inf_nan=False)]
 Rate = Annotated[float, Field(ge=0, le=100, allow_inf_nan=False)] | RateSchedule
-Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 
 
 @dataclass(frozen=True)

@@ -7,13 +7,14 @@ from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field
 
+from wormwood.agents.numbers import Rate
+
 __all__ = ["CMAESConfig", "OpenAIESConfig"]
 
 # Many more than anyone runs, few enough for their arrays to exist.
 MOST = 100_000
 # Coordinates are logarithms of magnitudes: a thousand more, and e to their power overflows.
 Sigma = Annotated[float, Field(gt=0, le=100, allow_inf_nan=False)]
-Rate = Annotated[float, Field(ge=1e-12, le=10, allow_inf_nan=False)]
 
 
 @dataclass(frozen=True)

@@ -7,16 +7,13 @@ from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field
 
+from wormwood.agents.numbers import Count, Positive, Rate, Share
 from wormwood.agents.perceptrons.config import HiddenLayers
 from wormwood.trees.config import TreeConfig
 
 __all__ = ["PPOConfig"]
 
 # The bounds are far from what is of use: they keep float32 from overflowing and arrays from being too large to exist.
-Count = Annotated[int, Field(ge=1, le=100_000)]
-Positive = Annotated[float, Field(ge=1e-9, le=1e6, allow_inf_nan=False)]
-Rate = Annotated[float, Field(ge=1e-12, le=10, allow_inf_nan=False)]
-Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 
 
 @dataclass(frozen=True)
