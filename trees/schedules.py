@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated
 
-import numpy as np
-import numpy.typing as npt
 from pydantic import ConfigDict, Field
 
 from wormwood.errors import bad_input
 
-__all__ = ["RateSchedule", "learning_rates"]
+__all__ = ["RateSchedule"]
 
 
 @dataclass(frozen=True)
@@ -39,13 +36,3 @@ class RateSchedule:
             return self.first
         progress = min(tree / self.trees, 1.0)
         return (1.0 - progress) * self.first + progress * self.last
-
-
-def learning_rates(tree: int, ranges: Sequence[tuple[RateSchedule, int]]) -> npt.NDArray[np.float64]:
-    """Return the rates [D] of one tree.
-
-    Args:
-        tree: its index, from 0 on.
-        ranges: schedules, each with the number of outputs that it is for, in the order of the outputs.
-    """
-    return np.repeat([schedule.rate(tree) for schedule, _ in ranges], [outputs for _, outputs in ranges])

@@ -2,18 +2,13 @@ import pytest
 from pydantic import TypeAdapter, ValidationError
 
 from wormwood.errors import BadInput
-from wormwood.trees.schedules import RateSchedule, learning_rates
+from wormwood.trees.schedules import RateSchedule
 
 
 def test_rates_are_constant_or_linear_in_the_index_of_the_tree():
     assert [RateSchedule(0.5).rate(tree) for tree in (0, 10**6)] == [0.5, 0.5]
     falling = RateSchedule(first=1.0, last=0.5, trees=4)
     assert [falling.rate(tree) for tree in (0, 1, 2, 4, 5)] == [1.0, 0.875, 0.75, 0.5, 0.5]
-
-
-def test_each_range_of_outputs_has_its_own_rate():
-    policy, value = RateSchedule(first=0.4, last=0.0, trees=2), RateSchedule(0.1)
-    assert learning_rates(1, [(policy, 3), (value, 1)]).tolist() == [0.2, 0.2, 0.2, 0.1]
 
 
 def test_an_end_needs_a_number_of_trees():
