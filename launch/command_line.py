@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import argparse
 import errno
-import functools
 import os
 import signal
 import sys
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from types import FrameType
-from typing import Any, NoReturn
+from typing import Any
 
 import wormwood
-from wormwood.envs.faces import LARGEST_SEED
-from wormwood.errors import BadInput, bad_input
+from wormwood.errors import BadInput
 from wormwood.launch import commands
+from wormwood.launch.arguments import AGENT_HELP, Parser, add_verb, episodes, seconds, seed, workers
 from wormwood.launch.benchmarks.trees_peers import PeerError
 from wormwood.launch.checkpoints import CheckpointError
 from wormwood.launch.executors import WorkerError
@@ -30,56 +28,23 @@ DONE, FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
 NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EPIPE, errno.EIO}
 """What the operating system says where it takes no more output."""
 
-AGENT_HELP = "a run, an exported agent, or one of ncap, mlp, random, zero (none of them trained)"
 
-
-class _Parser(argparse.ArgumentParser):
-    """An argument parser whose errors are bad input like any other: one line, with the nearest valid name."""
-
-    def __init__(self, **kwargs: Any) -> None:
-        super().__init__(allow_abbrev=False, **kwargs)
-
-    def error(self, message: str) -> NoReturn:
-        raise BadInput(f"{message} (see {self.prog} --help)")
-
-    def refuse(self, unknown: str) -> NoReturn:
-        """Raise the error for an argument that this verb does not have."""
-        options = [option for action in self._actions for option in action.option_strings if option.startswith("--")]
-        expected = f"one of {', '.join(options)}"
-        raise bad_input("unknown argument", where=self.prog, expected=expected, got=unknown, nearest_to=options)
-
-    def _check_value(self, action: argparse.Action, value: Any) -> None:
-        if action.choices is not None and value not in action.choices:
-            names = [str(choice) for choice in action.choices]
-            what = f"unknown {action.metavar or action.dest}"
-            raise bad_input(what, where=self.prog, expected=f"one of {', '.join(names)}", got=value, nearest_to=names)
-
-
-def make_parser() -> _Parser:
+def make_parser() -> Parser:
     """Return the parser of all verbs; each sets ``run`` to the function that does it, and ``parser`` to its own."""
-    parser = _Parser(prog="wormwood", description=wormwood.__doc__)
+    parser = Parser(prog="wormwood", description=wormwood.__doc__)
     parser.add_argument("--version", action="version", version=f"wormwood {wormwood.__version__}")
-    verbs = parser.add_subparsers(dest="verb", metavar="verb", required=True, parser_class=_Parser)
+    verbs = parser.add_subparsers(dest="verb", metavar="verb", required=True, parser_class=Parser)
     for add in (_add_train, _add_status, _add_evaluate, _add_inspect, _add_video, _add_list, _add_bench):
         add(verbs)
     return parser
 
 
-def _verb(verbs: Any, name: str, run: Any, summary: str, example: str) -> _Parser:
-    parser: _Parser = verbs.add_parser(
-        name, help=summary, description=f"{summary[0].upper()}{summary[1:]}.", epilog=f"example: {example}"
-    )
-    parser.set_defaults(run=run, parser=parser)
-    parser.add_argument("--json", action="store_true", help="print one JSON object instead of text")
-    return parser
-
-
 def _add_train(verbs: Any) -> None:
     example = "wormwood train swim-ncap-cma --workers 2 --set body=swimmer-12"
-    parser = _verb(verbs, "train", commands.train_command, "train an agent, or go on with a run", example)
+    parser = add_verb(verbs, "train", commands.train_command, "train an agent, or go on with a run", example)
     parser.add_argument("preset", nargs="?", help="a name of `wormwood list presets`, or a YAML file")
-    parser.add_argument("--seed", type=_seed, help="of all randomness; default: the preset's, which is 0")
-    parser.add_argument("--workers", type=_workers, default=0, help="Ray actors that collect experience; 0 uses none")
+    parser.add_argument("--seed", type=seed, help="of all randomness; default: the preset's, which is 0")
+    parser.add_argument("--workers", type=workers, default=0, help="Ray actors that collect experience; 0 uses none")
     parser.add_argument("--address", default="local", help="of a running Ray cluster; default: one of its own")
     parser.add_argument("--out", help="folder of the run; default: a new one in runs/")
     parser.add_argument("--resume", action="store_true", help="go on with the run in --out, from its newest checkpoint")
@@ -90,25 +55,25 @@ def _add_train(verbs: Any) -> None:
 
 
 def _add_status(verbs: Any) -> None:
-    parser = _verb(verbs, "status", commands.status_command, "show how a run is", "wormwood status runs/worm")
+    parser = add_verb(verbs, "status", commands.status_command, "show how a run is", "wormwood status runs/worm")
     parser.add_argument("run_folder", metavar="run", help="the folder of a run, which may be going on")
 
 
 def _add_evaluate(verbs: Any) -> None:
     example = "wormwood evaluate ncap --body swimmer-6 swimmer-12"
-    parser = _verb(
+    parser = add_verb(
         verbs, "evaluate", commands.evaluate_command, "play held-out episodes on one or more bodies", example
     )
     parser.add_argument("agent", help=AGENT_HELP)
     parser.add_argument("--body", nargs="+", default=[], help="names or YAML files; default: the agent's own")
     parser.add_argument("--task", help="a name of `wormwood list tasks`; default: the agent's own")
-    parser.add_argument("--episodes", type=_episodes, default=10, help="held-out starts; default 10")
-    parser.add_argument("--seed", type=_seed, default=0, help="of the held-out starts; default 0")
+    parser.add_argument("--episodes", type=episodes, default=10, help="held-out starts; default 10")
+    parser.add_argument("--seed", type=seed, default=0, help="of the held-out starts; default 0")
 
 
 def _add_inspect(verbs: Any) -> None:
     example = "wormwood inspect ncap --out circuit"
-    parser = _verb(verbs, "inspect", commands.inspect_command, "show what an agent is made of", example)
+    parser = add_verb(verbs, "inspect", commands.inspect_command, "show what an agent is made of", example)
     parser.add_argument("agent", help=AGENT_HELP)
     parser.add_argument("--body", help="a name or YAML file; default: the agent's own")
     parser.add_argument("--out", help="folder for JSON and picture; default: print only")
@@ -116,52 +81,29 @@ def _add_inspect(verbs: Any) -> None:
 
 def _add_video(verbs: Any) -> None:
     example = "wormwood video ncap --body swimmer-12 --out worm.gif"
-    parser = _verb(
+    parser = add_verb(
         verbs, "video", commands.video_command, "draw an agent on a held-out start as MP4, GIF or PNG", example
     )
     parser.add_argument("agent", help=AGENT_HELP)
     parser.add_argument("--body", help="a name or YAML file; default: the agent's own")
     parser.add_argument("--task", help="a name of `wormwood list tasks`; default: the agent's own")
-    parser.add_argument("--seconds", type=_seconds, default=12.0, help="simulated time; default 12")
-    parser.add_argument("--seed", type=_seed, default=0, help="of the held-out start; default 0")
+    parser.add_argument("--seconds", type=seconds, default=12.0, help="simulated time; default 12")
+    parser.add_argument("--seed", type=seed, default=0, help="of the held-out start; default 0")
     parser.add_argument("--out", required=True, help="a .mp4, .gif or .png file; a .png shows the way as one picture")
 
 
 def _add_list(verbs: Any) -> None:
-    parser = _verb(verbs, "list", commands.list_command, "list what there is", "wormwood list presets")
+    parser = add_verb(verbs, "list", commands.list_command, "list what there is", "wormwood list presets")
     parser.add_argument("what", metavar="list", choices=("presets", "bodies", "tasks", "agents"))
 
 
 def _add_bench(verbs: Any) -> None:
-    parser = _verb(verbs, "bench", commands.bench_command, "measure speed side by side", "wormwood bench rollout")
+    parser = add_verb(verbs, "bench", commands.bench_command, "measure speed side by side", "wormwood bench rollout")
     parser.add_argument("what", metavar="benchmark", choices=("rollout", "trees"))
-    parser.add_argument("--seconds", type=_seconds, default=40.0, help="about how long to measure; default 40")
+    parser.add_argument("--seconds", type=seconds, default=40.0, help="about how long to measure; default 40")
     parser.add_argument(
         "--peers", metavar="PYTHON", help="trees: a Python with gbrl and xgboost; default: $WORMWOOD_PEERS, or neither"
     )
-
-
-def _number(text: str, parse: Callable[[str], float], what: str, least: float, most: float) -> Any:
-    """Return the number that an argument says.
-
-    Raises:
-        argparse.ArgumentTypeError: it is none, or not from ``least`` to ``most``.
-    """
-    try:
-        value = parse(text)
-    except ValueError:
-        value = least - 1
-    if least <= value <= most:
-        return value
-    limit = f"at most {most}" if value > most else f"at least {least}"
-    raise argparse.ArgumentTypeError(f"expected {what} of {limit}, got {text!r}")
-
-
-_whole = functools.partial(_number, parse=int, what="a whole number")
-_seed = functools.partial(_whole, least=0, most=LARGEST_SEED)
-_workers = functools.partial(_whole, least=0, most=1000)
-_episodes = functools.partial(_whole, least=1, most=10_000)
-_seconds = functools.partial(_number, parse=float, what="a number of seconds", least=0.01, most=3600)
 
 
 def _interrupt(signal_number: int, frame: FrameType | None) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import time
 from collections.abc import Callable
@@ -41,7 +42,7 @@ class _RemoteService:
     """
 
     def __init__(self) -> None:
-        self._actor = _named_service()
+        self._actor = _service_of(_connection())
 
     def __getattr__(self, method: str) -> Callable[..., Any]:
         def call(*arguments: Any) -> Any:
@@ -66,12 +67,12 @@ class _RemoteService:
                 ray.get(self._actor.process.remote(), timeout=PATIENCE)
                 return
             except ActorUnavailableError:
-                # Its handle must be kept meanwhile: Ray ends an actor whose first handle is gone.
                 if time.monotonic() > deadline:
                     raise
                 time.sleep(0.1)
             except RayActorError:
-                self._actor = _named_service()
+                _service_of.cache_clear()
+                self._actor = _service_of(_connection())
 
 
 def remote_service() -> LearnerService:
@@ -86,7 +87,19 @@ def service_process() -> int:
     return process
 
 
-def _named_service() -> Any:
+def _connection() -> str:
+    """Return what tells this connection to Ray from this process's earlier ones."""
+    connection: str = ray.get_runtime_context().get_worker_id()
+    return connection
+
+
+@functools.cache
+def _service_of(connection: str) -> Any:
+    """Find or start the service of a connection.
+
+    Ray ends an actor when the first handle to it is gone. The cache keeps that handle for as long as this process is
+    connected, so that the run which started the service may end before the others.
+    """
     remote: Any = ray.remote  # its types do not know what classes become
     threads = {"status": 1}
     actor = remote(num_cpus=0, max_restarts=-1, max_task_retries=0, concurrency_groups=threads)(_StatusAnytime)

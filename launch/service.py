@@ -216,8 +216,8 @@ class LearnerService:
         self._runs[name].paused = False
 
     def remove(self, name: str) -> None:
-        """Forget a learner; its checkpoints stay."""
-        del self._runs[name]
+        """Forget a learner, if it is there; its checkpoints stay."""
+        self._runs.pop(name, None)
 
     def status(self) -> dict[str, dict[str, Any]]:
         """Return how far each run has come. It may be asked at any time, also while an update runs."""

@@ -66,14 +66,10 @@ def train(
     name = str(run.path.resolve())
     with _backend(config, workers, name, address) as (service, executor):
         training = _Training(run, config, service, executor, watcher or Watcher(), name)
-        while not training.is_done:
-            try:
-                training.go_on()
-            except ServiceLostError:
-                # Go on from the newest checkpoint, in the service that Ray has started again.
-                training.count_loss()
-        weights, state_sha256 = service.policy_weights(name), service.state_sha256(name)
-        service.remove(name)
+        while (final := training.attempt()) is None:
+            # Go on from the newest checkpoint, in the service that Ray has started again.
+            training.count_loss()
+    weights, state_sha256 = final
     return _finish(run, config, weights, workers=workers, sha256=state_sha256)
 
 
@@ -87,10 +83,21 @@ class _Training:
     executor: Executor
     watcher: Watcher
     name: str
-    is_done: bool = False
     seconds: float = 0.0
     losses: int = 0
     done_at_loss: int = -1
+
+    def attempt(self) -> tuple[Arrays, str] | None:
+        """Train to the end, and return the policy's weights and the hash of the state; None: the service was lost."""
+        try:
+            self.go_on()
+            return self.service.policy_weights(self.name), self.service.state_sha256(self.name)
+        except ServiceLostError:
+            return None
+        finally:
+            # Others may share the service: this run leaves nothing in it, however it ends.
+            with contextlib.suppress(ServiceLostError):
+                self.service.remove(self.name)
 
     def go_on(self) -> None:
         """Train from the newest checkpoint to the end.
@@ -120,7 +127,6 @@ class _Training:
             self.service.save(self.name)
             raise Interrupted from None
         self.service.save(self.name)
-        self.is_done = True
 
     def count_loss(self) -> None:
         """Give up where the service dies again and again without any progress in between.
