@@ -19,6 +19,9 @@ from wormwood.agents.perceptrons.config import MLPConfig
 from wormwood.agents.perceptrons.mlp import MLP
 from wormwood.agents.perceptrons.mlp import initial_weights as initial_perceptron
 from wormwood.agents.perceptrons.mlp import search_space as perceptron_space
+from wormwood.agents.recurrent.config import GRUConfig
+from wormwood.agents.recurrent.policy import initial_weights as initial_recurrent
+from wormwood.agents.recurrent.policy import make_recurrent_policy
 from wormwood.agents.search_space import SearchSpace
 from wormwood.envs.specs import ActionSpace, EnvironmentSpec, require_swimmer
 from wormwood.errors import bad_input
@@ -35,7 +38,7 @@ __all__ = [
     "warm_up",
 ]
 
-AgentConfig = NCAPConfig | MLPConfig | BoostedConfig
+AgentConfig = NCAPConfig | MLPConfig | BoostedConfig | GRUConfig
 
 
 @dataclass(frozen=True)
@@ -80,8 +83,9 @@ def _warm_up_boosted(config: BoostedConfig, spec: EnvironmentSpec) -> None:
     warm_up([forest_of(initial_weights(config, spec)).outputs])
 
 
-def _no_search(config: BoostedConfig, weights: Arrays) -> SearchSpace:
-    raise bad_input("learner", where="agent boosted", expected="kind boosted", got="a search of its weights")
+def _no_search(config: BoostedConfig | GRUConfig, weights: Arrays) -> SearchSpace:
+    expected = "kind boosted" if isinstance(config, BoostedConfig) else "kind recurrent-ppo"
+    raise bad_input("learner", where=f"agent {config.kind}", expected=expected, got="a search of its weights")
 
 
 AGENTS = {
@@ -99,6 +103,7 @@ AGENTS = {
         "a gradient-boosted forest",
         _warm_up_boosted,
     ),
+    "gru": AgentKind(initial_recurrent, make_recurrent_policy, _no_search, "a gated recurrent unit"),
 }
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
@@ -56,6 +56,8 @@ class Transitions:
     """``[N, D]`` the observation after the last step."""
     log_prob: Floats
     """``[T, N]`` logarithm of the density with which the action was drawn; 0 where it was not drawn."""
+    memory: Arrays = field(default_factory=dict)
+    """What the policy remembered before the first step, one row for each environment; empty where it began there."""
 
 
 @dataclass(frozen=True)

@@ -13,12 +13,13 @@ from wormwood.agents.evolution.config import CMAESConfig, OpenAIESConfig
 from wormwood.agents.evolution.openai_es import OpenAIES
 from wormwood.agents.interfaces import Arrays, Learner
 from wormwood.agents.ppo.config import PPOConfig
+from wormwood.agents.recurrent.config import RecurrentPPOConfig
 from wormwood.agents.td3.config import TD3Config
 from wormwood.envs.specs import EnvironmentSpec
 
 __all__ = ["LEARNERS", "Demand", "LearnerConfig", "LearnerKind", "Setting", "make_learner"]
 
-LearnerConfig = CMAESConfig | OpenAIESConfig | PPOConfig | TD3Config | BoostedLearnerConfig
+LearnerConfig = CMAESConfig | OpenAIESConfig | PPOConfig | TD3Config | BoostedLearnerConfig | RecurrentPPOConfig
 
 
 @dataclass(frozen=True)
@@ -89,6 +90,18 @@ def _make_boosted(config: BoostedLearnerConfig, weights: Arrays, setting: Settin
     return BoostedLearner(config, setting.agent, spec=setting.spec, seed=setting.seed)
 
 
+def _make_recurrent_ppo(config: RecurrentPPOConfig, weights: Arrays, setting: Setting) -> Learner:
+    from wormwood.agents.recurrent.learner import RecurrentPPOLearner
+
+    return RecurrentPPOLearner(
+        config, setting.agent, weights, spec=setting.spec, seed=setting.seed, device=setting.device
+    )
+
+
+def _trial_demand(config: RecurrentPPOConfig, spec: EnvironmentSpec) -> Demand:
+    return Demand(config.environments, config.steps or spec.horizon, lag=config.lag)
+
+
 def _rollout_demand(config: PPOConfig | TD3Config | BoostedLearnerConfig, spec: EnvironmentSpec) -> Demand:
     return Demand(config.environments, config.steps, lag=config.lag)
 
@@ -98,6 +111,7 @@ LEARNERS = {
     "openai-es": LearnerKind(_make_openai_es, _evolution_demand, "OpenAI-ES, for any number of parameters"),
     "ppo": LearnerKind(_make_ppo, _rollout_demand, "proximal policy optimisation, by Stable-Baselines3"),
     "td3": LearnerKind(_make_td3, _rollout_demand, "TD3 and DDPG, off-policy, by Stable-Baselines3"),
+    "recurrent-ppo": LearnerKind(_make_recurrent_ppo, _trial_demand, "PPO through time, for agents that remember"),
     "boosted": LearnerKind(_make_boosted, _rollout_demand, "PPO, A2C or AWR by gradient-boosted trees"),
 }
 

@@ -32,6 +32,7 @@ def joined(fragments: Sequence[Fragment]) -> Transitions:
         **steps,
         final_observation=final[steps["truncated"]],
         next_observation=np.concatenate([part.next_observation for part in parts]),
+        memory={name: np.concatenate([part.memory[name] for part in parts]) for name in parts[0].memory},
     )
 
 

@@ -154,7 +154,7 @@ def _play_on(
         _forget(memory, lost)
     else:
         simulation.reset()
-    record = _Recorder(plan, simulation)
+    record = _Recorder(plan, simulation, memory)
     rng = stream(plan.seed, "action", shard.index, iteration)
     observation = simulation.observation
     for t in range(plan.steps):
@@ -190,7 +190,8 @@ def _forget(memory: Arrays, ended: NDArray[np.bool_]) -> None:
 class _Recorder:
     """Arrays that a rollout fills step by step."""
 
-    def __init__(self, plan: RolloutPlan, simulation: BatchedEnvironment) -> None:
+    def __init__(self, plan: RolloutPlan, simulation: BatchedEnvironment, memory: Arrays) -> None:
+        self.memory = dict(memory)
         shape = (plan.steps, simulation.count)
         self.observation = np.empty((*shape, plan.spec.layout.size))
         self.action = np.empty((*shape, plan.spec.actions.size), dtype=plan.spec.actions.dtype)
@@ -226,6 +227,7 @@ class _Recorder:
             final_observation=np.concatenate([np.empty((0, size)), *self.final]),
             next_observation=next_observation.copy(),
             log_prob=self.log_prob,
+            memory=self.memory,
         )
 
 

@@ -23,7 +23,7 @@ def _play(
     simulation = Simulation(body, task, 2, streams=training_streams(seed), first=2 * shard)
     policy, rng = make_policy(agent, weights, SwimmerSpec(body, task)), stream(seed, "action", shard)
     observation = simulation.reset()
-    columns: dict[str, list[np.ndarray]] = {name: [] for name in Transitions.__dataclass_fields__}
+    columns: dict[str, list[np.ndarray]] = {name: [] for name in Transitions.__dataclass_fields__ if name != "memory"}
     for _ in range(steps):
         action, _, extras = policy.act(observation, {}, rng)
         columns["observation"].append(observation)

@@ -77,7 +77,7 @@ class _Recorder(BaseCallback):
         self.unstable_after = unstable_after
 
     def _on_rollout_start(self) -> None:
-        self.columns: dict[str, list[Any]] = {name: [] for name in Transitions.__dataclass_fields__}
+        self.columns: dict[str, list[Any]] = {name: [] for name in Transitions.__dataclass_fields__ if name != "memory"}
 
     def _on_step(self) -> bool:
         infos, columns = self.locals["infos"], self.columns

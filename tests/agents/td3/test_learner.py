@@ -73,7 +73,7 @@ class _Recorder(BaseCallback):
     """Writes down what a rollout of ours would have recorded."""
 
     def _on_training_start(self) -> None:
-        self.columns: dict[str, list[Any]] = {name: [] for name in Transitions.__dataclass_fields__}
+        self.columns: dict[str, list[Any]] = {name: [] for name in Transitions.__dataclass_fields__ if name != "memory"}
 
     def _on_step(self) -> bool:
         infos, columns = self.locals["infos"], self.columns

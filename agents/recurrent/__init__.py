@@ -1,0 +1,1 @@
+"""Recurrent agents: policies that remember, and learn from whole trials."""
