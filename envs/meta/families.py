@@ -8,7 +8,10 @@ from typing import Any
 
 from wormwood.envs.meta.bandits import BernoulliBandit
 from wormwood.envs.meta.grid_navigation import GridNavigation
+from wormwood.envs.meta.half_cheetah import CheetahDirection, CheetahVelocity
 from wormwood.envs.meta.interfaces import Task, TaskFamily
+from wormwood.envs.meta.swimmer_bodies import SwimmerBodies
+from wormwood.envs.meta.swimmer_goals import SwimmerDirection, SwimmerSpeed
 from wormwood.envs.meta.tabular import TabularMDP
 from wormwood.envs.randomness import evaluation_streams
 from wormwood.errors import bad_input
@@ -21,6 +24,11 @@ FAMILIES: Mapping[str, Any] = {
         BernoulliBandit,
         TabularMDP,
         GridNavigation,
+        SwimmerDirection,
+        SwimmerSpeed,
+        SwimmerBodies,
+        CheetahDirection,
+        CheetahVelocity,
     )
 }
 """The families by name; each is called with its options."""

@@ -31,7 +31,8 @@ class Task:
     @property
     def id(self) -> str:
         """The same name for equal tasks, in every process."""
-        digest = hashlib.sha256(repr(self.family).encode() + np.array(self.values).tobytes())
+        family = f"{self.family.name} {vars(self.family)}"
+        digest = hashlib.sha256(family.encode() + np.array(self.values).tobytes())
         return f"{self.family.label}-{digest.hexdigest()[:12]}"
 
 

@@ -34,7 +34,7 @@ def test_equal_values_in_other_families_are_other_tasks() -> None:
     values = (0.5,) * 5
     one = Task(BernoulliBandit(5), values).id
     assert one != Task(family_from_name("gridnavi"), values).id
-    assert one == "bandit-5-e4338c6af82b"
+    assert one == "bandit-5-1d7c2739ebec"
 
 
 @pytest.mark.parametrize("name", FAMILIES)
@@ -59,6 +59,16 @@ def test_held_out_tasks_are_those_that_evaluation_plays(name: str) -> None:
         ("tabular-mdp", {"states": 0}, "states in task family tabular-mdp"),
         ("tabular-mdp", {"choices": 1}, "choices in task family tabular-mdp"),
         ("gridnavi", {"steps": 0}, "steps in task family gridnavi"),
+        ("swimmer-direction", {"links": 1}, "links in task family swimmer-direction"),
+        ("swimmer-speed", {"fastest": 0}, "fastest in task family swimmer-speed: expected a number from 0.001 to 10"),
+        ("swimmer-bodies", {"links": [6], "viscosities": [0.0]}, "links and viscosities .*: expected at least two"),
+        ("swimmer-bodies", {"links": [6, 6]}, "links in task family swimmer-bodies: expected a list of different"),
+        ("swimmer-bodies", {"links": 6}, "links in task family swimmer-bodies: expected a list of different"),
+        ("swimmer-bodies", {"held_out_links": [1]}, "held_out_links in task family swimmer-bodies"),
+        ("swimmer-bodies", {"viscosities": [-1.0]}, "viscosities in task family swimmer-bodies"),
+        ("swimmer-bodies", {"is_held_out": True}, "unknown option in task family swimmer-bodies"),
+        ("cheetah-velocity", {"fastest": "3"}, "fastest in task family cheetah-velocity"),
+        ("cheetah-direction", {"steps": 1e3}, "steps in task family cheetah-direction"),
     ],
 )
 def test_a_wrong_family_is_one_line(name: str, options: dict[str, Any], message: str) -> None:

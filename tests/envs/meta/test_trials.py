@@ -103,25 +103,21 @@ def test_arms_pay_at_their_rates() -> None:
 
 
 def test_processes_move_and_pay_as_their_tables_say() -> None:
-    family = TabularMDP(states=3, choices=2, steps=5)
-    environments = _make_trials(TrialSpec(family, 4000), 1)
-    rewards, transitions = tables(family, np.array([environments.tasks[0].values]))
+    family, count, steps = TabularMDP(states=3, choices=2, steps=50), 400, 49
+    environments = _make_trials(TrialSpec(family, 1), count)
+    rewards, transitions = tables(family, np.array([task.values for task in environments.tasks]))
     np.testing.assert_allclose(transitions.sum(axis=3), 1.0)
-    counts, paid = np.zeros((3, 2, 3)), np.zeros((3, 2, 2))
-    state = 0
-    for t, action in enumerate(_actions(environments.spec, 20_000 - 1, 1)):
+    assert environments.observation[:, 0].tolist() == [1] * count, "episodes start in state 0"
+    surprise, noise = np.zeros(3), []
+    for action in _actions(environments.spec, steps, count):
+        chosen = np.arange(count), environments.observation[:, :3].argmax(axis=1), action[:, 0]
         step = environments.step(action)
-        chosen = state, int(action[0, 0])
-        paid[chosen] += step.reward[0], step.reward[0] ** 2
-        state = int(step.observation[0, :3].argmax())
-        if (t + 1) % 5 == 0:
-            assert state == 0
-        else:
-            counts[*chosen, state] += 1
-    visits = counts.sum(axis=2)
-    np.testing.assert_allclose(counts / visits[..., None], transitions[0], atol=4 * 0.5 / np.sqrt(visits.min()))
-    # A fifth of the steps ends an episode: those count for rewards, but not for transitions.
-    assert np.abs(paid[..., 0].sum() / 19_999 - (visits * rewards[0]).sum() / visits.sum()) < 0.1
+        surprise += (step.observation[:, :3] - transitions[chosen]).sum(axis=0)
+        noise.append(step.reward - rewards[chosen])
+    # Four standard errors of 19 600 draws.
+    assert np.abs(surprise).max() / (count * steps) < 4 * 0.5 / 140
+    assert abs(np.mean(noise)) < 4 / 140
+    assert abs(np.var(noise) - 1) < 4 * 1.5 / 140
 
 
 def test_actions_are_shown_one_after_the_other() -> None:
