@@ -25,12 +25,10 @@ from wormwood.agents.catalogue import (
 from wormwood.agents.circuits.config import NCAPConfig
 from wormwood.agents.interfaces import Arrays, Policy
 from wormwood.agents.perceptrons.config import MLPConfig
-from wormwood.envs.bodies import GYMNASIUM_SWIMMER, Body, body_from_mapping
-from wormwood.envs.gymnasium_spec import GymnasiumSpec
 from wormwood.envs.randomness import PURPOSES, stream
-from wormwood.envs.specs import EnvironmentSpec, SwimmerSpec
-from wormwood.envs.tasks import options_of, task_from_name
+from wormwood.envs.specs import EnvironmentSpec
 from wormwood.errors import BadInput, bad_input
+from wormwood.launch.environment_settings import Spec, describe_spec, read_spec
 from wormwood.launch.runs import RunFolder, to_json, write_text_atomic
 from wormwood.launch.states import little_endian
 
@@ -59,7 +57,7 @@ class Agent:
     """None for the agents that only draw their actions."""
     weights: Arrays | None = None
     """None starts untrained in every environment anew."""
-    spec: SwimmerSpec | GymnasiumSpec | None = None
+    spec: Spec | None = None
     """What it was trained in."""
 
     def policy(self, spec: EnvironmentSpec, *, seed: int = 0) -> Policy:
@@ -96,7 +94,7 @@ def save_agent(folder: Path, agent: Agent, *, origin: Mapping[str, object] | Non
         "schema": SCHEMA,
         "name": agent.name,
         "config": dataclasses.asdict(agent.config),
-        **_describe(agent.spec),
+        **describe_spec(agent.spec),
         "weights": {"file": WEIGHTS_FILE, "sha256": sha256},
         "origin": dict(origin or {}),
     }
@@ -157,40 +155,10 @@ def _read_agent(folder: Path) -> Agent:
             name=str(described["name"]),
             config=_CONFIG.validate_python(described["config"]),
             weights=safetensors.numpy.load(data),
-            spec=_read_spec(described, where),
+            spec=read_spec(described, where=where),
         )
     except BadInput:
         raise
     except (OSError, ValueError, LookupError, TypeError, RecursionError, AttributeError, SafetensorError) as error:
         summary = " ".join(str(error).split())
         raise bad_input("damaged agent", where=where, expected="an exported agent", got=summary) from error
-
-
-def _describe(spec: SwimmerSpec | GymnasiumSpec) -> dict[str, Any]:
-    """Return what an environment is in plain values; ``_read_spec`` reads it back."""
-    if isinstance(spec, GymnasiumSpec):
-        return {
-            "environment": spec.id,
-            "environment_options": dict(spec.options),
-            "environment_wrappers": list(spec.wrappers),
-        }
-    return {"task": spec.task.name, "task_options": options_of(spec.task), "body": dataclasses.asdict(spec.body)}
-
-
-def _read_spec(described: dict[str, Any], where: str) -> SwimmerSpec | GymnasiumSpec:
-    if "environment" in described:
-        return _read_environment(described)
-    task = task_from_name(str(described["task"]), options=described["task_options"])
-    return SwimmerSpec(_read_body(described["body"], where), task)
-
-
-def _read_environment(described: dict[str, Any]) -> GymnasiumSpec:
-    wrappers = tuple(map(str, described["environment_wrappers"]))
-    return GymnasiumSpec(str(described["environment"]), dict(described["environment_options"]), wrappers)
-
-
-def _read_body(fields: dict[str, Any], where: str) -> Body:
-    if fields.get("model") == "gymnasium":
-        return GYMNASIUM_SWIMMER
-    kept = {name: value for name, value in fields.items() if name != "model"}
-    return body_from_mapping(kept, name="body", where=where)

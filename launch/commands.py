@@ -15,7 +15,6 @@ from wormwood.agents.catalogue import AGENTS
 from wormwood.agents.learners import LEARNERS
 from wormwood.configs.yaml_files import preset_names, read_preset_or_file
 from wormwood.envs.bodies import body_names, load_body
-from wormwood.envs.gymnasium_spec import GymnasiumSpec
 from wormwood.envs.picture_files import write_picture, write_video
 from wormwood.envs.rendering import draw_strip, draw_video
 from wormwood.envs.specs import SwimmerSpec, require_swimmer
@@ -24,6 +23,7 @@ from wormwood.errors import BadInput, bad_input
 from wormwood.launch.agent_files import BUILT_IN, Agent, load_agent
 from wormwood.launch.configs import LOOSE_KEYS, RunConfig, load_config, parse_config
 from wormwood.launch.console import note, print_json, print_table, print_text, progress_bar, training_watcher
+from wormwood.launch.environment_settings import Spec
 from wormwood.launch.evaluation import evaluate, record_poses
 from wormwood.launch.run_status import run_status
 from wormwood.launch.runs import Run, RunFolder, read_metrics, to_json
@@ -323,7 +323,7 @@ def _figures(result: Mapping[str, object]) -> Iterator[tuple[str, str]]:
             yield name, _text(value)
 
 
-def _spec(agent: Agent, body: str | None, task: str | None) -> SwimmerSpec | GymnasiumSpec:
+def _spec(agent: Agent, body: str | None, task: str | None) -> Spec:
     """Return what the agent was trained in, but for a body or task that is named; swimmer-6 that swims by default."""
     own = agent.spec or SwimmerSpec(load_body("swimmer-6"), task_from_name("swim"))
     if isinstance(own, SwimmerSpec):
@@ -334,7 +334,7 @@ def _spec(agent: Agent, body: str | None, task: str | None) -> SwimmerSpec | Gym
     return own
 
 
-def _activity(spec: SwimmerSpec | GymnasiumSpec) -> str:
+def _activity(spec: Spec) -> str:
     return f"task {spec.task.name}" if isinstance(spec, SwimmerSpec) else spec.name
 
 

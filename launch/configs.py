@@ -16,12 +16,11 @@ from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 from wormwood.agents.catalogue import AgentConfig
 from wormwood.agents.learners import LEARNERS, Demand, LearnerConfig, Setting
 from wormwood.configs.yaml_files import parse_mapping, parse_value, read_preset_or_file, to_yaml
-from wormwood.envs.bodies import GYMNASIUM_SWIMMER, Body, body_from_mapping, load_body
+from wormwood.envs.bodies import GYMNASIUM_SWIMMER
 from wormwood.envs.faces import LARGEST_SEED
-from wormwood.envs.gymnasium_spec import GymnasiumSpec
 from wormwood.envs.specs import SwimmerSpec
-from wormwood.envs.tasks import task_from_name
 from wormwood.errors import BadInput, bad_input
+from wormwood.launch.environment_settings import DEFAULTS, Spec, build_spec, settings_without_effect
 from wormwood.launch.rollouts import RolloutPlan
 
 __all__ = ["LOOSE_KEYS", "RunConfig", "load_config", "parse_config"]
@@ -65,6 +64,13 @@ class RunConfig:
     """Options of that environment, such as ``max_episode_steps``."""
     environment_wrappers: tuple[str, ...] = ()
     """Wrappers around it, the innermost first, as ``module:Class``."""
+    family: str | None = None
+    """In place of body and task: a family of tasks by name, such as ``bandit``. What is then an episode elsewhere is a
+    whole trial: several episodes on one task that is drawn for it, and that the agent has to find out."""
+    family_options: dict[str, Any] = field(default_factory=dict)
+    """Options of the family, such as ``arms``."""
+    trial_episodes: Count = 1
+    """Episodes of each trial."""
     seed: Annotated[int, Field(ge=0, le=LARGEST_SEED)] = 0
     """Of all randomness. The same configuration and seed give the same result, to the bit."""
     shards: Count = 4
@@ -84,7 +90,7 @@ class RunConfig:
 
     def __post_init__(self) -> None:
         """Check what single values do not say."""
-        _ = self.spec.horizon  # reads body, task or environment
+        _ = self.spec.horizon  # builds it
         for name in ("population", "environments"):
             split = getattr(self.demand, name)
             if split % self.shards:
@@ -94,28 +100,13 @@ class RunConfig:
                 raise bad_input("shards", where="configuration", expected=expected, got=self.shards)
 
     @functools.cached_property
-    def spec(self) -> SwimmerSpec | GymnasiumSpec:
+    def spec(self) -> Spec:
         """What the agent acts in; its body is read once."""
-        if self.environment is None:
-            if self.environment_options or self.environment_wrappers:
-                got = f"only {self.environment_options or self.environment_wrappers}"
-                raise bad_input("environment", where="configuration", expected="the id that options are for", got=got)
-            return SwimmerSpec(self._built_body, task_from_name(self.task, options=self.task_options))
-        if self._swimmer != _DEFAULT_SWIMMER:
-            different = next(name for name in self._swimmer if self._swimmer[name] != _DEFAULT_SWIMMER[name])
-            expected = "no body, task or task_options beside an environment"
-            raise bad_input(different, where="configuration", expected=expected, got=self._swimmer[different])
-        return GymnasiumSpec(self.environment, self.environment_options, self.environment_wrappers)
+        return build_spec(self._environment)
 
     @property
-    def _built_body(self) -> Body:
-        if isinstance(self.body, str):
-            return load_body(self.body)
-        return body_from_mapping(self.body, name="body", where="configuration, body")
-
-    @property
-    def _swimmer(self) -> dict[str, Any]:
-        return {name: getattr(self, name) for name in _DEFAULT_SWIMMER}
+    def _environment(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for defaults in DEFAULTS.values() for name in defaults}
 
     @property
     def demand(self) -> Demand:
@@ -145,7 +136,7 @@ class RunConfig:
     def to_mapping(self) -> dict[str, Any]:
         """Return every setting in plain values; the body in full, unless its name says all about it."""
         mapping = dataclasses.asdict(self)
-        for name in _DEFAULT_SWIMMER if self.environment else _ENVIRONMENT:
+        for name in settings_without_effect(mapping):
             del mapping[name]
         named = self.body == GYMNASIUM_SWIMMER.name or re.fullmatch(r"swimmer-\d+", str(self.body))
         if isinstance(self.spec, SwimmerSpec) and not named:
@@ -195,10 +186,6 @@ def parse_config(text: str, *, where: str, overrides: Sequence[str] = (), seed: 
 
 
 _ADAPTER = TypeAdapter(RunConfig)
-_DEFAULT_SWIMMER: Mapping[str, Any] = {"body": "swimmer-6", "task": "swim", "task_options": {}}
-"""The settings that have no part in a run on another environment."""
-_ENVIRONMENT = ("environment", "environment_options", "environment_wrappers")
-"""Those that have none in a run of a swimmer."""
 _KINDS: Mapping[str, Mapping[str, Any]] = {
     "agent": {kind.kind: kind for kind in get_args(AgentConfig)},
     "learner": {kind.kind: kind for kind in get_args(LearnerConfig)},

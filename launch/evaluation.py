@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from wormwood.agents.interfaces import Arrays, Floats, Policy
+from wormwood.envs.meta.trials import TrialSpec
 from wormwood.envs.randomness import evaluation_streams
 from wormwood.envs.simulation import Step
 from wormwood.envs.specs import BatchedEnvironment, EnvironmentSpec, SwimmerSpec
@@ -33,6 +34,8 @@ class Evaluation:
     """``[E]`` sum of the rewards of each episode."""
     speeds: Floats
     """``[E]`` mean forward speed of the head in each episode, in m/s; NaN where nothing swims."""
+    inner: Floats | None = None
+    """``[E, K]`` of trials, the return of each of their K episodes."""
 
     def to_row(self) -> dict[str, Any]:
         """Return the row that `wormwood evaluate --json` prints."""
@@ -44,28 +47,42 @@ class Evaluation:
             "return_mean": float(self.returns.mean()),
             "return_std": float(self.returns.std()),
             "speed_mean": None if np.isnan(speed) else speed,
+            **({} if self.inner is None else _adaptation(self.inner)),
         }
 
 
+def _adaptation(inner: Floats) -> dict[str, list[float]]:
+    """Return how returns ``[E, K]`` change from a trial's first episode to its last, with 95 % intervals."""
+    mean, half = inner.mean(axis=0), 1.96 * inner.std(axis=0) / np.sqrt(len(inner))
+    columns = {"episode_means": mean, "episode_lows": mean - half, "episode_highs": mean + half}
+    return {name: values.tolist() for name, values in columns.items()}
+
+
 def evaluate(agent: Agent, spec: EnvironmentSpec, *, episodes: int, seed: int = 0) -> Evaluation:
-    """Play held-out starts 0 to ``episodes - 1`` of a seed, without exploration.
+    """Play held-out starts 0 to ``episodes - 1`` of a seed, without exploration: of trials, on held-out tasks.
 
     Raises:
         BadInput: the agent does not fit the environment.
     """
     policy = agent.policy(spec, seed=seed)
-    batches = [_play(policy, spec, first=first, seed=seed) for first in range(0, episodes, BATCH)]
+    played = spec.held_out if isinstance(spec, TrialSpec) else spec
+    batches = [_play(policy, played, first=first, seed=seed) for first in range(0, episodes, BATCH)]
     returns, speeds = (np.concatenate(column)[:episodes] for column in zip(*batches, strict=True))
-    return Evaluation(agent.name, spec.label, returns, speeds)
+    inner = returns if isinstance(spec, TrialSpec) else None
+    return Evaluation(agent.name, spec.label, returns.sum(axis=1), speeds, inner)
 
 
 def _play(policy: Policy, spec: EnvironmentSpec, *, first: int, seed: int) -> tuple[Floats, Floats]:
-    """Return the returns and mean speeds ``[BATCH]`` of the episodes from start ``first`` on."""
+    """Return the returns ``[BATCH, K]`` and mean speeds ``[BATCH]`` of the episodes from start ``first`` on.
+
+    K is the number of episodes in a trial, and 1 elsewhere.
+    """
     simulation = spec.simulate(BATCH, streams=evaluation_streams(seed), first=first)
-    reward, speed, length = np.zeros(BATCH), np.zeros(BATCH), np.zeros(BATCH)
+    episodes = spec.episodes if isinstance(spec, TrialSpec) else 1
+    reward, speed, length = np.zeros((BATCH, episodes)), np.zeros(BATCH), np.zeros(BATCH)
     alive = np.ones(BATCH, dtype=bool)
-    for step in _steps(policy, simulation, spec):
-        reward += np.where(alive, step.reward, 0.0)
+    for number, step in enumerate(_steps(policy, simulation, spec)):
+        reward[:, number * episodes // spec.horizon] += np.where(alive, step.reward, 0.0)
         speed += np.where(alive, step.speed, 0.0)
         length += alive
         # An episode that ended early waits for the others.

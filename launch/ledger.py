@@ -49,7 +49,11 @@ def fragment_sha256(fragment: Fragment) -> str:
 
 
 def _arrays(record: Episodes | Transitions) -> State:
-    return {field.name: getattr(record, field.name) for field in fields(record)}
+    arrays: State = {}
+    for field in fields(record):
+        value = getattr(record, field.name)
+        arrays |= nest(field.name, value) if isinstance(value, dict) else {field.name: value}
+    return arrays
 
 
 def make_entry(fragment: Fragment, *, policy_version: int) -> Entry:
