@@ -1,0 +1,1 @@
+"""Memories: neural memory networks whose controllers learn fast, from predicted gradients, and slow, from true ones."""

@@ -1,0 +1,94 @@
+"""Settings of memory networks, of their feedback module, and of when they learn."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from pydantic import ConfigDict, Field
+
+from wormwood.agents.numbers import Positive, Rate, Share
+from wormwood.errors import bad_input
+
+__all__ = ["FeedbackConfig", "MemoryConfig", "ScheduleConfig", "check_memory"]
+
+Units = Annotated[int, Field(ge=1, le=4096)]
+
+
+@dataclass(frozen=True)
+class MemoryConfig:
+    """A network that reads from a memory, decides, and writes to it (after Munkhdalai & Yu 2016)."""
+
+    __pydantic_config__ = ConfigDict(extra="forbid")
+
+    kind: Literal["memory"] = "memory"
+    """Which agent this is."""
+    slots: Units = 8
+    """Rows of the memory. More can hold more things apart; each costs time in every step."""
+    width: Units = 32
+    """Numbers in each row. Wider rows hold more of one thing."""
+    hidden: Units = 64
+    """Units of each of the three controllers. More can express more, and learn slower."""
+    addressing: Literal["tied", "untied"] = "untied"
+    """Where to write: ``untied`` addresses rows anew, ``tied`` writes where was read, with fewer weights."""
+
+
+def check_memory(config: MemoryConfig) -> None:
+    """Check that there is a memory at all.
+
+    Raises:
+        BadInput: it has no slots, rows without numbers, or controllers without units.
+    """
+    for name, value in (("slots", config.slots), ("width", config.width), ("hidden", config.hidden)):
+        if value < 1:
+            raise bad_input(name, where="memory", expected="at least 1", got=value)
+
+
+@dataclass(frozen=True)
+class FeedbackConfig:
+    """The module that predicts what later losses want the state to be (Jaderberg et al. 2017)."""
+
+    __pydantic_config__ = ConfigDict(extra="forbid")
+
+    hidden: Units = 64
+    """Units of its one hidden layer. More can tell more situations apart, and cost time in every window."""
+    rate: Rate = 1e-3
+    """Adam's step size. Larger follows the controllers sooner, and more of their noise."""
+    clip: Positive = 5.0
+    """Bound of its targets, in units of their running size. Smaller ignores rare large gradients."""
+    decay: Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False)] = 0.98
+    """How slowly the running size of the targets forgets, for each update. Closer to 1 is steadier and later."""
+    trace: Share = 1.0
+    """λ: how far targets trust the gradient through a window over the predictions within it, from 0 (predictions one
+    step ahead) to 1 (the window's own gradient up to its end)."""
+    name: str | None = None
+    """Memories of one learner service that name the same module share it; None gives each its own."""
+
+
+@dataclass(frozen=True)
+class ScheduleConfig:
+    """When the controllers learn, and how fast each of them."""
+
+    __pydantic_config__ = ConfigDict(extra="forbid")
+
+    fast_every: Annotated[int, Field(ge=1, le=1_000_000)] | None = 1
+    """Steps of a window of the fast path. Longer ones see more true gradient and hold a larger graph. None never
+    learns fast."""
+    slow_every: Annotated[int, Field(ge=0, le=1_000_000)] = 0
+    """Every so many trials one learns by full backpropagation, which also gives the feedback module exact targets.
+    Smaller is more exact and dearer; 0 never does."""
+    feedback: bool = True
+    """Predict what lies beyond a window. Without, the fast path is truncated backpropagation."""
+    windows: Annotated[int, Field(ge=0, le=1_000_000)] = 0
+    """Windows whose gradients are summed before the controllers step. Fewer adapt within a trial, by noisier steps;
+    0 sums those of the whole trial."""
+    horizon: Annotated[int, Field(ge=1, le=1_000_000)] = 64
+    """Longest trial in steps, the unit of the feedback module's clock. A longer trial is an error."""
+    read_rate: Rate = 3e-3
+    """Adam's step size for the read controller."""
+    output_rate: Rate = 3e-3
+    """Adam's step size for the output controller and what turns features into losses."""
+    write_rate: Rate = 3e-3
+    """Adam's step size for the write controller. Larger changes sooner what is kept and what is erased."""
+    max_gradient: Positive = 1.0
+    """Gradients longer than this are scaled down to it, all controllers together."""

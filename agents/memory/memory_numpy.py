@@ -1,0 +1,94 @@
+"""The step of a memory network in NumPy, for rollouts; ``network.py`` has the equations."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.special import expit, softmax
+
+from wormwood.agents.interfaces import Arrays, Floats
+from wormwood.agents.memory.config import MemoryConfig, check_memory
+from wormwood.agents.weights import Shape, check_arrays
+
+__all__ = ["check_weights", "initial_state", "step"]
+
+
+def check_weights(weights: Arrays, config: MemoryConfig, inputs: int) -> None:
+    """Check that these are the weights of such a memory network for so many inputs.
+
+    Raises:
+        BadInput: an array is missing, or has another shape, or something else than finite numbers in it; or the
+            memory has no slots.
+    """
+    check_memory(config)
+    hidden, width = config.hidden, config.width
+    shapes: dict[str, Shape] = {"initial_memory": (config.slots, width), "read_sharpness": ()}
+    for name, fan_in in (("read", inputs), ("write", hidden + width)):
+        shapes |= {f"{name}.weight_ih": (3 * hidden, fan_in), f"{name}.weight_hh": (3 * hidden, hidden)}
+        shapes |= {f"{name}.bias_ih": (3 * hidden,), f"{name}.bias_hh": (3 * hidden,)}
+    for name, fan_in, fan_out in (
+        ("output.0", hidden + width, hidden),
+        ("output.2", hidden, hidden),
+        ("erase", hidden, width),
+        ("content", hidden, width),
+    ):
+        shapes |= {f"{name}.weight": (fan_out, fan_in), f"{name}.bias": (fan_out,)}
+    shapes |= {"read_query.weight": (width, hidden)}
+    if config.addressing == "untied":
+        shapes |= {"write_query.weight": (width, hidden), "write_sharpness": ()}
+    check_arrays(weights, shapes, where="agent memory")
+
+
+def initial_state(weights: Arrays, batch: int) -> Arrays:
+    """Return the state before the first input: ``read [B, H]``, ``write [B, H]`` and ``memory [B, N, d]``."""
+    hidden, memory = weights["read.weight_hh"].shape[1], weights["initial_memory"]
+    nothing = np.zeros((batch, hidden), memory.dtype)
+    return {"read": nothing, "write": nothing.copy(), "memory": np.repeat(memory[None], batch, axis=0)}
+
+
+def step(weights: Arrays, x: Floats, state: Arrays) -> tuple[Floats, Arrays]:
+    """Take one step; see ``MemoryNetwork.forward``.
+
+    Args:
+        weights: of ``MemoryNetwork.weights``.
+        x: ``[B, inputs]``.
+        state: of ``initial_state`` or the step before.
+
+    Returns:
+        Features ``[B, H]`` and the next state. Nothing is changed in place.
+    """
+    memory = state["memory"]
+    read = _gru(weights, "read", x, state["read"])
+    z = _address(weights, "read", read, memory)
+    recalled = np.einsum("bn,bnd->bd", z, memory)
+    inner = np.tanh(_linear(weights, "output.0", np.concatenate([read, recalled], axis=1)))
+    features: Floats = np.tanh(_linear(weights, "output.2", inner))
+    write = _gru(weights, "write", np.concatenate([features, recalled], axis=1), state["write"])
+    if "write_query.weight" in weights:
+        z = _address(weights, "write", write, memory)
+    erased = expit(_linear(weights, "erase", write))[:, None, :]
+    written = np.tanh(_linear(weights, "content", write))[:, None, :]
+    return features, {"read": read, "write": write, "memory": memory + z[:, :, None] * (written - erased * memory)}
+
+
+def _linear(weights: Arrays, name: str, x: Floats) -> Floats:
+    outputs: Floats = x @ weights[f"{name}.weight"].T + weights[f"{name}.bias"]
+    return outputs
+
+
+def _gru(weights: Arrays, name: str, x: Floats, h: Floats) -> Floats:
+    """Take one step of torch's GRU (reset, update and new gate in this order)."""
+    from_input = x @ weights[f"{name}.weight_ih"].T + weights[f"{name}.bias_ih"]
+    from_state = h @ weights[f"{name}.weight_hh"].T + weights[f"{name}.bias_hh"]
+    size = h.shape[1]
+    gates = expit(from_input[:, : 2 * size] + from_state[:, : 2 * size])
+    reset, update = gates[:, :size], gates[:, size:]
+    new = np.tanh(from_input[:, 2 * size :] + reset * from_state[:, 2 * size :])
+    following: Floats = new + update * (h - new)
+    return following
+
+
+def _address(weights: Arrays, name: str, h: Floats, memory: Floats) -> Floats:
+    query = h @ weights[f"{name}_query.weight"].T
+    scaled = query * (np.exp(weights[f"{name}_sharpness"]) / np.sqrt(memory.shape[2]))
+    addresses: Floats = softmax(np.einsum("bnd,bd->bn", memory, scaled), axis=1)
+    return addresses
