@@ -71,12 +71,11 @@ class ScheduleConfig:
 
     __pydantic_config__ = ConfigDict(extra="forbid")
 
-    fast_every: Annotated[int, Field(ge=1, le=1_000_000)] | None = 1
-    """Steps of a window of the fast path. Longer ones see more true gradient and hold a larger graph. None never
-    learns fast."""
+    fast_every: Annotated[int, Field(ge=1, le=1_000_000)] = 1
+    """Steps of a window of the fast path. Longer ones see more true gradient, and hold a larger graph."""
     slow_every: Annotated[int, Field(ge=0, le=1_000_000)] = 0
     """Every so many trials one learns by full backpropagation, which also gives the feedback module exact targets.
-    Smaller is more exact and dearer; 0 never does."""
+    Smaller is more exact and dearer: 1 is full backpropagation in every trial, 0 never."""
     feedback: bool = True
     """Predict what lies beyond a window. Without, the fast path is truncated backpropagation."""
     windows: Annotated[int, Field(ge=0, le=1_000_000)] = 0
