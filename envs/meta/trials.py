@@ -140,6 +140,10 @@ class TrialEnvironments:
 
     def reset(self) -> Floats:
         self._trials[:] = -1
+        return self.next_trials()
+
+    def next_trials(self) -> Floats:
+        """Start the next trial of each environment, on its own task, and return the observation ``[N, D]``."""
         self._begin(np.arange(self.count))
         self._observation = self._observe(self._dynamics.observation)
         return self._observation
