@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import re
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -112,13 +113,17 @@ def save_agent(folder: Path, agent: Agent, *, origin: Mapping[str, object] | Non
 
 
 def load_agent(name_or_path: str) -> Agent:
-    """Return a built-in agent, or that of a run or of an exported folder.
+    """Return a built-in agent, or that of a run, of an exported folder or of a zip of Stable-Baselines3.
 
     Raises:
         BadInput: there is no such agent, or its files are damaged or from a later version.
     """
     if name_or_path in BUILT_IN:
         return Agent(name_or_path, BUILT_IN[name_or_path][0])
+    if re.match(r"\w+:", name_or_path) or name_or_path.endswith(".zip"):
+        from wormwood.launch.sb3_zip import load_sb3_zip  # it builds on this module
+
+        return load_sb3_zip(name_or_path)
     path = Path(name_or_path)
     if len(path.name) > LONGEST_NAME:
         raise bad_input("unknown agent", where="agent", expected="a run, an exported agent or a name", got=name_or_path)
