@@ -69,10 +69,12 @@ def inspect_agent(agent: Agent, spec: EnvironmentSpec) -> Inspection:
     Raises:
         BadInput: the agent does not fit the environment.
     """
-    if agent.config is None:
-        summary = f"{agent.name}: {BUILT_IN[agent.name][1]}; it has no parameters"
-        return Inspection(agent.name, {"agent": agent.name, "parameters": 0}, summary)
-    weights = agent.weights or initial_weights(agent.config, spec, stream(0, "update"))
+    weights = agent.weights
+    if weights is None:
+        if agent.config is None:
+            summary = f"{agent.name}: {BUILT_IN[agent.name][1]}; it has no parameters"
+            return Inspection(agent.name, {"agent": agent.name, "parameters": 0}, summary)
+        weights = initial_weights(agent.config, spec, stream(0, "update"))
     policy = agent.policy(spec)  # whoever does not fit is refused here
     if isinstance(agent.config, NCAPConfig):
         return _inspect_circuit(agent.config, weights, require_swimmer(spec, where="agent ncap"))
