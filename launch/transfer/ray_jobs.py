@@ -1,0 +1,32 @@
+"""Jobs as Ray tasks: Ray repeats those whose worker dies, which gives the same outcome."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import ray
+
+from wormwood.launch.ray_session import get_result, ray_session
+from wormwood.launch.transfer.zero_shot import Job, Outcome, run_job
+
+__all__ = ["run_on_ray"]
+
+
+def run_on_ray(jobs: Sequence[Job], *, workers: int, address: str) -> Iterator[tuple[int, Outcome]]:
+    """Give the place and the outcome of each job as they get done, with ``workers`` of them at a time."""
+    task = ray.remote(num_cpus=1, max_retries=3)(run_job)
+    with ray_session(workers, address=address):
+        waiting = list(enumerate(jobs))
+        running: dict[Any, int] = {}
+        try:
+            while waiting or running:
+                while waiting and len(running) < workers:
+                    place, job = waiting.pop(0)
+                    running[task.remote(job)] = place
+                done, _ = ray.wait(list(running), num_returns=1)
+                for reference in done:
+                    yield running.pop(reference), get_result(reference)
+        finally:
+            for reference in running:
+                ray.cancel(reference, force=True)

@@ -1,0 +1,112 @@
+"""What was measured, as rows and tables: intervals per body and over the whole suite."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from wormwood.agents.interfaces import Floats
+from wormwood.launch.transfer.statistics import (
+    Interval,
+    improvement_interval,
+    iqm_interval,
+    optimality_gap,
+    performance_profile,
+    profile_band,
+)
+from wormwood.launch.transfer.suites import LABELS, Suite, SuiteBody
+from wormwood.launch.transfer.zero_shot import Outcome
+
+__all__ = ["GRAVITY", "ROW_KEYS", "THRESHOLDS", "Results"]
+
+GRAVITY = 9.81  # m/s²
+ROW_KEYS = ("agent", "body", "label", "return_iqm", "return_low", "return_high", "speed_mean", "retention")
+"""What scripts rely on; files have more."""
+THRESHOLDS = np.linspace(0.0, 1.0, 101)
+"""Of the performance profile, as shares of the most that an episode can return."""
+
+
+@dataclass(frozen=True)
+class Results:
+    """Every agent on every body of a suite."""
+
+    suite: Suite
+    agents: tuple[str, ...]
+    outcomes: Mapping[tuple[str, str], Outcome]
+    """By agent and body."""
+    seed: int = 0
+    """Of the held-out starts, and of the resamples."""
+    retention: Mapping[tuple[str, str], float] = field(default_factory=dict)
+    """Zero-shot return as a share of a specialist's, by agent and body, where there is one."""
+
+    @functools.cached_property
+    def rows(self) -> list[dict[str, Any]]:
+        """One mapping for each agent and body, in their order; None where nothing was measured."""
+        return [self._row(agent, entry) for agent in self.agents for entry in self.suite.bodies]
+
+    @functools.cached_property
+    def by_name(self) -> dict[tuple[str, str], dict[str, Any]]:
+        """The rows by agent and body."""
+        return {(row["agent"], row["body"]): row for row in self.rows}
+
+    def _row(self, agent: str, entry: SuiteBody) -> dict[str, Any]:
+        body, outcome = entry.body, self.outcomes[agent, entry.body.name]
+        row: dict[str, Any] = {
+            "agent": agent,
+            "body": body.name,
+            "label": entry.label,
+            "axis": entry.axis,
+            "value": entry.value,
+            **dict.fromkeys(("return_iqm", "return_low", "return_high", "return_mean")),
+            **dict.fromkeys(("speed_mean", "body_lengths_per_second", "cost_of_transport")),
+            "retention": self.retention.get((agent, body.name)),
+            "adapted": outcome.adapted,
+            "reason": outcome.reason,
+        }
+        if outcome.reason is not None:
+            return row
+        interval = iqm_interval([np.array(outcome.returns)], seed=self.seed)
+        speed, distance = float(np.mean(outcome.speeds)), sum(outcome.distance)
+        weight = sum(body.link_mass) * GRAVITY
+        return row | {
+            "return_iqm": interval.estimate,
+            "return_low": interval.low,
+            "return_high": interval.high,
+            "return_mean": float(np.mean(outcome.returns)),
+            "speed_mean": speed,
+            "body_lengths_per_second": speed / sum(body.link_length),
+            "cost_of_transport": sum(outcome.work) / (weight * distance) if distance > 0 else None,
+        }
+
+    def scores(self, agent: str, *, label: str | None = None) -> list[Floats]:
+        """Return the returns ``[E]`` on each body as shares of the most possible; 0 where the agent cannot act."""
+        entries = [entry for entry in self.suite.bodies if label in (None, entry.label)]
+        outcomes = [self.outcomes[agent, entry.body.name] for entry in entries]
+        return [np.array(outcome.returns or (0.0,)) / self.suite.task.horizon for outcome in outcomes]
+
+    @functools.cached_property
+    def summary(self) -> list[dict[str, Any]]:
+        """One mapping for each agent: interquartile mean over bodies and starts by label and in all, optimality gap."""
+        lines = []
+        for agent in self.agents:
+            groups = [("all", self.scores(agent))]
+            groups += [(label, scores) for label in LABELS if (scores := self.scores(agent, label=label))]
+            line: dict[str, Any] = {"agent": agent}
+            line |= {name: iqm_interval(scores, seed=self.seed) for name, scores in groups}
+            line["optimality_gap"] = optimality_gap(np.concatenate(groups[0][1]))
+            line["bodies"] = sum(self.outcomes[agent, e.body.name].reason is None for e in self.suite.bodies)
+            lines.append(line)
+        return lines
+
+    def improvement(self, agent: str, other: str) -> Interval:
+        """Return how likely ``agent`` is to do better than ``other`` on a body of the suite."""
+        return improvement_interval(self.scores(agent), self.scores(other), seed=self.seed)
+
+    def profile(self, agent: str) -> tuple[Floats, Floats, Floats]:
+        """Return the performance profile at ``THRESHOLDS`` and its lower and upper end."""
+        scores = self.scores(agent)
+        return performance_profile(scores, THRESHOLDS), *profile_band(scores, THRESHOLDS, seed=self.seed)
