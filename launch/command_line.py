@@ -20,6 +20,7 @@ from wormwood.launch.checkpoints import CheckpointError
 from wormwood.launch.executors import WorkerError
 from wormwood.launch.rollouts import NonFiniteError
 from wormwood.launch.training import Interrupted, ServiceLostError
+from wormwood.launch.transfer.command import add_transfer
 
 __all__ = ["main", "make_parser"]
 
@@ -34,7 +35,7 @@ def make_parser() -> Parser:
     parser = Parser(prog="wormwood", description=wormwood.__doc__)
     parser.add_argument("--version", action="version", version=f"wormwood {wormwood.__version__}")
     verbs = parser.add_subparsers(dest="verb", metavar="verb", required=True, parser_class=Parser)
-    for add in (_add_train, _add_status, _add_evaluate, _add_inspect, _add_video, _add_list, _add_bench):
+    for add in (_add_train, _add_status, _add_evaluate, _add_inspect, _add_video, _add_list, _add_bench, add_transfer):
         add(verbs)
     return parser
 
