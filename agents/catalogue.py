@@ -15,6 +15,7 @@ from wormwood.agents.circuits.ncap import NCAP
 from wormwood.agents.circuits.ncap import initial_weights as initial_circuit
 from wormwood.agents.circuits.ncap import search_space as circuit_space
 from wormwood.agents.interfaces import Arrays, Floats, Policy
+from wormwood.agents.memory.config import MemoryConfig
 from wormwood.agents.perceptrons.config import MLPConfig
 from wormwood.agents.perceptrons.mlp import MLP
 from wormwood.agents.perceptrons.mlp import initial_weights as initial_perceptron
@@ -38,7 +39,7 @@ __all__ = [
     "warm_up",
 ]
 
-AgentConfig = NCAPConfig | MLPConfig | BoostedConfig | GRUConfig
+AgentConfig = NCAPConfig | MLPConfig | BoostedConfig | GRUConfig | MemoryConfig
 
 
 @dataclass(frozen=True)
@@ -83,7 +84,7 @@ def _warm_up_boosted(config: BoostedConfig, spec: EnvironmentSpec) -> None:
     warm_up([forest_of(initial_weights(config, spec)).outputs])
 
 
-def _no_search(config: BoostedConfig | GRUConfig, weights: Arrays) -> SearchSpace:
+def _no_search(config: BoostedConfig | GRUConfig | MemoryConfig, weights: Arrays) -> SearchSpace:
     expected = "kind boosted" if isinstance(config, BoostedConfig) else "kind recurrent-ppo"
     raise bad_input("learner", where=f"agent {config.kind}", expected=expected, got="a search of its weights")
 
@@ -104,6 +105,7 @@ AGENTS = {
         _warm_up_boosted,
     ),
     "gru": AgentKind(initial_recurrent, make_recurrent_policy, _no_search, "a gated recurrent unit"),
+    "memory": AgentKind(initial_recurrent, make_recurrent_policy, _no_search, "controllers that share a memory"),
 }
 
 

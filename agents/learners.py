@@ -13,13 +13,15 @@ from wormwood.agents.evolution.config import CMAESConfig, OpenAIESConfig
 from wormwood.agents.evolution.openai_es import OpenAIES
 from wormwood.agents.interfaces import Arrays, Learner
 from wormwood.agents.ppo.config import PPOConfig
-from wormwood.agents.recurrent.config import RecurrentPPOConfig
+from wormwood.agents.recurrent.config import FastSlowConfig, RecurrentPPOConfig
 from wormwood.agents.td3.config import TD3Config
 from wormwood.envs.specs import EnvironmentSpec
 
 __all__ = ["LEARNERS", "Demand", "LearnerConfig", "LearnerKind", "Setting", "make_learner"]
 
-LearnerConfig = CMAESConfig | OpenAIESConfig | PPOConfig | TD3Config | BoostedLearnerConfig | RecurrentPPOConfig
+LearnerConfig = (
+    CMAESConfig | OpenAIESConfig | PPOConfig | TD3Config | BoostedLearnerConfig | RecurrentPPOConfig | FastSlowConfig
+)
 
 
 @dataclass(frozen=True)
@@ -98,8 +100,18 @@ def _make_recurrent_ppo(config: RecurrentPPOConfig, weights: Arrays, setting: Se
     )
 
 
-def _trial_demand(config: RecurrentPPOConfig, spec: EnvironmentSpec) -> Demand:
+def _make_fast_slow(config: FastSlowConfig, weights: Arrays, setting: Setting) -> Learner:
+    from wormwood.agents.recurrent.fast_slow import FastSlowLearner
+
+    return FastSlowLearner(config, setting.agent, weights, spec=setting.spec, seed=setting.seed, device=setting.device)
+
+
+def _window_demand(config: RecurrentPPOConfig, spec: EnvironmentSpec) -> Demand:
     return Demand(config.environments, config.steps or spec.horizon, lag=config.lag)
+
+
+def _trial_demand(config: FastSlowConfig, spec: EnvironmentSpec) -> Demand:
+    return Demand(config.environments, spec.horizon, lag=config.lag)
 
 
 def _rollout_demand(config: PPOConfig | TD3Config | BoostedLearnerConfig, spec: EnvironmentSpec) -> Demand:
@@ -111,7 +123,10 @@ LEARNERS = {
     "openai-es": LearnerKind(_make_openai_es, _evolution_demand, "OpenAI-ES, for any number of parameters"),
     "ppo": LearnerKind(_make_ppo, _rollout_demand, "proximal policy optimisation, by Stable-Baselines3"),
     "td3": LearnerKind(_make_td3, _rollout_demand, "TD3 and DDPG, off-policy, by Stable-Baselines3"),
-    "recurrent-ppo": LearnerKind(_make_recurrent_ppo, _trial_demand, "PPO through time, for agents that remember"),
+    "recurrent-ppo": LearnerKind(_make_recurrent_ppo, _window_demand, "PPO through time, for agents that remember"),
+    "fast-slow": LearnerKind(
+        _make_fast_slow, _trial_demand, "PPO by predicted and true gradients, for agents that remember"
+    ),
     "boosted": LearnerKind(_make_boosted, _rollout_demand, "PPO, A2C or AWR by gradient-boosted trees"),
 }
 

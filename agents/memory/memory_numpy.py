@@ -9,17 +9,11 @@ from wormwood.agents.interfaces import Arrays, Floats
 from wormwood.agents.memory.config import MemoryConfig, check_memory
 from wormwood.agents.weights import Shape, check_arrays
 
-__all__ = ["check_weights", "initial_state", "step"]
+__all__ = ["check_weights", "initial_state", "initial_weights", "step", "weight_shapes"]
 
 
-def check_weights(weights: Arrays, config: MemoryConfig, inputs: int) -> None:
-    """Check that these are the weights of such a memory network for so many inputs.
-
-    Raises:
-        BadInput: an array is missing, or has another shape, or something else than finite numbers in it; or the
-            memory has no slots.
-    """
-    check_memory(config)
+def weight_shapes(config: MemoryConfig, inputs: int) -> dict[str, Shape]:
+    """Return the shape of each array of a memory network for so many inputs, as ``MemoryNetwork`` names them."""
     hidden, width = config.hidden, config.width
     shapes: dict[str, Shape] = {"initial_memory": (config.slots, width), "read_sharpness": ()}
     for name, fan_in in (("read", inputs), ("write", hidden + width)):
@@ -35,7 +29,36 @@ def check_weights(weights: Arrays, config: MemoryConfig, inputs: int) -> None:
     shapes |= {"read_query.weight": (width, hidden)}
     if config.addressing == "untied":
         shapes |= {"write_query.weight": (width, hidden), "write_sharpness": ()}
-    check_arrays(weights, shapes, where="agent memory")
+    return shapes
+
+
+def initial_weights(config: MemoryConfig, *, inputs: int, rng: np.random.Generator) -> Arrays:
+    """Draw the weights: uniform within ``±1 / sqrt(fan in)``, normal slots with deviation 0.5, all else 0.
+
+    Raises:
+        BadInput: the memory has no slots.
+    """
+    check_memory(config)
+    weights: Arrays = {}
+    for name, shape in weight_shapes(config, inputs).items():
+        if name == "initial_memory":
+            weights[name] = 0.5 * rng.standard_normal(shape)
+        elif len(shape) == 2:
+            weights[name] = rng.uniform(-1.0, 1.0, shape) / np.sqrt(shape[1])
+        else:
+            weights[name] = np.zeros(shape)
+    return weights
+
+
+def check_weights(weights: Arrays, config: MemoryConfig, inputs: int) -> None:
+    """Check that these are the weights of such a memory network for so many inputs.
+
+    Raises:
+        BadInput: an array is missing, or has another shape, or something else than finite numbers in it; or the
+            memory has no slots.
+    """
+    check_memory(config)
+    check_arrays(weights, weight_shapes(config, inputs), where="agent memory")
 
 
 def initial_state(weights: Arrays, batch: int) -> Arrays:

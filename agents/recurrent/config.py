@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field
 
+from wormwood.agents.memory.config import FeedbackConfig, ScheduleConfig
 from wormwood.agents.numbers import Count, Positive, Rate, Share
 
-__all__ = ["GRUConfig", "RecurrentPPOConfig"]
+__all__ = ["FastSlowConfig", "GRUConfig", "RecurrentPPOConfig"]
 
 
 @dataclass(frozen=True)
@@ -65,5 +66,45 @@ class RecurrentPPOConfig:
     """Weight of the critic's loss."""
     max_grad_norm: Positive = 0.5
     """Gradients longer than this are scaled down to it."""
+    noise_std: Annotated[float, Field(ge=1e-6, le=1e3, allow_inf_nan=False)] = 0.5
+    """Standard deviation of the exploration noise at the start, where actions are numbers; it is learned."""
+
+
+@dataclass(frozen=True)
+class FastSlowConfig:
+    """PPO of recurrent agents whose controllers learn fast, from windows of a trial, and slow, from whole ones.
+
+    At a window's end, a feedback module predicts what the rest of the trial wants of the state (synthetic gradients,
+    Jaderberg et al. 2017, https://arxiv.org/abs/1608.05343). Its use for reinforcement learning is this project's.
+    """
+
+    __pydantic_config__ = ConfigDict(extra="forbid")
+
+    kind: Literal["fast-slow"] = "fast-slow"
+    """Which learner this is."""
+    environments: Count = 256
+    """Trials side by side, split evenly among the shards."""
+    lag: Literal[0, 1] = 0
+    """Updates by which the policy that collects is older than the one that learns."""
+    schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
+    """When the controllers learn, and how fast. Its trials are minibatches; none is longer than its horizon."""
+    feedback: FeedbackConfig = field(default_factory=FeedbackConfig)
+    """How the feedback module learns."""
+    gamma: Share = 0.99
+    """Discount of each control step, across the episodes of a trial. A trial's end is an end: nothing follows it."""
+    gae_lambda: Share = 0.95
+    """Trust in rewards over the critic, from 0 (the critic alone) to 1 (rewards alone)."""
+    reward_scale: Positive = 1.0
+    """Rewards are multiplied by it while learning. Choose it so that returns are around 1: the critic learns them."""
+    clip_range: Positive = 0.2
+    """How far an action's probability may move in one update, as a ratio."""
+    epochs: Count = 3
+    """Passes over each iteration's trials."""
+    minibatches: Count = 4
+    """Parts of each pass, each with its share of the trials."""
+    entropy_coefficient: Annotated[float, Field(ge=0, le=1e6, allow_inf_nan=False)] = 0.0
+    """Weight of the bonus for random actions."""
+    value_coefficient: Positive = 0.5
+    """Weight of the critic's loss."""
     noise_std: Annotated[float, Field(ge=1e-6, le=1e3, allow_inf_nan=False)] = 0.5
     """Standard deviation of the exploration noise at the start, where actions are numbers; it is learned."""

@@ -11,6 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from wormwood.agents.interfaces import Arrays
+from wormwood.agents.memory.config import MemoryConfig
+from wormwood.agents.memory.network import MemoryNetwork
 from wormwood.envs.specs import EnvironmentSpec
 
 __all__ = ["CORES", "GRUCore", "RecurrentActorCritic", "TorchCore", "action_likelihood"]
@@ -67,8 +69,34 @@ class GRUCore(nn.Module):
         return {name: _numbers(parameter).T.copy() for name, parameter in self._named().items()}
 
 
+class MemoryCore(nn.Module):
+    """The memory network, step after step."""
+
+    def __init__(self, config: MemoryConfig, weights: Arrays, inputs: int) -> None:
+        """Take the weights of ``memory_numpy.initial_weights``."""
+        super().__init__()
+        self.network = MemoryNetwork(config, inputs)
+        self.features: int = self.network.features
+        own = self.network.state_dict()
+        self.network.load_state_dict({name: torch.tensor(weights[name], dtype=torch.float32) for name in own})
+
+    def initial_state(self, count: int) -> State:
+        return self.network.initial_state(count)
+
+    def forward(self, x: Tensor, state: State) -> tuple[Tensor, State]:
+        features, own = [], dict(state)
+        for x_t in x:
+            feature, own = self.network(x_t, own)
+            features.append(feature)
+        return torch.stack(features), own
+
+    def weights(self) -> Arrays:
+        return self.network.weights()
+
+
 CORES: dict[str, Callable[[Any, Arrays, int], Any]] = {
     "gru": lambda config, weights, inputs: GRUCore(weights),
+    "memory": MemoryCore,
 }
 """(config, weights, inputs) -> the core of each kind of recurrent agent."""
 

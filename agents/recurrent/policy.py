@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 
 from wormwood.agents.exploration import categorical_action, gaussian_action, likeliest_action
 from wormwood.agents.interfaces import Arrays, Floats
+from wormwood.agents.memory import memory_numpy
+from wormwood.agents.memory.config import MemoryConfig
 from wormwood.agents.recurrent import gru
 from wormwood.agents.recurrent.config import GRUConfig
 from wormwood.agents.weights import check_arrays
@@ -19,6 +21,7 @@ from wormwood.errors import bad_input
 
 __all__ = [
     "CORES",
+    "STARTED",
     "Core",
     "CoreKind",
     "RecurrentConfig",
@@ -27,7 +30,7 @@ __all__ = [
     "make_recurrent_policy",
 ]
 
-RecurrentConfig = GRUConfig
+RecurrentConfig = GRUConfig | MemoryConfig
 
 STARTED = "started"
 """Part of the memory: 1 where a trial goes on. Rollouts put zeros in place of all memory where a new one begins."""
@@ -61,10 +64,28 @@ def _make_gru(config: GRUConfig, weights: Arrays, inputs: int) -> gru.GRU:
     return gru.GRU(weights)
 
 
+class _Memory:
+    """The memory network of ``memory_numpy``."""
+
+    def __init__(self, config: MemoryConfig, weights: Arrays, inputs: int) -> None:
+        memory_numpy.check_weights(weights, config, inputs)
+        self._weights, self.features = weights, config.hidden
+
+    def initial_state(self, count: int) -> Arrays:
+        return memory_numpy.initial_state(self._weights, count)
+
+    def step(self, x: Floats, state: Arrays) -> tuple[Floats, Arrays]:
+        return memory_numpy.step(self._weights, x, state)
+
+
 CORES: dict[str, CoreKind] = {
     "gru": CoreKind(
         lambda config, inputs, rng: gru.initial_weights(config.units, inputs=inputs, rng=rng),
         _make_gru,
+    ),
+    "memory": CoreKind(
+        lambda config, inputs, rng: memory_numpy.initial_weights(config, inputs=inputs, rng=rng),
+        _Memory,
     ),
 }
 
