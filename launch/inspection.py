@@ -12,11 +12,12 @@ from typing import Any
 import numpy as np
 
 from wormwood.agents.boosted.config import BoostedConfig
-from wormwood.agents.catalogue import initial_weights
+from wormwood.agents.catalogue import AGENTS, initial_weights
 from wormwood.agents.circuits.anatomy import describe, record_activity
 from wormwood.agents.circuits.config import NCAPConfig
 from wormwood.agents.circuits.picture import draw_circuit
-from wormwood.agents.interfaces import Arrays, Policy
+from wormwood.agents.interfaces import Arrays, Floats, Policy
+from wormwood.agents.memory.config import MemoryConfig
 from wormwood.envs.randomness import stream
 from wormwood.envs.specs import EnvironmentSpec, SwimmerSpec, require_swimmer
 from wormwood.errors import BadInput
@@ -80,6 +81,8 @@ def inspect_agent(agent: Agent, spec: EnvironmentSpec) -> Inspection:
         return _inspect_circuit(agent.config, weights, require_swimmer(spec, where="agent ncap"))
     if isinstance(agent.config, BoostedConfig):
         return _inspect_forest(agent.name, agent.config, weights, spec=spec, policy=policy)
+    if isinstance(agent.config, MemoryConfig):
+        return _inspect_memory(agent, weights, spec=spec, policy=policy)
     return _inspect_network(agent, weights)
 
 
@@ -117,14 +120,41 @@ def _inspect_forest(
     )
 
 
+def _inspect_memory(agent: Agent, weights: Arrays, *, spec: EnvironmentSpec, policy: Policy) -> Inspection:
+    # matplotlib is slow to load: only who draws waits for it.
+    from wormwood.agents.memory.picture import describe, draw_memory
+    from wormwood.launch.inspect_memory import trace_memory
+
+    trace = trace_memory(agent.name, weights, spec, policy)
+    slots = weights["initial_memory"].shape
+    lines = [
+        f"memory of {slots[0]} slots of {slots[1]} numbers: {_count(weights):,} parameters",
+        f"  return of one held-out trial: {trace.reward.sum():.2f} over {len(trace.reward)} steps",
+        f"  most used slots: {_most(trace.read)} for reading, {_most(trace.written)} for writing",
+        f"  kept of what each slot began with: {', '.join(f'{share:.2f}' for share in trace.kept[-1])}",
+    ]
+    described = {"agent": agent.name, "kind": "memory", "parameters": _count(weights), "trial": describe(trace)}
+    return Inspection("memory", described, "\n".join(lines), lambda path: draw_memory(trace, path))
+
+
+def _count(weights: Arrays) -> int:
+    return sum(values.size for values in weights.values())
+
+
+def _most(shares: Floats) -> str:
+    order = np.argsort(-shares.mean(axis=0), kind="stable")[:2]
+    return " and ".join(f"{slot} ({shares[:, slot].mean():.0%})" for slot in order)
+
+
 def _inspect_network(agent: Agent, weights: Arrays) -> Inspection:
     arrays = {
         name: {"shape": list(weights[name].shape), "norm": float((weights[name] ** 2).sum() ** 0.5)}
         for name in sorted(weights, key=_layers_first)
     }
-    parameters = sum(values.size for name, values in weights.items() if name.startswith("layer"))
-    described = {"agent": agent.name, "kind": "mlp", "parameters": parameters, "arrays": arrays}
-    lines = [f"multilayer perceptron: {parameters:,} parameters"]
+    parameters = _count({name: weights[name] for name in weights if not name.startswith(("observation_", "log_std"))})
+    kind = agent.config.kind if agent.config is not None else "mlp"
+    described = {"agent": agent.name, "kind": kind, "parameters": parameters, "arrays": arrays}
+    lines = [f"{AGENTS[kind].summary.removeprefix('a ')}: {parameters:,} parameters"]
     lines += [f"  {name:<24} {entry['shape']}" for name, entry in arrays.items()]
     return Inspection("network", described, "\n".join(lines))
 

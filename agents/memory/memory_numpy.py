@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from scipy.special import expit, softmax
 
@@ -9,7 +11,7 @@ from wormwood.agents.interfaces import Arrays, Floats
 from wormwood.agents.memory.config import MemoryConfig, check_memory
 from wormwood.agents.weights import Shape, check_arrays
 
-__all__ = ["check_weights", "initial_state", "initial_weights", "step", "weight_shapes"]
+__all__ = ["MemoryStep", "check_weights", "initial_state", "initial_weights", "step", "weight_shapes", "whole_step"]
 
 
 def weight_shapes(config: MemoryConfig, inputs: int) -> dict[str, Shape]:
@@ -68,6 +70,38 @@ def initial_state(weights: Arrays, batch: int) -> Arrays:
     return {"read": nothing, "write": nothing.copy(), "memory": np.repeat(memory[None], batch, axis=0)}
 
 
+@dataclass(frozen=True)
+class MemoryStep:
+    """Everything that one step does, in the notation of ``MemoryNetwork``."""
+
+    features: Floats
+    """``c_t [B, H]``"""
+    state: Arrays
+    """The next state."""
+    read_address: Floats
+    """``z_t [B, N]``"""
+    write_address: Floats
+    """``a_t [B, N]``"""
+    erased: Floats
+    """``e_t [B, d]``"""
+
+
+def whole_step(weights: Arrays, x: Floats, state: Arrays) -> MemoryStep:
+    """Take one step and return all of it; see ``step``."""
+    memory = state["memory"]
+    read = _gru(weights, "read", x, state["read"])
+    z = _address(weights, "read", read, memory)
+    recalled = np.einsum("bn,bnd->bd", z, memory)
+    inner = np.tanh(_linear(weights, "output.0", np.concatenate([read, recalled], axis=1)))
+    features: Floats = np.tanh(_linear(weights, "output.2", inner))
+    write = _gru(weights, "write", np.concatenate([features, recalled], axis=1), state["write"])
+    a = _address(weights, "write", write, memory) if "write_query.weight" in weights else z
+    erased = expit(_linear(weights, "erase", write))
+    written = np.tanh(_linear(weights, "content", write))
+    following = memory + a[:, :, None] * (written[:, None, :] - erased[:, None, :] * memory)
+    return MemoryStep(features, {"read": read, "write": write, "memory": following}, z, a, erased)
+
+
 def step(weights: Arrays, x: Floats, state: Arrays) -> tuple[Floats, Arrays]:
     """Take one step; see ``MemoryNetwork.forward``.
 
@@ -79,18 +113,8 @@ def step(weights: Arrays, x: Floats, state: Arrays) -> tuple[Floats, Arrays]:
     Returns:
         Features ``[B, H]`` and the next state. Nothing is changed in place.
     """
-    memory = state["memory"]
-    read = _gru(weights, "read", x, state["read"])
-    z = _address(weights, "read", read, memory)
-    recalled = np.einsum("bn,bnd->bd", z, memory)
-    inner = np.tanh(_linear(weights, "output.0", np.concatenate([read, recalled], axis=1)))
-    features: Floats = np.tanh(_linear(weights, "output.2", inner))
-    write = _gru(weights, "write", np.concatenate([features, recalled], axis=1), state["write"])
-    if "write_query.weight" in weights:
-        z = _address(weights, "write", write, memory)
-    erased = expit(_linear(weights, "erase", write))[:, None, :]
-    written = np.tanh(_linear(weights, "content", write))[:, None, :]
-    return features, {"read": read, "write": write, "memory": memory + z[:, :, None] * (written - erased * memory)}
+    whole = whole_step(weights, x, state)
+    return whole.features, whole.state
 
 
 def _linear(weights: Arrays, name: str, x: Floats) -> Floats:

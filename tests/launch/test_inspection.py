@@ -17,14 +17,18 @@ from wormwood.agents.boosted.policy import forest_of, forest_weights
 from wormwood.agents.boosted.views import make_view
 from wormwood.agents.catalogue import initial_weights
 from wormwood.agents.circuits.config import NCAPConfig
+from wormwood.agents.memory.config import MemoryConfig
 from wormwood.agents.perceptrons.config import MLPConfig
+from wormwood.agents.recurrent.config import GRUConfig
 from wormwood.envs.bodies import swimmer
 from wormwood.envs.gymnasium_spec import GymnasiumSpec
+from wormwood.envs.meta.trials import TrialSpec, trial_from_name
 from wormwood.envs.randomness import evaluation_streams, stream
 from wormwood.envs.specs import SwimmerSpec
 from wormwood.envs.tasks import Navigate, Swim
 from wormwood.errors import BadInput
 from wormwood.launch.agent_files import Agent, load_agent, save_agent
+from wormwood.launch.evaluation import evaluate
 from wormwood.launch.inspect_boosted import visited_observations
 from wormwood.launch.inspection import Inspection, inspect_agent
 from wormwood.trees.binning import fit_grid
@@ -182,3 +186,31 @@ def test_a_disk_that_fills_up_is_one_line(tmp_path: Path) -> None:
 
     with pytest.raises(BadInput, match=r"cannot write to the output folder .*: encoder error -2"):
         Inspection("circuit", {}, "", draw).write(tmp_path)
+
+
+def _recurrent(config: GRUConfig | MemoryConfig, spec: TrialSpec) -> Agent:
+    return Agent("memory", config, initial_weights(config, spec, np.random.default_rng(0)), spec)
+
+
+def test_a_memory_is_watched_over_one_held_out_trial(tmp_path: Path) -> None:
+    spec = trial_from_name("tabular-mdp", {}, 2)
+    agent = _recurrent(MemoryConfig(slots=3, width=4, hidden=5), spec)
+    inspection = inspect_agent(agent, spec)
+    trial = inspection.described["trial"]
+    assert trial["episode_starts"] == [0, 10]
+    for shares in (trial["read"], trial["written"]):
+        np.testing.assert_allclose(np.sum(shares, axis=1), np.ones(20), atol=1e-5)
+    # What is left of a slot is what no step has erased.
+    np.testing.assert_allclose(trial["kept"], np.cumprod(1 - np.array(trial["erased"]), axis=0), atol=1e-5)
+    returns = evaluate(agent, spec, episodes=1).returns
+    assert sum(trial["reward"]) == pytest.approx(returns[0], abs=1e-4)
+    assert [file.name for file in inspection.write(tmp_path)] == ["memory.json", "memory.png"]
+
+
+def test_a_gated_recurrent_unit_is_counted() -> None:
+    spec = trial_from_name("bandit", {"arms": 2}, 3)
+    inspection = inspect_agent(_recurrent(GRUConfig(units=4), spec), spec)
+    # Inputs: an empty observation, 2 arms, reward and flag. 12 columns of gates, and a head of 2 arms.
+    inputs = spec.layout.size
+    assert inspection.described["parameters"] == 12 * (inputs + 4 + 2) + 4 * 2 + 2
+    assert inspection.summary.startswith("gated recurrent unit: ")
