@@ -41,7 +41,9 @@ def trace_memory(name: str, weights: Arrays, spec: EnvironmentSpec, policy: Poli
             break
     inner = spec.horizon // spec.episodes if isinstance(spec, TrialSpec) else spec.horizon
     return MemoryTrace(
-        f"{name}: one held-out trial of {spec.name}"[:110],
+        f"{name}: {'one of the held-out' if isinstance(spec, TrialSpec) else 'a held-out episode of'} {spec.name}"[
+            :110
+        ],
         **{part: np.array(values) for part, values in columns.items()},
         action=actions,
         starts=range(0, len(actions), inner),
