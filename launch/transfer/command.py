@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import dataclasses
+import functools
 import shlex
 from collections import Counter
 from collections.abc import Sequence
@@ -13,12 +15,14 @@ from typing import Any
 from wormwood.envs.specs import SwimmerSpec
 from wormwood.errors import BadInput, bad_input
 from wormwood.launch.agent_files import Agent, load_agent
-from wormwood.launch.arguments import AGENT_HELP, add_verb, episodes, seed, workers
+from wormwood.launch.arguments import AGENT_HELP, add_verb, episodes, number, seed, workers
 from wormwood.launch.console import note, print_json, print_table, print_text, progress_bar
 from wormwood.launch.training import Interrupted
 from wormwood.launch.transfer.execution import measure
 from wormwood.launch.transfer.results import ROW_KEYS, Results
+from wormwood.launch.transfer.specialists import config_of
 from wormwood.launch.transfer.suites import Suite, load_suite, suite_names
+from wormwood.launch.transfer.tuning import Request, Tuning, tune
 from wormwood.launch.transfer.zero_shot import Job
 
 __all__ = ["add_transfer", "transfer_command"]
@@ -44,6 +48,16 @@ def add_transfer(verbs: Any) -> None:
     parser.add_argument(
         "--adapt", choices=("no", "pad"), default="no", help="what of agents that do not fit a body; default no"
     )
+    parser.add_argument("--retention", action="store_true", help="compare with specialists, trained on each body")
+    parser.add_argument(
+        "--fine-tune", nargs="+", type=_share, default=[], metavar="SHARE", help="of the budget; implies --retention"
+    )
+    parser.add_argument(
+        "--specialists", default="runs/specialists", help="folder of training runs; default runs/specialists"
+    )
+
+
+_share = functools.partial(number, parse=float, what="a share of the budget", least=1e-6, most=100.0)
 
 
 def transfer_command(options: argparse.Namespace) -> None:
@@ -54,14 +68,22 @@ def transfer_command(options: argparse.Namespace) -> None:
         Interrupted: the user stopped it; the message says how to go on.
     """
     suite, agents = load_suite(options.suite), _load_agents(options.agents)
+    trains = options.retention or bool(options.fine_tune)
+    if trains and not suite.retention:
+        expected = "a suite that names bodies under `retention`"
+        raise bad_input("--retention", where="transfer", expected=expected, got=suite.name)
     folder = _open_folder(options, suite)
     command = _command(options, folder)
     results = _measure(options, suite, agents, folder=folder, command=command)
+    notes: list[str] = []
+    if trains:
+        tunings, notes = _tune(options, suite, agents, folder=folder, command=command)
+        results = dataclasses.replace(results, tunings=tunings)
     # matplotlib is slow to load: only who draws waits for it.
     from wormwood.launch.transfer.report_files import write_report
 
     with _bar(options, "drawing", 1.0) as show:
-        page = write_report(results, folder, command=command, progress=show)
+        page = write_report(results, folder, command=command, notes=notes, progress=show)
     if options.json:
         rows = [{key: row[key] for key in ROW_KEYS} for row in results.rows]
         print_json({"report": str(page), "rows": rows})
@@ -116,6 +138,9 @@ def _command(options: argparse.Namespace, folder: Path) -> str:
     words = ["wormwood", "transfer", *options.agents, "--suite", options.suite, "--seeds", options.seeds]
     words += ["--seed", options.seed] if options.seed else []
     words += ["--adapt", options.adapt] if options.adapt != "no" else []
+    words += ["--retention"] if options.retention else []
+    words += ["--fine-tune", *options.fine_tune] if options.fine_tune else []
+    words += ["--specialists", options.specialists] if options.specialists != "runs/specialists" else []
     words += ["--workers", options.workers] if options.workers else []
     words += ["--address", options.address] if options.address != "local" else []
     return shlex.join(map(str, [*words, "--out", folder]))
@@ -147,8 +172,58 @@ def _measure(
     return Results(suite, tuple(name for name, _ in agents), by_place, seed=options.seed)
 
 
+def _tune(
+    options: argparse.Namespace, suite: Suite, agents: Sequence[tuple[str, Agent]], *, folder: Path, command: str
+) -> tuple[tuple[Tuning, ...], list[str]]:
+    """Return agents beside specialists, and why some have none."""
+    entries = [entry for entry in suite.bodies if entry.body.name in suite.retention]
+    request = Request(
+        folder / OUTCOMES,
+        Path(options.specialists),
+        tuple(sorted(options.fine_tune)),
+        starts=options.seeds,
+        seed=options.seed,
+        pad=options.adapt == "pad",
+        workers=options.workers,
+        address=options.address,
+    )
+    tunings: list[Tuning] = []
+    configs = [config_of(text) for text in options.agents]
+    notes = [
+        f"{name} is from no run of `wormwood train` on a swimmer: there is no specialist to compare it with."
+        for (name, _), config in zip(agents, configs, strict=True)
+        if config is None
+    ]
+    places = [(n, a, c, e) for (n, a), c in zip(agents, configs, strict=True) if c is not None for e in entries]
+    try:
+        with _bar(options, "training", len(places)) as show, _ray(options):
+            for done, (name, agent, config, entry) in enumerate(places):
+                tuning = tune(
+                    agent,
+                    config,
+                    suite.spec(entry),
+                    request,
+                    progress=lambda doing, share, done=done: show(done + share, doing),  # type: ignore[misc]
+                )
+                tunings.append(dataclasses.replace(tuning, agent=name))
+    except KeyboardInterrupt:
+        raise Interrupted(
+            f"stopped after training on {len(tunings)} of {len(places)} bodies; go on with: {command} --resume"
+        ) from None
+    return tuple(tunings), notes
+
+
+def _ray(options: argparse.Namespace) -> contextlib.AbstractContextManager[None]:
+    """Return one connection to Ray for all training runs, where they use it."""
+    if not options.workers:
+        return contextlib.nullcontext()
+    from wormwood.launch.ray_session import ray_session
+
+    return ray_session(options.workers, address=options.address)
+
+
 def _bar(options: argparse.Namespace, doing: str, total: float) -> Any:
-    return contextlib.nullcontext(lambda done: None) if options.json else progress_bar(doing, total)
+    return contextlib.nullcontext(lambda done, doing=None: None) if options.json else progress_bar(doing, total)
 
 
 def _print(results: Results, page: Path) -> None:

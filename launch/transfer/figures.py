@@ -172,6 +172,7 @@ def _plot_curve(upper: Axes, lower: Axes, results: Results, axis: str) -> None:
         axes.grid(alpha=0.3, axis="y")
         axes.set_xticks(places, ticks, rotation=45 if len(ticks) > 8 else 0)
     upper.set_ylim(0, 1.02 * results.suite.task.horizon)
+    lower.axhline(0.0, color="gray", linewidth=1)  # so that a small change does not fill the panel
     upper.set_title(f"{axis} (dotted line: home)", fontsize=10, parse_math=False)
     upper.set_ylabel("return")
     lower.set_ylabel("speed (cm/s)")

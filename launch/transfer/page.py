@@ -12,6 +12,7 @@ from wormwood.launch.transfer.figures import cell_colours
 from wormwood.launch.transfer.results import GRAVITY, Results
 from wormwood.launch.transfer.statistics import Interval
 from wormwood.launch.transfer.suites import LABELS
+from wormwood.launch.transfer.tuning import SHARE_OF_SPECIALIST, Tuning
 
 __all__ = ["Illustration", "write_page"]
 
@@ -85,6 +86,7 @@ def write_page(
         "<h2>Every body</h2>",
         _heat_map(results),
         _reasons(results),
+        *(["<h2>Retention and fine-tuning</h2>", _tunings(results)] if results.tunings else []),
         *(["<h2>Along each axis</h2>", _figures(curves)] if curves else []),
         "<h2>Performance profile</h2>",
         _figures([profile]),
@@ -167,6 +169,40 @@ def _cell(results: Results, row: Mapping[str, Any]) -> str:
     padded = " *" if row["adapted"] else ""
     speed = f"<small>{100 * row['speed_mean']:.1f}</small>"
     return f'<td style="background:{back};color:{text}">{row["return_iqm"]:.0f}{padded}{speed}</td>'
+
+
+def _tunings(results: Results) -> str:
+    """Return one table for each agent: narrow ones, for a phone."""
+    tables = []
+    for agent in dict.fromkeys(tuning.agent for tuning in results.tunings):
+        own = [tuning for tuning in results.tunings if tuning.agent == agent]
+        shares = list(dict.fromkeys(share for tuning in own for share, _ in tuning.tuned))
+        head = ["body", "zero-shot", "specialist", "retention", "jumpstart"]
+        head += [f"tuned {share:.4g}" for share in shares]
+        head += ["steps tuned", "steps from scratch"] if shares else []
+        tables.append(f"<h3>{escape(agent)}</h3>" + _table(head, [_tuning_row(tuning, shares) for tuning in own]))
+    return (
+        "<p>Interquartile means of the returns on the same starts. The specialist was trained from scratch on the "
+        "body, with the agent's preset, seed and budget; <b>retention</b> is zero-shot over specialist, and "
+        "<b>jumpstart</b> zero-shot less untrained. <b>Tuned</b> is after fine-tuning for that share of the budget. "
+        f"<b>Steps</b> are those until an evaluation reached {SHARE_OF_SPECIALIST:.0%} of the specialist's return.</p>"
+        + "".join(tables)
+    )
+
+
+def _tuning_row(tuning: Tuning, shares: Sequence[float]) -> list[str]:
+    scores = dict(tuning.tuned)
+    row = [
+        escape(tuning.body),
+        _number(tuning.zero_shot, ".0f"),
+        _number(tuning.specialist, ".0f"),
+        _number(tuning.retention, ".2f"),
+        _number(tuning.jumpstart, "+.0f"),
+        *(_number(scores.get(share), ".0f") for share in shares),
+    ]
+    if shares:
+        row += [_number(tuning.steps_tuned, ",d"), _number(tuning.steps_from_scratch, ",d")]
+    return row
 
 
 def _reasons(results: Results) -> str:

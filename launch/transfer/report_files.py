@@ -82,6 +82,10 @@ def _described(results: Results, command: str) -> Mapping[str, object]:
         "rows": results.rows,
         "summary": summary,
         "probability_of_improvement": improvement,
+        "tuning": [
+            {**dataclasses.asdict(tuning), "retention": tuning.retention, "jumpstart": tuning.jumpstart}
+            for tuning in results.tunings
+        ],
         "returns": starts,
     }
 
@@ -114,5 +118,7 @@ def _films(results: Results, progress: Callable[[float], None]) -> list[Illustra
         if agents:
             outcome = results.outcomes[agents[0], entry.body.name]
             film = draw_film(entry, results.suite.spec(entry), outcome)
-            films.append(Illustration(png_bytes(film, colours=64), f"{entry.body.name}: {agents[0]}, start 0"))
+            row = results.by_name[agents[0], entry.body.name]
+            numbers = f"return {row['return_iqm']:.0f}, {100 * row['speed_mean']:.1f} cm/s"
+            films.append(Illustration(png_bytes(film, colours=64), f"{entry.body.name}, {agents[0]}: {numbers}"))
     return films

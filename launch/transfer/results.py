@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -19,6 +19,7 @@ from wormwood.launch.transfer.statistics import (
     profile_band,
 )
 from wormwood.launch.transfer.suites import LABELS, Suite, SuiteBody
+from wormwood.launch.transfer.tuning import Tuning
 from wormwood.launch.transfer.zero_shot import Outcome
 
 __all__ = ["GRAVITY", "ROW_KEYS", "THRESHOLDS", "Results"]
@@ -40,8 +41,8 @@ class Results:
     """By agent and body."""
     seed: int = 0
     """Of the held-out starts, and of the resamples."""
-    retention: Mapping[tuple[str, str], float] = field(default_factory=dict)
-    """Zero-shot return as a share of a specialist's, by agent and body, where there is one."""
+    tunings: tuple[Tuning, ...] = ()
+    """Agents beside specialists, on the bodies where there are any."""
 
     @functools.cached_property
     def rows(self) -> list[dict[str, Any]]:
@@ -63,7 +64,7 @@ class Results:
             "value": entry.value,
             **dict.fromkeys(("return_iqm", "return_low", "return_high", "return_mean")),
             **dict.fromkeys(("speed_mean", "body_lengths_per_second", "cost_of_transport")),
-            "retention": self.retention.get((agent, body.name)),
+            "retention": next((t.retention for t in self.tunings if (t.agent, t.body) == (agent, body.name)), None),
             "adapted": outcome.adapted,
             "reason": outcome.reason,
         }

@@ -17,6 +17,7 @@ from wormwood.launch.transfer.figures import cell_colours, png_bytes
 from wormwood.launch.transfer.report_files import write_report
 from wormwood.launch.transfer.results import Results
 from wormwood.launch.transfer.suites import parse_suite
+from wormwood.launch.transfer.tuning import Tuning
 from wormwood.launch.transfer.zero_shot import Outcome
 
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -49,10 +50,14 @@ bodies:
                 returns, speeds, (0.01,) * 3, (2.0,) * 3, poses, adapted=agent == "padded"
             )
     outcomes["small", "<both>"] = Outcome(reason="it is <too> small")
+    tunings = (
+        Tuning("ncap", "swimmer-5", 776.0, 800.0, 500.0, ((0.01, 780.0), (1.0, 820.0)), 720.0, 0, 50_000),
+        Tuning(LONG, "head-lesion", None, 300.0, 90.0),
+    )
     folder = tmp_path_factory.mktemp("report")
     shown: list[float] = []
     page = write_report(
-        Results(suite, agents, outcomes, retention={("ncap", "swimmer-5"): 0.97}),
+        Results(suite, agents, outcomes, tunings=tunings),
         folder,
         command="wormwood transfer 'a & b'",
         notes=["mind this"],
@@ -98,7 +103,16 @@ def test_names_are_shown_as_they_are(report: Path) -> None:
 
 def test_the_page_says_what_it_shows_and_how_it_was_made(report: Path) -> None:
     text = report.read_text(encoding="utf-8")
-    for what in ("cannot act", "Held-out starts 0 to 2 of seed 0", "mujoco 3.", "0.97", "Padded: it acts as", "3 of 4"):
+    for what in (
+        "cannot act",
+        "Held-out starts 0 to 2 of seed 0",
+        "mujoco 3.",
+        "0.97",
+        "50,000",
+        "+276",
+        "Padded: it acts as",
+        "3 of 4",
+    ):
         assert what in text
     assert text.count("<figure>") == 2 + 1 + 4  # axes, profile, films
 

@@ -5,6 +5,7 @@ import pytest
 
 from wormwood.launch.transfer.results import GRAVITY, ROW_KEYS, Results
 from wormwood.launch.transfer.suites import parse_suite
+from wormwood.launch.transfer.tuning import Tuning
 from wormwood.launch.transfer.zero_shot import Outcome
 
 SUITE = parse_suite(
@@ -36,7 +37,7 @@ def make_results() -> Results:
         ("b", "swimmer-5"): _outcome(20, 20, 20, 20),
         ("b", "swimmer-9"): Outcome(reason="nine is too many"),
     }
-    return Results(SUITE, ("a", "b"), outcomes, retention={("a", "swimmer-9"): 0.5})
+    return Results(SUITE, ("a", "b"), outcomes, tunings=(Tuning("a", "swimmer-9", 25.0, 50.0, 10.0),))
 
 
 def test_rows_have_the_keys_that_scripts_rely_on_and_null_for_what_is_not_there() -> None:

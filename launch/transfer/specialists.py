@@ -1,0 +1,161 @@
+"""Training on the bodies of a suite: specialists from scratch, and agents that go on from what they know.
+
+Every training run is an ordinary run folder, named by its configuration's hash and by what it started from. It is found
+again by whoever asks for the same, and goes on where it was stopped.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from wormwood.agents.catalogue import initial_weights
+from wormwood.agents.interfaces import Arrays
+from wormwood.agents.learners import make_learner
+from wormwood.envs.bodies import GYMNASIUM_SWIMMER, Body
+from wormwood.envs.randomness import stream
+from wormwood.envs.specs import SwimmerSpec
+from wormwood.envs.tasks import options_of
+from wormwood.errors import BadInput
+from wormwood.launch.agent_files import Agent, load_agent
+from wormwood.launch.checkpoints import save_checkpoint
+from wormwood.launch.configs import RunConfig, parse_config
+from wormwood.launch.ledger import EMPTY
+from wormwood.launch.runs import Run, RunFolder, read_metrics
+from wormwood.launch.states import nest, state_sha256
+from wormwood.launch.training import Watcher, train
+
+__all__ = ["Training", "config_of", "on_body", "steps_to", "untrained"]
+
+EVALUATIONS = 10
+"""Evaluations on held-out starts over a whole budget: how finely the steps to a threshold are known."""
+
+
+@dataclass(frozen=True)
+class Training:
+    """One training run, which may be stopped and gone on with."""
+
+    config: RunConfig
+    """Of the whole budget."""
+    cache: Path
+    """Folder of all such runs."""
+    start: Arrays | None = None
+    """Weights to go on from; None starts from scratch."""
+
+    @property
+    def folder(self) -> RunFolder:
+        """Where it keeps its files."""
+        origin = "scratch" if self.start is None else state_sha256(self.start)[:16]
+        return RunFolder(self.cache / f"{self.config.hash[:16]}-{origin}")
+
+    def iterations(self, share: float) -> int:
+        """Return the iterations that a share of the budget buys, at least one."""
+        return max(1, round(share * self.config.iterations))
+
+    def run(
+        self,
+        share: float = 1.0,
+        *,
+        workers: int = 0,
+        address: str = "local",
+        progress: Callable[[int], None] = lambda iteration: None,
+    ) -> Agent:
+        """Train up to a share of the budget, unless that is done, and return the agent as it is there.
+
+        Shares must be asked for in rising order.
+
+        Raises:
+            Interrupted: the user stopped it; the next call goes on.
+            BadInput: the folder cannot be written, or the agent cannot learn on this body.
+        """
+        iterations, folder = self.iterations(share), self.folder
+        stage = folder.path / f"stage-{iterations}"
+        if not stage.is_dir():
+            config = dataclasses.replace(self.config, iterations=iterations)
+            with self._open(config) as run:
+                watcher = Watcher(advanced=lambda metrics: progress(metrics["iteration"]))
+                train(run, config, workers=workers, address=address, watcher=watcher)
+                draft = stage.with_name(f".{stage.name}")
+                shutil.rmtree(draft, ignore_errors=True)
+                shutil.copytree(run.agent, draft)
+                draft.rename(stage)
+        return load_agent(str(stage))
+
+    def _open(self, config: RunConfig) -> Run:
+        if self.folder.config.is_file():
+            run = Run.resume(self.folder.path)
+            run.replace_config(config.to_yaml())
+        else:
+            run = Run.create(self.folder.path, config.to_yaml())
+        if self.start is not None and not run.metrics.exists():
+            _write_start(run, config, self.start)
+        return run
+
+    def curve(self) -> list[tuple[int, float]]:
+        """Return environment steps and mean return on held-out starts of every evaluation so far."""
+        lines = read_metrics(self.folder.metrics)
+        return [
+            (line["steps"], line["held_out_return_mean"])
+            for line in lines
+            if line.get("held_out_return_mean") is not None
+        ]
+
+
+def _write_start(run: Run, config: RunConfig, weights: Arrays) -> None:
+    """Write a checkpoint of iteration 0 with a learner that starts from ``weights``."""
+    learner = make_learner(config.learner, weights, config.setting)
+    state = {
+        **nest("learner", learner.state()),
+        **nest("older_weights", learner.weights() if config.demand.lag else {}),
+        **{name: np.array(0) for name in ("iteration", "steps", "episodes")},
+        "ledger": EMPTY,
+    }
+    metadata = {"steps": 0, "episodes": 0, "return_mean": None}
+    save_checkpoint(run.checkpoints, 0, state, metadata, config_hash=config.hash, keep=config.keep_checkpoints)
+
+
+def config_of(agent_text: str) -> RunConfig | None:
+    """Return the configuration of the run that an agent is from, or None where it is from none on a swimmer."""
+    folder = RunFolder(Path(agent_text))
+    if not folder.config.is_file():
+        return None
+    try:
+        config = parse_config(folder.read_config(), where=str(folder.config))
+    except BadInput:
+        return None  # of an earlier version: its agent can act, but nobody can be trained like it
+    return config if isinstance(config.spec, SwimmerSpec) else None
+
+
+def on_body(config: RunConfig, spec: SwimmerSpec) -> RunConfig:
+    """Return the same training, with the same budget, on another body and task."""
+    return dataclasses.replace(
+        config,
+        body=_plain_body(spec.body),
+        task=spec.task.name,
+        task_options=options_of(spec.task),
+        evaluate_every=max(1, config.iterations // EVALUATIONS),
+    )
+
+
+def _plain_body(body: Body) -> str | dict[str, Any]:
+    if body == GYMNASIUM_SWIMMER:
+        return body.name
+    fields: Mapping[str, Any] = dataclasses.asdict(body)
+    return {name: value for name, value in fields.items() if name != "model"}
+
+
+def untrained(config: RunConfig) -> Agent:
+    """Return the agent that a training from scratch starts with."""
+    weights = initial_weights(config.agent, config.spec, stream(config.seed, "update"))
+    return Agent("untrained", config.agent, weights, config.spec)
+
+
+def steps_to(threshold: float, curve: list[tuple[int, float]]) -> int | None:
+    """Return the environment steps at the first evaluation that reached a threshold, or None where none did."""
+    return next((steps for steps, value in curve if value >= threshold), None)
