@@ -136,8 +136,7 @@ def _summary(results: Results) -> str:
 def _improvements(results: Results) -> str:
     if len(results.agents) < 2:
         return ""
-    pairs = [(a, b) for k, a in enumerate(results.agents) for b in results.agents[k + 1 :]]
-    rows = [[f"{escape(a)} over {escape(b)}", _percent(results.improvement(a, b))] for a, b in pairs]
+    rows = [[f"{escape(a)} over {escape(b)}", _percent(interval)] for a, b, interval in results.improvements]
     return "<p>How likely the first does better than the second on a body of the suite:</p>" + _table(
         ["pair", "probability of improvement"], rows
     )

@@ -71,8 +71,7 @@ def _described(results: Results, command: str) -> Mapping[str, object]:
         {name: dataclasses.asdict(v) if dataclasses.is_dataclass(v) else v for name, v in line.items()}  # type: ignore[arg-type]
         for line in results.summary
     ]
-    pairs = [(a, b) for k, a in enumerate(results.agents) for b in results.agents[k + 1 :]]
-    improvement = [{"agent": a, "over": b, **dataclasses.asdict(results.improvement(a, b))} for a, b in pairs]
+    improvement = [{"agent": a, "over": b, **dataclasses.asdict(interval)} for a, b, interval in results.improvements]
     starts = {agent: _returns(results, agent) for agent in results.agents}
     return {
         "command": command,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -103,9 +104,13 @@ class Results:
             lines.append(line)
         return lines
 
-    def improvement(self, agent: str, other: str) -> Interval:
-        """Return how likely ``agent`` is to do better than ``other`` on a body of the suite."""
-        return improvement_interval(self.scores(agent), self.scores(other), seed=self.seed)
+    @functools.cached_property
+    def improvements(self) -> list[tuple[str, str, Interval]]:
+        """For each pair of agents, how likely the first is to do better than the second on a body of the suite."""
+        return [
+            (agent, other, improvement_interval(self.scores(agent), self.scores(other), seed=self.seed))
+            for agent, other in itertools.combinations(self.agents, 2)
+        ]
 
     def profile(self, agent: str) -> tuple[Floats, Floats, Floats]:
         """Return the performance profile at ``THRESHOLDS`` and its lower and upper end."""

@@ -74,13 +74,10 @@ def probability_of_improvement(strata: Strata, others: Strata) -> float:
     return float(np.mean([_share_of_wins(x, y) for x, y in zip(strata, others, strict=True)]))
 
 
-def _share_of_wins(x: Floats, y: Floats, *, axis: int = -1) -> Any:
-    # The ranks of x among both, less those among itself, count the pairs that x wins. SciPy's test would compute
-    # p-values as well, for every resample.
-    size, pairs = x.shape[axis], x.shape[axis] * y.shape[axis]
-    ranks = stats.rankdata(np.concatenate([x, y], axis=axis), axis=axis)
-    own = np.take(ranks, np.arange(size), axis=axis).sum(axis=axis)
-    return (own - size * (size + 1) / 2) / pairs
+def _share_of_wins(x: Floats, y: Floats) -> Any:
+    # Pair by pair: for few scores that is faster than by ranks, and SciPy's test would compute p-values as well.
+    difference = x[..., :, None] - y[..., None, :]
+    return ((difference > 0) + 0.5 * (difference == 0)).mean(axis=(-2, -1))
 
 
 def bootstrap_interval(statistic: Callable[..., Any], strata: Strata, *, seed: int = 0) -> Interval:

@@ -100,6 +100,13 @@ def test_a_zip_of_a_plain_script_is_judged_on_other_bodies_by_one_command(capsys
     assert padded[0]["return_iqm"] >= 0
 
 
+def test_suites_are_listed(capsys) -> None:
+    assert main(["list", "suites", "--json"]) == 0
+    suites = {entry["name"]: entry["summary"] for entry in json.loads(capsys.readouterr().out)["suites"]}
+    assert suites["links"] == "Swimmers of 2 to 25 links."
+    assert set(suites) >= {"standard", "links", "quick"}
+
+
 def test_what_is_wrong_is_said_in_one_line(capsys) -> None:
     assert "nearest: 'ncap'" in _error(capsys, "ncpa")
     assert "nearest: 'standard'" in _error(capsys, "ncap", "--suite", "standrad")

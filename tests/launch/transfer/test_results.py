@@ -84,7 +84,9 @@ def test_the_summary_counts_what_an_agent_cannot_do_as_zero() -> None:
 def test_improvement_and_profile_weigh_bodies_alike() -> None:
     results = make_results()
     # At home b always wins; on the other two a does.
-    assert results.improvement("a", "b").estimate == pytest.approx(2 / 3)
+    ((agent, other, interval),) = results.improvements
+    assert (agent, other) == ("a", "b")
+    assert interval.estimate == pytest.approx(2 / 3)
     share, low, high = results.profile("a")
     # Above 0.5: all on two bodies, one of four on the third.
     assert share[50] == pytest.approx((1 + 1 + 0.25) / 3)
