@@ -95,7 +95,7 @@ def _add_video(verbs: Any) -> None:
 
 def _add_list(verbs: Any) -> None:
     parser = add_verb(verbs, "list", commands.list_command, "list what there is", "wormwood list presets")
-    parser.add_argument("what", metavar="list", choices=("presets", "bodies", "tasks", "agents"))
+    parser.add_argument("what", metavar="list", choices=("presets", "bodies", "tasks", "agents", "suites"))
 
 
 def _add_bench(verbs: Any) -> None:

@@ -246,8 +246,10 @@ def _counted(frames: Any, show: Any) -> Any:
 
 
 def list_command(options: argparse.Namespace) -> None:
-    """List presets, bodies, tasks or agents with what they are."""
-    rows = {"presets": _presets, "bodies": _bodies, "tasks": _tasks, "agents": _agents}[options.what]()
+    """List presets, bodies, tasks, agents or suites with what they are."""
+    rows = {"presets": _presets, "bodies": _bodies, "tasks": _tasks, "agents": _agents, "suites": _suites}[
+        options.what
+    ]()
     if options.json:
         print_json({options.what: [{"name": name, "summary": summary} for name, summary in rows]})
         return
@@ -274,6 +276,10 @@ def _agents() -> list[tuple[str, str]]:
     kinds = [(f"kind: {name}", f"in presets: {kind.summary}") for name, kind in AGENTS.items()]
     learners = [(f"learner: {name}", f"in presets: {kind.summary}") for name, kind in LEARNERS.items()]
     return [*built_in, *kinds, *learners]
+
+
+def _suites() -> list[tuple[str, str]]:
+    return [(name, _first_comment("transfer", name)) for name in preset_names("transfer")]
 
 
 def _first_comment(folder: str, name: str) -> str:
