@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Protocol
 
-from wormwood.launch.rollouts import Rollout, RolloutPlan, RolloutWorker
+from wormwood.launch.rollouts import Plan, Rollout
 from wormwood.launch.service import Job
 
 __all__ = ["Collection", "Executor", "InProcessExecutor", "WorkerError", "WorkerStatus"]
@@ -47,7 +47,7 @@ class Executor(Protocol):
 class _Postponed:
     """A collection that is made when it is asked for."""
 
-    def __init__(self, worker: RolloutWorker, job: Job) -> None:
+    def __init__(self, worker: Any, job: Job) -> None:
         self._worker, self._job = worker, job
 
     def result(self) -> list[Rollout]:
@@ -58,9 +58,9 @@ class _Postponed:
 class InProcessExecutor:
     """Runs one shard after the other in this process."""
 
-    def __init__(self, plan: RolloutPlan) -> None:
+    def __init__(self, plan: Plan) -> None:
         """Prepare for the rollouts of one plan."""
-        self._worker = RolloutWorker(plan)
+        self._worker = plan.worker()
 
     def start(self, job: Job) -> Collection:
         return _Postponed(self._worker, job)

@@ -17,7 +17,7 @@ from ray.exceptions import ActorUnavailableError, ObjectLostError, RayActorError
 
 from wormwood.launch.executors import WorkerError, WorkerStatus
 from wormwood.launch.ray_session import get_result
-from wormwood.launch.rollouts import Rollout, RolloutPlan, RolloutWorker, Shard
+from wormwood.launch.rollouts import Plan, Rollout, Shard
 from wormwood.launch.service import Job
 
 __all__ = ["PoolWorker", "RayExecutor"]
@@ -38,20 +38,21 @@ class PoolWorker:
 
     def __init__(self) -> None:
         """Start without environments."""
-        self._workers: OrderedDict[str, RolloutWorker] = OrderedDict()
+        self._workers: OrderedDict[str, Any] = OrderedDict()
 
-    def prepare(self, key: str, plan: RolloutPlan) -> dict[str, Any]:
+    def prepare(self, key: str, plan: Plan) -> dict[str, Any]:
         """Get ready for a plan, and return process and host: whoever answers can work."""
         self._worker(key, plan)
         return {"process": os.getpid(), "node": socket.gethostname()}
 
-    def rollout(self, key: str, plan: RolloutPlan, weights: Any, shard: Shard, iteration: int) -> Rollout:
+    def rollout(self, key: str, plan: Plan, weights: Any, shard: Shard, iteration: int) -> Rollout:
         """Run one shard of the plan with that key; see ``RolloutWorker.rollout``."""
-        return self._worker(key, plan).rollout(weights, shard, iteration)
+        rollout: Rollout = self._worker(key, plan).rollout(weights, shard, iteration)
+        return rollout
 
-    def _worker(self, key: str, plan: RolloutPlan) -> RolloutWorker:
+    def _worker(self, key: str, plan: Plan) -> Any:
         if key not in self._workers:
-            self._workers[key] = RolloutWorker(plan)
+            self._workers[key] = plan.worker()
             if len(self._workers) > KEPT_PLANS:
                 self._workers.popitem(last=False)
         self._workers.move_to_end(key)
@@ -96,7 +97,7 @@ class RayExecutor:
     bit.
     """
 
-    def __init__(self, plan: RolloutPlan, workers: int, *, key: str = "run", deadline: float = 300.0) -> None:
+    def __init__(self, plan: Plan, workers: int, *, key: str = "run", deadline: float = 300.0) -> None:
         """Start ``workers`` actors, of which more than there are shards would idle.
 
         Args:

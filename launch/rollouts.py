@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +15,7 @@ from wormwood.envs.simulation import Step
 from wormwood.envs.specs import BatchedEnvironment, EnvironmentSpec
 from wormwood.launch.states import nest, unnest
 
-__all__ = ["NonFiniteError", "Rollout", "RolloutPlan", "RolloutWorker", "Shard"]
+__all__ = ["NonFiniteError", "Plan", "Rollout", "RolloutPlan", "RolloutWorker", "Shard"]
 
 
 class NonFiniteError(FloatingPointError):
@@ -45,6 +45,10 @@ class RolloutPlan:
         """Environment steps of one iteration."""
         return self.shards * self.environments * self.steps
 
+    def worker(self) -> RolloutWorker:
+        """Build what executes the rollouts."""
+        return RolloutWorker(self)
+
 
 @dataclass(frozen=True, eq=False)
 class Shard:
@@ -56,6 +60,17 @@ class Shard:
 
 Rollout = tuple[Fragment, Shard]
 """What one call gives: the experience, and the shard to go on from."""
+
+
+class Plan(Protocol):
+    """What an executor has to know of a plan."""
+
+    @property
+    def shards(self) -> int:
+        """Number of shards."""
+
+    def worker(self) -> Any:
+        """Build what executes the rollouts: ``rollout(weights, shard, iteration)``, as ``RolloutWorker`` has."""
 
 
 class RolloutWorker:
