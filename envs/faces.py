@@ -119,7 +119,14 @@ class SeededSimulation:
     """
 
     def __init__(
-        self, body: Body, task: Task, count: int, *, threads: int = 1, streams: EpisodeStreams | None = None
+        self,
+        body: Body,
+        task: Task,
+        count: int,
+        *,
+        threads: int = 1,
+        streams: EpisodeStreams | None = None,
+        first: int = 0,
     ) -> None:
         """Build ``count`` environments.
 
@@ -129,6 +136,7 @@ class SeededSimulation:
             count: number of environments.
             threads: on which MuJoCo steps them.
             streams: the randomness of environments that were given no seed; None takes fresh entropy.
+            first: number of the first environment among those of ``streams``.
 
         Raises:
             BadInput: ``count`` or ``threads`` is not a whole number of at least 1.
@@ -136,17 +144,18 @@ class SeededSimulation:
         self.body, self.task = body, task
         self.count = whole_number("number of environments", count, minimum=1)
         self.threads = whole_number("threads", threads, minimum=1)
-        self._unseeded = streams or training_streams(fresh_seed())
+        self.streams, self.first = streams or training_streams(fresh_seed()), first
         self._seeds: list[int | None] = [None] * self.count
         self.simulation = self._build()
 
     def _build(self) -> Simulation:
-        return Simulation(self.body, self.task, self.count, streams=self._stream, threads=self.threads)
+        streams, first, threads = self._stream, self.first, self.threads
+        return Simulation(self.body, self.task, self.count, streams=streams, first=first, threads=threads)
 
     def _stream(self, purpose: str, environment: int, episode: int) -> np.random.Generator:
-        seed = self._seeds[environment]
+        seed = self._seeds[environment - self.first]
         if seed is None:
-            return self._unseeded(purpose, environment, episode)
+            return self.streams(purpose, environment, episode)
         return training_streams(seed)(purpose, 0, episode)
 
     def start(self, seeds: Sequence[int | None], *, rows: NDArray[np.intp] | None = None) -> Floats:
@@ -179,6 +188,19 @@ class SeededSimulation:
             BadInput: ``action`` is not ``[N, J]`` finite numbers.
         """
         return self.simulation.step(checked_action(action, (self.count, self.body.joints)))
+
+    def state(self) -> dict[str, NDArray[Any]]:
+        """Return all that the future depends on but ``streams``, as arrays with one row for each environment."""
+        seeded = np.array([seed is not None for seed in self._seeds])
+        seeds = np.array([seed or 0 for seed in self._seeds], dtype=np.uint64)
+        return {**self.simulation.state(), "seeds": seeds, "seeded": seeded}
+
+    def restore(self, state: dict[str, NDArray[Any]]) -> Floats:
+        """Go on from ``state``, bit for bit, and return the observations ``[N, D]``."""
+        pairs = zip(state["seeds"], state["seeded"], strict=True)
+        self._seeds = [int(seed) if seeded else None for seed, seeded in pairs]
+        self.simulation.restore(state)
+        return self.simulation.observation.copy()
 
     def pose(self, row: int) -> tuple[Floats, Floats]:
         """Return one environment's generalized positions and its goal, all that a picture needs."""

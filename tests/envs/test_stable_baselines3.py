@@ -211,3 +211,32 @@ def test_bad_arguments_are_named(arguments: dict[str, Any], words: str) -> None:
     environments = make_swimmers("swimmer-3", 1, seed=-1)
     with pytest.raises(BadInput, match="seed"):
         environments.reset()
+
+
+def test_the_rows_of_a_state_go_on_elsewhere_to_the_bit() -> None:
+    whole = SwimmerVecEnv(swimmer(4, sensor_noise=0.1, sensor_delay=1), 4, seed=None, horizon=5)
+    whole.seed(3)
+    whole.reset()
+    for _ in range(3):
+        whole.step(np.full((4, 3), 0.5))
+    state = whole.state()
+    part = SwimmerVecEnv(whole.body, 2, task=whole.task, streams=whole.streams, first=2)
+    observation = part.restore({name: rows[2:] for name, rows in state.items()})
+    np.testing.assert_array_equal(observation, whole._simulation.simulation.observation[2:])
+    for _ in range(7):
+        one, two = whole.step(np.full((4, 3), 0.5)), part.step(np.full((2, 3), 0.5))
+        for left, right in zip(one[:3], two[:3], strict=True):
+            np.testing.assert_array_equal(left[2:], right)
+        assert [info.get("episode", {}).get("r") for info in one[3][2:]] == [
+            info.get("episode", {}).get("r") for info in two[3]
+        ]
+    assert (part.state()["episodes"] == whole.state()["episodes"][2:]).all()
+
+
+def test_the_rows_of_unseeded_environments_keep_their_streams() -> None:
+    whole = SwimmerVecEnv("swimmer-4", 3, horizon=2)
+    whole.reset()
+    part = SwimmerVecEnv("swimmer-4", 1, task=whole.task, streams=whole.streams, first=2)
+    part.restore({name: rows[2:] for name, rows in whole.state().items()})
+    for _ in range(5):
+        np.testing.assert_array_equal(whole.step(np.zeros((3, 3)))[0][2:], part.step(np.zeros((1, 3)))[0])
