@@ -119,14 +119,7 @@ class SeededSimulation:
     """
 
     def __init__(
-        self,
-        body: Body,
-        task: Task,
-        count: int,
-        *,
-        threads: int = 1,
-        streams: EpisodeStreams | None = None,
-        first: int = 0,
+        self, body: Body, task: Task, count: int, *, threads: int = 1, streams: EpisodeStreams | None = None
     ) -> None:
         """Build ``count`` environments.
 
@@ -136,7 +129,6 @@ class SeededSimulation:
             count: number of environments.
             threads: on which MuJoCo steps them.
             streams: the randomness of environments that were given no seed; None takes fresh entropy.
-            first: number of the first environment among those of ``streams``.
 
         Raises:
             BadInput: ``count`` or ``threads`` is not a whole number of at least 1.
@@ -144,16 +136,15 @@ class SeededSimulation:
         self.body, self.task = body, task
         self.count = whole_number("number of environments", count, minimum=1)
         self.threads = whole_number("threads", threads, minimum=1)
-        self.streams, self.first = streams or training_streams(fresh_seed()), first
+        self.streams = streams or training_streams(fresh_seed())
         self._seeds: list[int | None] = [None] * self.count
         self.simulation = self._build()
 
     def _build(self) -> Simulation:
-        streams, first, threads = self._stream, self.first, self.threads
-        return Simulation(self.body, self.task, self.count, streams=streams, first=first, threads=threads)
+        return Simulation(self.body, self.task, self.count, streams=self._stream, threads=self.threads)
 
     def _stream(self, purpose: str, environment: int, episode: int) -> np.random.Generator:
-        seed = self._seeds[environment - self.first]
+        seed = self._seeds[environment]
         if seed is None:
             return self.streams(purpose, environment, episode)
         return training_streams(seed)(purpose, 0, episode)

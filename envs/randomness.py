@@ -10,7 +10,15 @@ from functools import partial
 
 import numpy as np
 
-__all__ = ["PURPOSES", "EpisodeStreams", "evaluation_streams", "shared_streams", "stream", "training_streams"]
+__all__ = [
+    "PURPOSES",
+    "EpisodeStreams",
+    "evaluation_streams",
+    "shared_streams",
+    "shifted_streams",
+    "stream",
+    "training_streams",
+]
 
 PURPOSES = ("reset", "task", "sensor_noise", "action", "update", "evaluation")
 """What randomness is drawn for. The order is part of the file format: append only."""
@@ -51,6 +59,12 @@ def _shared_stream(
     return stream(seed, purpose, environment % starts, episode, generation)
 
 
+def _shifted_stream(
+    purpose: str, environment: int, episode: int, *, streams: EpisodeStreams, first: int
+) -> np.random.Generator:
+    return streams(purpose, first + environment, episode)
+
+
 def training_streams(seed: int) -> EpisodeStreams:
     """Give each environment and episode of a training run a start of its own."""
     return partial(_training_stream, seed)
@@ -64,3 +78,8 @@ def evaluation_streams(seed: int) -> EpisodeStreams:
 def shared_streams(seed: int, *, starts: int, generation: int) -> EpisodeStreams:
     """Give the candidates of one generation the same ``starts`` starts (common random numbers)."""
     return partial(_shared_stream, seed=seed, starts=starts, generation=generation)
+
+
+def shifted_streams(streams: EpisodeStreams, *, first: int) -> EpisodeStreams:
+    """Give environment ``e`` what ``streams`` give to environment ``first + e``."""
+    return partial(_shifted_stream, streams=streams, first=first)

@@ -56,7 +56,6 @@ class SwimmerVecEnv(VecEnv):
         horizon: int | None = None,
         threads: int = 1,
         streams: EpisodeStreams | None = None,
-        first: int = 0,
     ) -> None:
         """Build the environments.
 
@@ -69,14 +68,13 @@ class SwimmerVecEnv(VecEnv):
             horizon: control steps of an episode; None keeps the task's own.
             threads: on which MuJoCo steps the swimmers.
             streams: the randomness until the first seed; None takes fresh entropy.
-            first: number of the first environment among those of ``streams``.
 
         Raises:
             BadInput: there is no such task, body or render mode, or a number is wrong.
         """
         self.body, self.task = choose_body(body), choose_task(task, horizon=horizon)
         metadata = render_metadata(self.body, render_mode)
-        self._simulation = SeededSimulation(self.body, self.task, count, threads=threads, streams=streams, first=first)
+        self._simulation = SeededSimulation(self.body, self.task, count, threads=threads, streams=streams)
         spaces = observation_space(self.body, self.task), action_space(self.body)
         self._swimmers = [_Swimmer(self._simulation, row, render_mode) for row in range(self._simulation.count)]
         super().__init__(self._simulation.count, *spaces)
@@ -143,8 +141,8 @@ class SwimmerVecEnv(VecEnv):
     def state(self) -> dict[str, NDArray[Any]]:
         """Return all that the future depends on but ``streams``, as arrays with one row for each environment.
 
-        The rows of some environments are the state of a ``SwimmerVecEnv`` of those alone, with ``first`` the number
-        of its first one.
+        The rows of some environments are the state of a ``SwimmerVecEnv`` of those alone, whose ``streams`` number
+        its environments as they are numbered here (``shifted_streams``).
         """
         return {**self._simulation.state(), "returns": self._returns.copy(), "lengths": self._lengths.copy()}
 

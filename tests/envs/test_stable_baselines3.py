@@ -16,7 +16,7 @@ from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv, VecNormalize
 
 from wormwood.envs.bodies import swimmer
 from wormwood.envs.gymnasium_env import SwimmerEnv
-from wormwood.envs.randomness import training_streams
+from wormwood.envs.randomness import shifted_streams, training_streams
 from wormwood.envs.simulation import Simulation
 from wormwood.envs.stable_baselines3 import SwimmerVecEnv, make_swimmers
 from wormwood.envs.tasks import Swim
@@ -220,7 +220,7 @@ def test_the_rows_of_a_state_go_on_elsewhere_to_the_bit() -> None:
     for _ in range(3):
         whole.step(np.full((4, 3), 0.5))
     state = whole.state()
-    part = SwimmerVecEnv(whole.body, 2, task=whole.task, streams=whole.streams, first=2)
+    part = SwimmerVecEnv(whole.body, 2, task=whole.task, streams=shifted_streams(whole.streams, first=2))
     observation = part.restore({name: rows[2:] for name, rows in state.items()})
     np.testing.assert_array_equal(observation, whole._simulation.simulation.observation[2:])
     for _ in range(7):
@@ -236,7 +236,7 @@ def test_the_rows_of_a_state_go_on_elsewhere_to_the_bit() -> None:
 def test_the_rows_of_unseeded_environments_keep_their_streams() -> None:
     whole = SwimmerVecEnv("swimmer-4", 3, horizon=2)
     whole.reset()
-    part = SwimmerVecEnv("swimmer-4", 1, task=whole.task, streams=whole.streams, first=2)
+    part = SwimmerVecEnv("swimmer-4", 1, task=whole.task, streams=shifted_streams(whole.streams, first=2))
     part.restore({name: rows[2:] for name, rows in whole.state().items()})
     for _ in range(5):
         np.testing.assert_array_equal(whole.step(np.zeros((3, 3)))[0][2:], part.step(np.zeros((1, 3)))[0])
