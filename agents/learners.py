@@ -14,13 +14,21 @@ from wormwood.agents.evolution.openai_es import OpenAIES
 from wormwood.agents.interfaces import Arrays, Learner
 from wormwood.agents.ppo.config import PPOConfig
 from wormwood.agents.recurrent.config import FastSlowConfig, RecurrentPPOConfig
+from wormwood.agents.sac.config import SACConfig
 from wormwood.agents.td3.config import TD3Config
 from wormwood.envs.specs import EnvironmentSpec
 
 __all__ = ["LEARNERS", "Demand", "LearnerConfig", "LearnerKind", "Setting", "make_learner"]
 
 LearnerConfig = (
-    CMAESConfig | OpenAIESConfig | PPOConfig | TD3Config | BoostedLearnerConfig | RecurrentPPOConfig | FastSlowConfig
+    CMAESConfig
+    | OpenAIESConfig
+    | PPOConfig
+    | TD3Config
+    | SACConfig
+    | BoostedLearnerConfig
+    | RecurrentPPOConfig
+    | FastSlowConfig
 )
 
 
@@ -86,6 +94,12 @@ def _make_td3(config: TD3Config, weights: Arrays, setting: Setting) -> Learner:
     return TD3Learner(config, setting.agent, weights, spec=setting.spec, seed=setting.seed, device=setting.device)
 
 
+def _make_sac(config: SACConfig, weights: Arrays, setting: Setting) -> Learner:
+    from wormwood.agents.sac.learner import SACLearner
+
+    return SACLearner(config, setting.agent, weights, spec=setting.spec, seed=setting.seed, device=setting.device)
+
+
 def _make_boosted(config: BoostedLearnerConfig, weights: Arrays, setting: Setting) -> Learner:
     from wormwood.agents.boosted.learner import BoostedLearner
 
@@ -114,7 +128,7 @@ def _trial_demand(config: FastSlowConfig, spec: EnvironmentSpec) -> Demand:
     return Demand(config.environments, spec.horizon, lag=config.lag)
 
 
-def _rollout_demand(config: PPOConfig | TD3Config | BoostedLearnerConfig, spec: EnvironmentSpec) -> Demand:
+def _rollout_demand(config: PPOConfig | TD3Config | SACConfig | BoostedLearnerConfig, spec: EnvironmentSpec) -> Demand:
     return Demand(config.environments, config.steps, lag=config.lag)
 
 
@@ -127,6 +141,7 @@ LEARNERS = {
     "fast-slow": LearnerKind(
         _make_fast_slow, _trial_demand, "PPO by predicted and true gradients, for agents that remember"
     ),
+    "sac": LearnerKind(_make_sac, _rollout_demand, "SAC, off-policy, by Stable-Baselines3"),
     "boosted": LearnerKind(_make_boosted, _rollout_demand, "PPO, A2C or AWR by gradient-boosted trees"),
 }
 

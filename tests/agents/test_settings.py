@@ -11,6 +11,7 @@ from wormwood.agents.evolution.config import CMAESConfig, OpenAIESConfig
 from wormwood.agents.learners import LearnerConfig
 from wormwood.agents.perceptrons.config import MLPConfig
 from wormwood.agents.ppo.config import PPOConfig
+from wormwood.agents.sac.config import SACConfig
 from wormwood.agents.td3.config import TD3Config
 
 CONFIGS = [*get_args(AgentConfig), *get_args(LearnerConfig)]
@@ -48,6 +49,8 @@ def test_unknown_keys_are_refused_by_the_settings_themselves(kind: Any) -> None:
         (TD3Config, "buffer_size", [0, 10**9]),
         (TD3Config, "tau", [0, 1.5, NAN]),
         (TD3Config, "critics", [0, 11]),
+        (SACConfig, "noise_std", [0, 0.6, NAN]),
+        (SACConfig, "entropy_coefficient", [0, NAN, INF]),
     ],
 )
 def test_numbers_that_cannot_be_computed_with_are_refused(kind: Any, name: str, values: list[Any]) -> None:

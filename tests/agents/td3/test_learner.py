@@ -16,9 +16,10 @@ from wormwood.agents.circuits.config import NCAPConfig
 from wormwood.agents.determinism import seeded_generators
 from wormwood.agents.interfaces import Arrays, Fragment, Transitions
 from wormwood.agents.perceptrons.config import MLPConfig
+from wormwood.agents.sb3_off_policy_modules import Bounded
 from wormwood.agents.td3.config import TD3Config
 from wormwood.agents.td3.learner import TD3Learner
-from wormwood.agents.td3.policy import NCAPTD3Policy, StructuredTD3Policy, _Bounded
+from wormwood.agents.td3.policy import NCAPTD3Policy, StructuredTD3Policy
 from wormwood.envs.bodies import swimmer
 from wormwood.envs.gymnasium_spec import GymnasiumSpec
 from wormwood.envs.specs import EnvironmentSpec, SwimmerSpec
@@ -58,7 +59,7 @@ def _assert_same(one: Arrays, two: Arrays) -> None:
 
 def test_gradients_that_lead_out_of_the_bounds_are_dropped_by_hand() -> None:
     action = torch.tensor([-2.0, -2.0, -0.5, 0.5, 2.0, 2.0], requires_grad=True)
-    bounded = _Bounded.apply(action)
+    bounded = Bounded.apply(action)
     assert bounded.tolist() == [-1, -1, -0.5, 0.5, 1, 1]
     # Descent moves against the gradient: +1 lowers the action, -1 raises it.
     bounded.backward(torch.tensor([1.0, -1.0, 1.0, -1.0, 1.0, -1.0]))
@@ -193,7 +194,7 @@ def test_actions_of_other_ranges_are_scaled() -> None:
         (
             GymnasiumSpec("CartPole-v1"),
             {},
-            "action space in learner td3: expected numbers, got 'choices in environment",
+            "action space in an off-policy learner: expected numbers, got 'choices in environment",
         ),
         (
             SPEC,

@@ -1,0 +1,1 @@
+"""Soft actor-critic of structured actors, through Stable-Baselines3."""
