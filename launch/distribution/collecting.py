@@ -19,7 +19,7 @@ from wormwood.launch.distribution.environments import Maker
 from wormwood.launch.distribution.observations import filters_of
 from wormwood.launch.distribution.playback import Playback, attach
 from wormwood.launch.distribution.workers import Instruction, ModelPlan, Recording, joined, packed_policy
-from wormwood.launch.executors import Executor, InProcessExecutor
+from wormwood.launch.executors import Collection, Executor, InProcessExecutor
 from wormwood.launch.rollouts import Shard
 from wormwood.launch.service import Job
 
@@ -38,7 +38,17 @@ class Distribution:
     address: str
     shards: int | None
     make: Maker | None
+    lag: int
     deadline: float
+
+
+@dataclass(frozen=True)
+class _Pending:
+    """A rollout that has begun."""
+
+    collection: Collection
+    episode_of: int
+    """How often the environments had been reset."""
 
 
 def shard_sizes(environments: int, shards: int | None) -> tuple[int, ...]:
@@ -67,36 +77,49 @@ class Collector:
         self._wrappers: list[VecEnvWrapper] = wrappers
         self.sizes = shard_sizes(model.n_envs, distribution.shards)
         self._executor: Executor | None = None
+        self._ahead: _Pending | None = None
 
     def collect(
         self, model: BaseAlgorithm, exploration: Exploration, *, steps: int, episodes: int | None = None
     ) -> Recording:
         """Play with the model's policy as it is, and load the playback with what came of it.
 
+        Where a rollout has begun ahead, it is that one.
+
         Raises:
             Exception: whatever an environment or the policy raises in a worker.
             WorkerError: a rollout ends or hangs every worker that tries.
         """
-        filters = tuple(filters_of(self._wrappers))
-        weights = {name: _on_cpu(value) for name, value in model.policy.state_dict().items()}
-        ends = np.cumsum(self.sizes)
-        parts = tuple(_part(exploration, int(end - size), int(end)) for size, end in zip(self.sizes, ends, strict=True))
-        instruction: Any = Instruction(weights, filters, steps, parts, episodes)
-        states = self.playback.states(self.sizes)
-        shards = tuple(Shard(index, {"environments": state}) for index, state in enumerate(states))  # type: ignore[dict-item]
-        job = Job(int(torch.randint(2**62, ())), instruction, shards)
-        recordings, after = zip(*self._run(model, job), strict=True)
+        if self._ahead is None or self._ahead.episode_of != self.playback.resets:
+            self._ahead = self._begin(model, exploration, steps, episodes)
+        recordings, after = zip(*self._finish(self._ahead.collection), strict=True)
+        self._ahead = None
         self.playback.go_on_from([shard.state["environments"] for shard in after])
         exploration.noises[:] = [noise for shard in after for noise in shard.state["noises"]]
         recording = joined(list(recordings))
         self.playback.show(recording)
         return recording
 
-    def _run(self, model: BaseAlgorithm, job: Job) -> list[Any]:
+    def begin_ahead(self, model: BaseAlgorithm, exploration: Exploration, *, steps: int) -> None:
+        """Begin with the next rollout, if there is a lag: before the update that the policy waits for."""
+        if self.distribution.lag:
+            self._ahead = self._begin(model, exploration, steps, None)
+
+    def _begin(self, model: BaseAlgorithm, exploration: Exploration, steps: int, episodes: int | None) -> _Pending:
         if self._executor is None:
             self._executor = self._start(model)
+        weights = {name: _copied(value) for name, value in model.policy.state_dict().items()}
+        ends = np.cumsum(self.sizes)
+        parts = tuple(_part(exploration, int(end - size), int(end)) for size, end in zip(self.sizes, ends, strict=True))
+        instruction: Any = Instruction(weights, tuple(filters_of(self._wrappers)), steps, parts, episodes)
+        states: list[dict[str, Any]] = self.playback.states(self.sizes)
+        shards = tuple(Shard(index, {"environments": state}) for index, state in enumerate(states))  # type: ignore[dict-item]
+        job = Job(int(torch.randint(2**62, ())), instruction, shards)
+        return _Pending(self._executor.start(job), self.playback.resets)
+
+    def _finish(self, collection: Collection) -> list[Any]:
         try:
-            results = self._executor.start(job).result()
+            results = collection.result()
             if self.distribution.workers:
                 from wormwood.launch.ray_session import get_result
 
@@ -123,11 +146,12 @@ class Collector:
         """Let go of the workers; the next rollout asks for them again."""
         if self._executor is not None:
             self._executor.close()
-        self._executor = None
+        self._executor = self._ahead = None
 
 
-def _on_cpu(value: Any) -> Any:
-    return value.detach().cpu() if isinstance(value, torch.Tensor) else value
+def _copied(value: Any) -> Any:
+    # The model goes on learning while others act with these.
+    return value.detach().cpu().clone() if isinstance(value, torch.Tensor) else value
 
 
 def _part(exploration: Exploration, start: int, end: int) -> Exploration:

@@ -41,6 +41,7 @@ def distribute(
     address: str = "local",
     shards: int | None = None,
     make: Maker | None = None,
+    lag: int = 0,
     deadline: float = 300.0,
 ) -> Model:
     """Let Ray workers collect the experience of a Stable-Baselines3 model.
@@ -57,6 +58,8 @@ def distribute(
         shards: groups of environments, the unit of work, of which a worker plays one after the other; None makes 4,
             or one for 16 environments where that is more. The result depends on it.
         make: builds one environment, for those that ``gymnasium.make`` did not.
+        lag: 1 lets the workers of an on-policy model collect while it learns, with the policy before the update. That
+            is another result, and as reproducible; PPO's ratios account for it.
         deadline: seconds after which a rollout counts as hung, and its worker is ended.
 
     Raises:
@@ -64,13 +67,14 @@ def distribute(
             number is wrong.
     """
     whole_number("workers", workers, minimum=0)
+    whole_number("lag", lag, minimum=0, maximum=int(isinstance(model, OnPolicyAlgorithm)))
     if shards is not None:
         whole_number("shards", shards, minimum=1)
     if model.env is None:
         raise bad_input("model", where="distribute", expected="one with environments", got=type(model).__name__)
     changed: Any = model
     distributed = _class_of(getattr(type(model), "original", type(model)))
-    changed._collector = Collector(model, Distribution(workers, address, shards, make, deadline))
+    changed._collector = Collector(model, Distribution(workers, address, shards, make, lag, deadline))
     changed.__class__ = distributed
     return model
 
@@ -157,6 +161,8 @@ class _OnPolicy(_Distributed, OnPolicyAlgorithm):
         rollout_buffer.compute_returns_and_advantage(last_values=values_seen[-1], dones=dones)
         callback.update_locals(locals())
         callback.on_rollout_end()
+        if self.num_timesteps < self._total_timesteps:
+            self._collector.begin_ahead(self, exploration, steps=n_rollout_steps)
         return True
 
     def _values(self, observation: Observation) -> torch.Tensor:

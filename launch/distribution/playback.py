@@ -40,6 +40,8 @@ class Playback(VecEnv):
         self._recording: Recording | None = None
         self._next = 0
         self._states: list[dict[str, Any]] = []
+        self.resets = 0
+        """How often the environments were reset, all together."""
 
     @property  # type: ignore[misc]
     def __class__(self) -> type[Any]:
@@ -53,7 +55,8 @@ class Playback(VecEnv):
 
     def reset(self) -> Observation:
         """Begin episodes."""
-        self._states = []
+        self._states, self._recording = [], None
+        self.resets += 1
         return self.venv.reset()
 
     def step_async(self, actions: NDArray[Any]) -> None:

@@ -156,6 +156,19 @@ def test_what_is_learned_does_not_depend_on_the_workers(name: str) -> None:
 
 
 @pytest.mark.usefixtures("_one_ray_for_all")
+def test_collecting_while_learning_is_as_reproducible() -> None:
+    learned = []
+    for workers, lag in ((0, 1), (2, 1), (0, 0)):
+        model = wormwood.distribute(_ppo(), workers=workers, lag=lag)
+        model.learn(600)
+        model.learn(300, reset_num_timesteps=False)
+        model.learn(300)
+        learned.append(_parameters(model))
+    np.testing.assert_array_equal(learned[0], learned[1])
+    assert not np.array_equal(learned[0], learned[2])
+
+
+@pytest.mark.usefixtures("_one_ray_for_all")
 @pytest.mark.parametrize("name", ["ppo", "dqn"])
 def test_a_worker_killed_in_the_middle_changes_nothing(name: str) -> None:
     build, _ = MODELS[name]
