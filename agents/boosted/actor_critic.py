@@ -1,4 +1,4 @@
-"""Policy and value as one boosted forest, or as two, and the update that PPO, A2C and AWR share."""
+"""A policy that is a boosted forest, its value in the same forest, another or a network, and their update."""
 
 from __future__ import annotations
 
@@ -15,10 +15,12 @@ from wormwood.agents.boosted.boosting import Boosting
 from wormwood.agents.boosted.config import BoostedConfig, BoostedLearnerConfig, BoostingConfig
 from wormwood.agents.boosted.likelihoods import Likelihood, categorical_likelihood, gaussian_likelihood
 from wormwood.agents.boosted.losses import a2c_slope, awr_slope, clip_rows, ppo_slope
+from wormwood.agents.boosted.network import NetworkCritic
 from wormwood.agents.boosted.policy import new_forest, noise_shape
 from wormwood.agents.boosted.views import View, rows_of
 from wormwood.agents.interfaces import Arrays, Floats
 from wormwood.envs.specs import ActionSpace
+from wormwood.errors import bad_input
 from wormwood.trees.compression import distil
 from wormwood.trees.forest import Forest
 from wormwood.trees.schedules import RateSchedule
@@ -43,25 +45,53 @@ class Experience:
 
 
 class BoostedActorCritic(nn.Module):
-    """A policy and a value that grow by one tree for each minibatch."""
+    """A policy and a value that grow by one tree for each minibatch, or a policy alone beside a network."""
 
     def __init__(
-        self, config: BoostedConfig, boosting: BoostingConfig, *, view: View, actions: ActionSpace, noise_std: float
+        self,
+        config: BoostedConfig,
+        boosting: BoostingConfig,
+        *,
+        view: View,
+        actions: ActionSpace,
+        noise_std: float,
+        critic: NetworkCritic | None = None,
+        critic_rate: float = 1e-3,
     ) -> None:
-        """Start without trees."""
+        """Start without trees.
+
+        Args:
+            config: what the forests are like.
+            boosting: how they follow gradients.
+            view: makes the features.
+            actions: of the policy.
+            noise_std: standard deviation of the exploration noise of continuous actions at the start.
+            critic: estimates the value in place of trees.
+            critic_rate: Adam's step size for it.
+
+        Raises:
+            BadInput: there is a network, and the policy's forest is to share its trees with the value.
+        """
         super().__init__()
+        if critic is not None and config.shares_trees:
+            expected = "agent.shares_trees=false, since a network has no trees to share"
+            raise bad_input("agent", where="learner boosted, critic network", expected=expected, got="true")
         self.config, self._boosting, self._view, self._actions = config, boosting, view, actions
+        self.critic = critic
         self.forests = {"policy": new_forest(config, view, actions)}
-        if not config.shares_trees:
+        if not config.shares_trees and critic is None:
             self.forests["value"] = Forest([0.0], features=view.columns, depth=config.tree.max_depth)
         self.grown = 0
         self.recent_rows: Floats = np.empty((0, view.columns))
         self.log_std: nn.Parameter | None = None
-        self.optimizer: torch.optim.Optimizer | None = None
+        moved: list[dict[str, Any]] = []
         if not actions.choices:
             start = torch.full(noise_shape(config, actions), float(np.log(noise_std)), dtype=torch.float64)
             self.log_std = nn.Parameter(start)
-            self.optimizer = torch.optim.Adam([self.log_std], lr=boosting.noise_rate)
+            moved.append({"params": [self.log_std], "lr": boosting.noise_rate})
+        if critic is not None:
+            moved.append({"params": list(critic.parameters()), "lr": critic_rate})
+        self.optimizer = torch.optim.Adam(moved) if moved else None
 
     def get_extra_state(self) -> dict[str, torch.Tensor]:
         """Return the forests and what their growth depends on as tensors; torch keeps them with the module's state."""
@@ -107,7 +137,11 @@ class BoostedActorCritic(nn.Module):
     def outputs(self, observation: Floats) -> tuple[Floats, Floats]:
         """Return the policy's outputs ``[N, P]`` and the values ``[N]`` at observations ``[N, D]``."""
         features = self._view.features(observation)
-        return self._split({name: forest.predict(features) for name, forest in self.forests.items()})
+        outputs, values = self._split({name: forest.predict(features) for name, forest in self.forests.items()})
+        if self.critic is not None:
+            with torch.no_grad():
+                values = self.critic(features).cpu().numpy().astype(np.float64)
+        return outputs, values
 
     def likelihood(self, outputs: Floats, action: NDArray[Any]) -> Likelihood:
         """Return how likely actions are under the policy's outputs."""
@@ -124,6 +158,8 @@ class BoostedActorCritic(nn.Module):
         }
         for boosting in growing.values():
             boosting.begin(features)
+        if self.critic is not None:
+            self.critic.observe(features)
         found: list[Floats] = []
         for chosen in _minibatches(len(experience.action), settings):
             found.append(self._step(growing, experience, chosen, settings))
@@ -147,7 +183,8 @@ class BoostedActorCritic(nn.Module):
         settings = self._boosting
         if settings.max_trees is None:
             return {}
-        self.recent_rows = np.concatenate([self.recent_rows, features])[-settings.distilled_rows :]
+        rows = np.concatenate([self.recent_rows, features])[-settings.distilled_rows :]
+        self.recent_rows = rows.astype(np.float32).astype(np.float64)  # as the state keeps them
         metrics = {}
         for name, forest in self.forests.items():
             if len(forest) > settings.max_trees:
@@ -169,9 +206,13 @@ class BoostedActorCritic(nn.Module):
         chosen: NDArray[np.int64],
         settings: BoostedLearnerConfig,
     ) -> Floats:
-        """Grow by one minibatch, and return error, entropy and log-ratio of its transitions ``[3, n]``."""
+        """Learn from one minibatch, and return error, entropy and log-ratio of its transitions ``[3, n]``."""
         rows = rows_of(self._view, chosen)
         outputs, values = self._split({name: boosting.outputs(rows) for name, boosting in growing.items()})
+        predicted = None
+        if self.critic is not None:
+            predicted = self.critic(growing["policy"].features[rows])
+            values = predicted.detach().cpu().numpy().astype(np.float64)
         likelihood = self.likelihood(outputs, experience.action[chosen])
         slope = _loss_slope(likelihood, experience, chosen, settings)
         gradient = slope[:, None] * likelihood.slope - settings.entropy_coefficient * likelihood.entropy_slope
@@ -180,7 +221,9 @@ class BoostedActorCritic(nn.Module):
         longest = self._boosting.max_value_gradient
         value_gradient = np.clip(2.0 * settings.value_coefficient * error, -longest, longest)
         self._grow(growing, rows, gradient, value_gradient)
-        self._step_noise(slope, likelihood, settings)
+        if predicted is not None:
+            predicted.backward(torch.as_tensor(value_gradient / len(chosen)).to(predicted))
+        self._step_parameters(slope, likelihood, settings)
         log_ratio = likelihood.log_prob - experience.log_prob[chosen]
         return np.stack([error, likelihood.entropy, log_ratio])
 
@@ -197,24 +240,31 @@ class BoostedActorCritic(nn.Module):
         if self.config.shares_trees:
             together, rates = np.hstack([per_row, value_per_row]), np.concatenate([policy_rates, value_rates])
             growing["policy"].step(rows, together, rates)
-        else:
-            growing["policy"].step(rows, per_row, policy_rates)
+            return
+        growing["policy"].step(rows, per_row, policy_rates)
+        if "value" in growing:
             growing["value"].step(rows, value_per_row, value_rates)
 
-    def _step_noise(self, slope: Floats, likelihood: Likelihood, settings: BoostedLearnerConfig) -> None:
-        if self.log_std is None or self.optimizer is None or likelihood.noise_slope is None:
+    def _step_parameters(self, slope: Floats, likelihood: Likelihood, settings: BoostedLearnerConfig) -> None:
+        """Move what is no tree: the noise, and a network whose gradients are there."""
+        if self.optimizer is None:
             return
-        gradient = (slope[:, None] * likelihood.noise_slope).mean(axis=0) - settings.entropy_coefficient
-        gradient = gradient if self.log_std.ndim else gradient.sum()
-        self.log_std.grad = torch.as_tensor(gradient, dtype=torch.float64, device=self.log_std.device)
+        if self.log_std is not None and likelihood.noise_slope is not None:
+            gradient = (slope[:, None] * likelihood.noise_slope).mean(axis=0) - settings.entropy_coefficient
+            gradient = gradient if self.log_std.ndim else gradient.sum()
+            self.log_std.grad = torch.as_tensor(gradient, dtype=torch.float64, device=self.log_std.device)
         self.optimizer.step()
+        self.optimizer.zero_grad()
 
     def _split(self, outputs: Mapping[str, Floats]) -> tuple[Floats, Floats]:
-        """Part what forests return into the policy's outputs ``[n, P]`` and values ``[n]``."""
+        """Part what forests return into the policy's outputs ``[n, P]`` and values ``[n]``, 0 without a forest."""
         policy = outputs["policy"]
         count = len(policy) // self._view.rows
-        value = policy[:, -1] if self.config.shares_trees else outputs["value"][:, 0]
-        own = policy[:, :-1] if self.config.shares_trees else policy
+        own, value = policy, np.zeros(len(policy))
+        if self.config.shares_trees:
+            own, value = policy[:, :-1], policy[:, -1]
+        elif "value" in outputs:
+            value = outputs["value"][:, 0]
         return own.reshape(count, -1), value.reshape(count, -1).mean(axis=1)
 
 

@@ -43,7 +43,8 @@ class Boosting:
 
     def begin(self, features: Floats) -> None:
         """Take the rows ``[N, F]`` of another rollout."""
-        self._features = check_features(features, self.forest.features)
+        self.features = check_features(features, self.forest.features)
+        """``[N, F]`` the rows of this rollout."""
         config = self._config
         self._grid = fit_grid(features, max_bins=config.max_bins, method=config.binning, categorical=self._categorical)
         self._codes = self._grid.encode(features)
@@ -75,7 +76,7 @@ class Boosting:
         merged = self._merged
         if merged is None:
             tree = self._grow(rows, gradients)
-            merged = _MergedTree(tree, leaf_of(tree, self._features), tree.leaves * rates, 1)
+            merged = _MergedTree(tree, leaf_of(tree, self.features), tree.leaves * rates, 1)
         else:
             leaves = leaf_means(merged.places[rows], gradients, len(merged.leaves))
             tree = dataclasses.replace(merged.structure, leaves=leaves)

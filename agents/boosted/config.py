@@ -7,7 +7,9 @@ from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field
 
+from wormwood.agents import numbers
 from wormwood.agents.numbers import Count, Positive, Share
+from wormwood.agents.perceptrons.config import HiddenLayers
 from wormwood.trees.config import TreeConfig
 from wormwood.trees.schedules import RateSchedule
 
@@ -102,3 +104,9 @@ class BoostedLearnerConfig:
     """Stop an update's passes where the policy has moved by more than 1.5 times this; None never does."""
     noise_std: Annotated[float, Field(ge=1e-6, le=1e3, allow_inf_nan=False)] = 0.135
     """Standard deviation of the exploration noise of continuous actions at the start."""
+    critic: Literal["forest", "network"] = "forest"
+    """What estimates the value: trees, or a perceptron over the same features, for a policy that shares no trees."""
+    critic_hidden: HiddenLayers = (64, 64)
+    """Units of each hidden layer of a ``network``."""
+    critic_rate: numbers.Rate = 1e-3
+    """Adam's step size for a ``network``."""

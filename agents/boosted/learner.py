@@ -15,7 +15,7 @@ from wormwood.agents.catalogue import AgentConfig
 from wormwood.agents.determinism import seeded_generators
 from wormwood.agents.interfaces import Arrays, Fragment
 from wormwood.agents.sb3_training import fill_buffer, set_up, take_metrics
-from wormwood.agents.torch_states import optimizer_arrays, restore_optimizer
+from wormwood.agents.torch_states import module_arrays, optimizer_arrays, restore_module, restore_optimizer
 from wormwood.agents.transitions import joined
 from wormwood.envs.specs import EnvironmentSpec
 from wormwood.errors import bad_input
@@ -23,12 +23,13 @@ from wormwood.trees.forest import Forest
 
 __all__ = ["BoostedLearner"]
 
+CRITIC = "critic/"
 SEGMENT = 1024
 """Trees that a checkpoint keeps together. Full segments change only with a distilled forest: checkpoints share them."""
 
 
 class BoostedLearner:
-    """Grows the forest of a boosted agent."""
+    """Grows the forest of a boosted agent, beside a network where that is its critic."""
 
     def __init__(self, config: BoostedLearnerConfig, agent: AgentConfig, *, spec: EnvironmentSpec, seed: int) -> None:
         """Start without trees.
@@ -73,9 +74,11 @@ class BoostedLearner:
         state: Arrays = {"updates": np.array(self._updates), **own.growth_arrays()}
         for name, forest in own.forests.items():
             state |= {f"{name}/{part}": values for part, values in _forest_state(forest).items()}
-        if own.log_std is not None and own.optimizer is not None:
-            state |= {"log_std": own.log_std.detach().numpy().copy(), **optimizer_arrays(own.optimizer)}
-        return state
+        if own.log_std is not None:
+            state["log_std"] = own.log_std.detach().numpy().copy()
+        if own.critic is not None:
+            state |= module_arrays(own.critic, prefix=CRITIC)
+        return state | (optimizer_arrays(own.optimizer) if own.optimizer else {})
 
     def restore(self, state: Arrays) -> None:
         own = self._actor_critic
@@ -84,8 +87,11 @@ class BoostedLearner:
             start = f"{name}/"
             arrays = {part.removeprefix(start): values for part, values in state.items() if part.startswith(start)}
             own.forests[name] = _restored_forest(arrays)
-        if own.log_std is not None and own.optimizer is not None:
+        if own.log_std is not None:
             own.log_std.data.copy_(torch.tensor(state["log_std"]))
+        if own.critic is not None:
+            restore_module(own.critic, state, prefix=CRITIC)
+        if own.optimizer is not None:
             restore_optimizer(own.optimizer, state)
         self._updates = int(state["updates"])
 

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from wormwood.agents.boosted.actor_critic import BoostedActorCritic, Experience
 from wormwood.agents.boosted.config import BoostedConfig, BoostedLearnerConfig, BoostingConfig
 from wormwood.agents.boosted.encoding import encode_observation, view_of_space
+from wormwood.agents.boosted.network import NetworkCritic
 from wormwood.agents.boosted.views import make_view
 from wormwood.envs.specs import ActionSpace, EnvironmentSpec
 from wormwood.errors import bad_input
@@ -29,7 +30,7 @@ Self = TypeVar("Self", bound="_BoostedAlgorithm")
 class BoostedActorCriticPolicy(ActorCriticPolicy):
     """A boosted forest where Stable-Baselines3 expects networks."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 # SB3 unpacks policy_kwargs
         self,
         observation_space: Space[Any],
         action_space: Space[Any],
@@ -39,6 +40,9 @@ class BoostedActorCriticPolicy(ActorCriticPolicy):
         boosting: BoostingConfig | None = None,
         spec: EnvironmentSpec | None = None,
         noise_std: float = 0.135,
+        critic: Literal["forest", "network"] = "forest",
+        critic_hidden: tuple[int, ...] = (64, 64),
+        critic_rate: float = 1e-3,
         **kwargs: Any,
     ) -> None:
         """Build the policy, as ``BoostedPPO(env, policy_kwargs={...})`` does.
@@ -51,28 +55,38 @@ class BoostedActorCriticPolicy(ActorCriticPolicy):
             boosting: how they follow gradients.
             spec: of the environment, for an agent that has to know which number of an observation is what.
             noise_std: standard deviation of the exploration noise of continuous actions at the start.
+            critic: trees, or a network beside a policy that shares no trees.
+            critic_hidden: units of each hidden layer of a network.
+            critic_rate: Adam's step size for a network.
             kwargs: what SB3's algorithms pass on their own: ``use_sde=False``.
 
         Raises:
-            BadInput: the spaces are of other kinds, or an option is unknown.
+            BadInput: the spaces are of other kinds, an option is unknown, or a network is to share trees.
         """
         for name, value in kwargs.items():
             if value:
-                known = ["agent", "boosting", "spec", "noise_std"]
+                known = ["agent", "boosting", "spec", "noise_std", "critic", "critic_hidden", "critic_rate"]
                 expected = f"one of {', '.join(known)}; layers and noise of Stable-Baselines3's own have no place"
                 raise bad_input("unknown option", where="policy_kwargs", expected=expected, got=name, nearest_to=known)
         self._agent, self._boosting = agent or BoostedConfig(), boosting or BoostingConfig()
         self._spec, self._noise_std = spec, noise_std
+        self._critic, self._critic_hidden, self._critic_rate = critic, critic_hidden, critic_rate
         super().__init__(observation_space, action_space, lr_schedule, ortho_init=False)
 
     def _build(self, lr_schedule: Schedule) -> None:
         view = view_of_space(self.observation_space) if self._spec is None else make_view(self._agent, self._spec)
         actions = _actions(self.action_space) if self._spec is None else self._spec.actions
         self.actor_critic = BoostedActorCritic(
-            self._agent, self._boosting, view=view, actions=actions, noise_std=self._noise_std
+            self._agent,
+            self._boosting,
+            view=view,
+            actions=actions,
+            noise_std=self._noise_std,
+            critic=NetworkCritic(view, hidden=self._critic_hidden) if self._critic == "network" else None,
+            critic_rate=self._critic_rate,
         )
         self.action_dist = make_proba_distribution(self.action_space)
-        # SB3 saves its state. Choices have no noise, so nothing that Adam could move.
+        # SB3 saves its state. Choices have no noise, so without a network there is nothing that Adam could move.
         nothing = [nn.Parameter(torch.zeros(1), requires_grad=False)]
         self.optimizer = self.actor_critic.optimizer or torch.optim.Adam(nothing)
 
@@ -125,6 +139,9 @@ class BoostedActorCriticPolicy(ActorCriticPolicy):
             "boosting": self._boosting,
             "spec": self._spec,
             "noise_std": self._noise_std,
+            "critic": self._critic,
+            "critic_hidden": self._critic_hidden,
+            "critic_rate": self._critic_rate,
         }
 
 
@@ -180,7 +197,7 @@ class _BoostedAlgorithm(OnPolicyAlgorithm):
         if isinstance(policy, str):
             policy = BoostedActorCriticPolicy
         self.settings = _changed(settings or BoostedLearnerConfig(), self.loss, changes)
-        own = {"boosting": self.settings.boosting, "noise_std": self.settings.noise_std, **(policy_kwargs or {})}
+        own = {name: getattr(self.settings, name) for name in _OF_THE_POLICY} | (policy_kwargs or {})
         super().__init__(
             policy,  # type: ignore[arg-type]
             env,  # type: ignore[arg-type]
@@ -237,6 +254,9 @@ class BoostedAWR(_BoostedAlgorithm):
 
 ALGORITHMS: dict[str, type[_BoostedAlgorithm]] = {cls.loss: cls for cls in (BoostedPPO, BoostedA2C, BoostedAWR)}
 """By the loss that they descend."""
+
+_OF_THE_POLICY = ("boosting", "noise_std", "critic", "critic_hidden", "critic_rate")
+"""Settings that the policy takes."""
 
 _SB3_NAMES = {
     "n_steps": "steps",

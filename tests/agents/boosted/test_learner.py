@@ -109,6 +109,40 @@ def test_a_forest_is_bounded_and_goes_on_to_the_bit(play: Play) -> None:
     _assert_same(one.state(), two.state())
 
 
+@pytest.mark.parametrize("view", ["flat", "joint"])
+@pytest.mark.parametrize("loss", ["ppo", "a2c", "awr"])
+def test_a_forest_beside_a_network_goes_on_to_the_bit(view: Any, loss: str, play: Play) -> None:
+    agent = BoostedConfig(tree=TreeConfig(max_depth=2), shares_trees=False, view=view)
+    bounded = BoostingConfig(max_trees=14, distilled_trees=5, merge=2)
+    settings = {"loss": loss, "critic": "network", "critic_hidden": (8,), "boosting": bounded}
+    one, two = _make(agent, **settings), _make(agent, **settings)
+    metrics = _iterate(one, play, agent, range(3))
+    # Six minibatches of each iteration, or one, are merged by two, and trees of values are there none.
+    assert metrics[0]["trees"] == {"ppo": 3, "awr": 3, "a2c": 1}[loss]
+    state = {name: values.copy() for name, values in one.state().items()}
+    two.restore(state)
+    _assert_same(one.state(), two.state())
+    for learner in (one, two):
+        _iterate(learner, play, agent, range(3, 6))
+    _assert_same(one.state(), two.state())
+    assert any((state[name] != values).any() for name, values in one.state().items() if name.startswith("critic/"))
+    assert one.weights().keys() == two.weights().keys() == _make(agent, loss=loss).weights().keys()
+
+
+def test_a_network_approaches_its_targets(play: Play) -> None:
+    agent = BoostedConfig(shares_trees=False)
+    settings = BoostingConfig(policy_rate=0.0)
+    learner = _make(agent, boosting=settings, critic="network", critic_rate=0.03, gamma=0.0, gae_lambda=0.0)
+    fragments = [play(learner.weights(), agent, BODY, TASK, seed=0, shard=shard) for shard in range(2)]
+    losses = [learner.update(fragments, iteration)["value_loss"] for iteration in range(12)]
+    assert losses[-1] < 0.4 * losses[0]
+
+
+def test_a_network_beside_shared_trees_is_refused() -> None:
+    with pytest.raises(BadInput, match=r"agent in learner boosted, critic network: expected agent.shares_trees=false"):
+        _make(AGENTS[0], critic="network")
+
+
 def test_rates_follow_the_trees_that_were_grown_not_those_that_are_left(play: Play) -> None:
     schedule = RateSchedule(first=1.0, last=0.0, trees=30)
     learner = _make(

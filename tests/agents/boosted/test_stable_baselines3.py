@@ -1,5 +1,6 @@
 """Boosted algorithms as drop-ins for Stable-Baselines3's."""
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -51,10 +52,14 @@ class Mixed(gymnasium.Env[Any, Any]):
 gymnasium.register("Mixed-v1", Mixed, max_episode_steps=20)
 
 
+@pytest.mark.parametrize("critic", ["forest", "network"])
 @pytest.mark.parametrize("algorithm", [BoostedPPO, BoostedA2C, BoostedAWR])
 @pytest.mark.parametrize("name", ["CartPole-v1", "Pendulum-v1", "Mixed-v1"])
-def test_it_learns_saves_loads_and_goes_on(algorithm: type[_BoostedAlgorithm], name: str, tmp_path: Path) -> None:
-    model = algorithm(make_vec_env(name, 2, seed=0), seed=0, policy_kwargs=SMALL, **FAST)
+def test_it_learns_saves_loads_and_goes_on(
+    algorithm: type[_BoostedAlgorithm], name: str, critic: str, tmp_path: Path
+) -> None:
+    agent = {"agent": dataclasses.replace(SMALL["agent"], shares_trees=critic == "forest")}
+    model = algorithm(make_vec_env(name, 2, seed=0), seed=0, policy_kwargs=agent, critic=critic, **FAST)
     model.learn(128)
     trees = len(model.policy.actor_critic.forests["policy"])
     assert trees == 2 * {"ppo": 2 * model.settings.epochs, "awr": 2 * model.settings.epochs, "a2c": 1}[model.loss]
@@ -74,6 +79,8 @@ def test_it_learns_saves_loads_and_goes_on(algorithm: type[_BoostedAlgorithm], n
     ours, theirs = (each.policy.actor_critic.forest_arrays() for each in (model, loaded))
     for key, values in ours.items():
         np.testing.assert_array_equal(values, theirs[key], err_msg=key)
+    observation = model.policy.obs_to_tensor(observation)[0]
+    assert torch.equal(model.policy.predict_values(observation), loaded.policy.predict_values(observation))
 
 
 def test_the_same_seed_gives_the_same_trees() -> None:
