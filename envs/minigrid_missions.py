@@ -38,7 +38,7 @@ class MissionWords(gymnasium.ObservationWrapper[Any, Any, Any]):
         super().__init__(env)
         space = env.observation_space
         parts = space.spaces if isinstance(space, spaces.Dict) else {}
-        mission = parts.get("mission")
+        mission: Any = parts.get("mission")
         if "image" not in parts or not hasattr(mission, "ordered_placeholders"):
             expected = "MiniGrid's image and mission, with no wrapper that leaves them out"
             raise bad_input("observation space", where="wrapper MissionWords", expected=expected, got=space)
