@@ -11,7 +11,7 @@ from wormwood.agents.boosted.views import FlatView
 from wormwood.agents.interfaces import Floats
 from wormwood.errors import bad_input
 
-__all__ = ["encode_observation", "view_of_space"]
+__all__ = ["encode_observation", "encode_tensors", "view_of_space"]
 
 
 def view_of_space(space: spaces.Space[Any]) -> FlatView:
@@ -36,6 +36,13 @@ def encode_observation(space: spaces.Space[Any], observation: Any) -> Floats:
     if isinstance(space, spaces.Tuple):
         return np.hstack([encode_observation(part, own) for part, own in zip(space.spaces, observation, strict=True)])
     return np.asarray(observation, dtype=np.float64).reshape(len(observation), -1)
+
+
+def encode_tensors(space: spaces.Space[Any], observation: Any) -> Floats:
+    """Return a batch of observations, as SB3 keeps them in a tensor or a dictionary of them, as ``[N, D]``."""
+    if isinstance(observation, dict):
+        return encode_observation(space, {name: tensor.cpu().numpy() for name, tensor in observation.items()})
+    return encode_observation(space, observation.cpu().numpy())
 
 
 def _kinds(space: spaces.Space[Any]) -> list[bool]:

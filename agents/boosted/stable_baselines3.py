@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from wormwood.agents.boosted.actor_critic import BoostedActorCritic, Experience
 from wormwood.agents.boosted.config import BoostedConfig, BoostedLearnerConfig, BoostingConfig
-from wormwood.agents.boosted.encoding import encode_observation, view_of_space
+from wormwood.agents.boosted.encoding import encode_tensors, view_of_space
 from wormwood.agents.boosted.network import NetworkCritic
 from wormwood.agents.boosted.views import make_view
 from wormwood.envs.specs import ActionSpace, EnvironmentSpec
@@ -113,11 +113,7 @@ class BoostedActorCriticPolicy(ActorCriticPolicy):
 
     def encode(self, observation: Any) -> np.ndarray[Any, np.dtype[np.float64]]:
         """Return observations, as SB3 keeps them in tensors, as ``[N, D]``."""
-        if isinstance(observation, dict):
-            arrays: Any = {name: tensor.cpu().numpy() for name, tensor in observation.items()}
-        else:
-            arrays = observation.cpu().numpy()
-        return encode_observation(self.observation_space, arrays)
+        return encode_tensors(self.observation_space, observation)
 
     def _evaluate(self, observation: Any) -> tuple[Tensor, Tensor]:
         outputs, values = self.actor_critic.outputs(self.encode(observation))
