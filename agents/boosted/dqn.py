@@ -123,7 +123,10 @@ class BoostedQPolicy(BasePolicy):
 class BoostedDQN(DQN):
     """Q-learning from replayed experience (Mnih et al. 2015), whose function is a boosted forest."""
 
-    policy_aliases: ClassVar[dict[str, type[BasePolicy]]] = {"MlpPolicy": BoostedQPolicy}
+    policy_aliases: ClassVar[dict[str, type[BasePolicy]]] = {
+        "MlpPolicy": BoostedQPolicy,
+        "MultiInputPolicy": BoostedQPolicy,
+    }
     policy: BoostedQPolicy  # type: ignore[assignment]
 
     def __init__(
@@ -148,7 +151,7 @@ class BoostedDQN(DQN):
         Raises:
             BadInput: the observations are of a kind that a forest cannot take.
         """
-        if env is None and not isinstance(policy, type) and policy != "MlpPolicy":
+        if env is None and not isinstance(policy, type) and policy not in ("MlpPolicy", "MultiInputPolicy"):
             policy, env = BoostedQPolicy, policy  # type: ignore[assignment]
         self.rate, self.max_gradient = rate, max_gradient
         defaults = {"train_freq": 64, "gradient_steps": 4, "batch_size": 256, "target_update_interval": 1000}
