@@ -1,0 +1,196 @@
+"""What is done on one host of a cluster: look, start nodes, end them.
+
+    python -m wormwood.launch.clusters.host_agent < request.json > answer.json
+
+Through ssh, requests come on the standard input: a token in the arguments could be read by every user of the host.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import os
+import secrets
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from wormwood.errors import BadInput
+from wormwood.launch.clusters.processes import MARK, Process, end_processes, identify, is_alive, marked_processes
+from wormwood.launch.clusters.tls import check_tls
+from wormwood.launch.clusters.versions import installed_versions
+
+__all__ = ["answer", "busy_ports", "cluster_folder", "free_port", "write_private"]
+
+STARTED = "Ray runtime started"
+"""What ``ray start`` prints once a node has joined."""
+OWN_PORTS = range(20_000, 30_000)
+"""Below those that the system hands out, so that they are still free when a head comes back."""
+THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
+
+
+def cluster_folder(name: str) -> Path:
+    """Return where a host keeps token and logs of a cluster: in ``$WORMWOOD_STATE``, or ``~/.wormwood``."""
+    return Path(os.environ.get("WORMWOOD_STATE") or Path.home() / ".wormwood") / "clusters" / name
+
+
+def answer(request: Mapping[str, Any]) -> dict[str, Any]:
+    """Do what a request asks for; wrong input comes back as ``error``."""
+    try:
+        return _TASKS[request["do"]](request)
+    except BadInput as error:
+        return {"error": str(error)}
+
+
+def _inspect(request: Mapping[str, Any]) -> dict[str, Any]:
+    """Return versions and busy ports, after a check of the certificate."""
+    if request["tls"]:
+        check_tls(request["tls"], request["addresses"])
+    return {"versions": installed_versions(), "busy": busy_ports(request["ports"]), "python": sys.executable}
+
+
+def _start(request: Mapping[str, Any]) -> dict[str, Any]:
+    """Start nodes, and return the process of each once all have joined; on failure end them, and say why."""
+    folder = cluster_folder(request["name"])
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    token = folder / "token"
+    write_private(token, request["token"])
+    environment = _environment(token, request["environment"])
+    started: dict[str, Process] = {}
+    # One after the other: nodes of one host that start at once take each other's names of sockets.
+    for node in request["nodes"]:
+        name = node["name"]
+        log, mark = folder / f"{name}.log", f"{request['mark']}/{name}"
+        process = _launch(node, log, environment | {MARK: mark})
+        problem = _await(process, log, seconds=request["seconds"])
+        found = identify(process.pid)
+        if problem or found is None:
+            for other in (*started, name):
+                end_processes(f"{request['mark']}/{other}")
+            return {"error": f"node {name} {problem or 'ended at once'}"}
+        started[name] = found
+    return {"processes": {name: dataclasses.asdict(process) for name, process in started.items()}}
+
+
+def _launch(node: Mapping[str, Any], log: Path, environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
+    arguments: Sequence[str] = node["arguments"]
+    command = [sys.executable, "-m", "wormwood.launch.clusters.start_node", *arguments]
+    with log.open("wb") as output:
+        # A session of its own: the end of the terminal does not end the node.
+        return subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            env=dict(environment),
+            cwd="/",
+            start_new_session=True,
+        )
+
+
+def _environment(token: Path, more: Mapping[str, str]) -> dict[str, str]:
+    """Return what nodes are started with: ours, without what belongs to another Ray."""
+    own = {name: value for name, value in os.environ.items() if not name.startswith("RAY_") and name != MARK}
+    return {
+        **own,
+        **dict.fromkeys(THREADS, "1"),
+        "RAY_AUTH_MODE": "token",
+        "RAY_AUTH_TOKEN_PATH": str(token.resolve()),
+        "RAY_USAGE_STATS_ENABLED": "0",
+        "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+        "RAY_JOB_STOP_WAIT_TIME_S": "60",  # for the checkpoint of a run that is stopped
+        **more,
+    }
+
+
+def _await(process: subprocess.Popen[bytes], log: Path, *, seconds: float) -> str:
+    """Wait until a node has joined, and return what went wrong, or nothing."""
+    deadline = time.monotonic() + seconds
+    while True:
+        text = log.read_text(encoding="utf-8", errors="replace")
+        if STARTED in text:
+            return ""
+        if process.poll() is not None:
+            return f"ended with code {process.returncode}: {_last_words(text)}"
+        if time.monotonic() > deadline:
+            return f"has not joined within {seconds:.0f} s: {_last_words(text)}"
+        time.sleep(0.1)
+
+
+def _last_words(text: str) -> str:
+    """Return the last line of a log that says something."""
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    errors = [line for line in lines if "Error" in line or "ERR" in line]
+    return (errors or lines or ["it said nothing"])[-1][:300]
+
+
+def _alive(request: Mapping[str, Any]) -> dict[str, Any]:
+    """Tell which nodes run, each given as process number and start time, and with the right mark."""
+    marked = set(marked_processes(request["mark"]))
+    nodes = {name: Process(**process) for name, process in request["nodes"].items()}
+    return {"alive": [name for name, process in nodes.items() if process in marked and is_alive(process)]}
+
+
+def _stop(request: Mapping[str, Any]) -> dict[str, Any]:
+    """End the processes of a mark, and remove what they kept on the disk."""
+    ended = end_processes(request["mark"])
+    for path in request["remove"]:
+        shutil.rmtree(path, ignore_errors=True)
+    return {"ended": ended}
+
+
+def _make_temp(request: Mapping[str, Any]) -> dict[str, Any]:
+    """Make a folder, closed to others, for the one of Ray's sockets and logs, which Ray opens to all.
+
+    It is short, since paths of sockets are limited.
+    """
+    return {"path": tempfile.mkdtemp(prefix="wormwood-", dir="/tmp")}
+
+
+_TASKS = {"inspect": _inspect, "start": _start, "alive": _alive, "stop": _stop, "temp": _make_temp}
+
+
+def busy_ports(ports: Sequence[int]) -> list[int]:
+    """Return those of the ports on which something listens already."""
+    return [port for port in ports if port and not _is_free(port)]
+
+
+def free_port(taken: Sequence[int]) -> int:
+    """Return a port that is free now, and none of ``taken``."""
+    while True:
+        port = secrets.choice(OWN_PORTS)
+        if port not in taken and _is_free(port):
+            return port
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("", port))
+        except OSError:
+            return False
+        return True
+
+
+def write_private(path: Path, text: str) -> None:
+    """Write a file that only its owner can read, from its first byte on."""
+    temporary = path.with_name(f".{path.name}-{secrets.token_hex(4)}")
+    try:
+        with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
+            file.write(text)
+        temporary.replace(path)
+    finally:
+        with contextlib.suppress(FileNotFoundError):
+            temporary.unlink()
+
+
+if __name__ == "__main__":
+    print(json.dumps(answer(json.load(sys.stdin))))
