@@ -17,6 +17,7 @@ from wormwood.launch import commands
 from wormwood.launch.arguments import AGENT_HELP, Parser, add_verb, episodes, seconds, seed, workers
 from wormwood.launch.benchmarks.trees_peers import PeerError
 from wormwood.launch.checkpoints import CheckpointError
+from wormwood.launch.clusters.verbs import add_cluster
 from wormwood.launch.executors import WorkerError
 from wormwood.launch.rollouts import NonFiniteError
 from wormwood.launch.training import Interrupted, ServiceLostError
@@ -35,7 +36,8 @@ def make_parser() -> Parser:
     parser = Parser(prog="wormwood", description=wormwood.__doc__)
     parser.add_argument("--version", action="version", version=f"wormwood {wormwood.__version__}")
     verbs = parser.add_subparsers(dest="verb", metavar="verb", required=True, parser_class=Parser)
-    for add in (_add_train, _add_status, _add_evaluate, _add_inspect, _add_video, _add_list, _add_bench, add_transfer):
+    own = (_add_train, _add_status, _add_evaluate, _add_inspect, _add_video, _add_list, _add_bench)
+    for add in (*own, add_transfer, add_cluster):
         add(verbs)
     return parser
 
