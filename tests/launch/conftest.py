@@ -62,7 +62,26 @@ body: swimmer-4
 task_options: {horizon: 50}
 shards: 4
 """
+RL2 = """
+agent: {kind: gru, units: 8}
+learner: {kind: recurrent-ppo, environments: 8, steps: 4, anneal: 3, minibatches: 2}
+iterations: 3
+family: bandit
+family_options: {arms: 3}
+trial_episodes: 6
+shards: 4
+"""
+FAST_SLOW = """
+agent: {kind: memory, slots: 3, width: 4, hidden: 8}
+learner: {kind: fast-slow, environments: 8, minibatches: 2, schedule: {fast_every: 2, slow_every: 4}}
+iterations: 3
+family: gridnavi
+trial_episodes: 1
+shards: 4
+"""
 CONFIGS = {
+    "rl2": RL2,
+    "fast-slow": FAST_SLOW,
     "boosted": BOOSTED,
     "td3": TD3,
     "cma-es": EVOLUTION,

@@ -36,7 +36,7 @@ def _one_ray_for_all() -> Iterator[None]:
         yield
 
 
-@pytest.mark.parametrize("kind", ["cma-es", "ppo", "cart-pole", "td3", "boosted"])
+@pytest.mark.parametrize("kind", ["cma-es", "ppo", "cart-pole", "td3", "boosted", "rl2", "fast-slow"])
 def test_the_final_state_does_not_depend_on_the_workers(kind, tmp_path, make_config, train_in) -> None:
     config = make_config(kind)
     summaries = [train_in(tmp_path / str(workers), config, workers=workers) for workers in (0, 1, 2, 3)]
