@@ -146,7 +146,7 @@ class BoostedDQN(DQN):
             rate: learning rate of the values.
             max_gradient: a transition's gradient is clipped to this.
             settings: of SB3's ``DQN``, of which ``learning_rate``, ``tau`` and ``max_grad_norm`` make no difference.
-                By default each 64 steps grow 4 trees of 256 transitions.
+                By default 64 steps of ``env`` grow 4 trees of 256 transitions.
 
         Raises:
             BadInput: the observations are of a kind that a forest cannot take.

@@ -172,7 +172,7 @@ class BoostedSAC(SAC):
             draws: actions that the actor draws in each state to compare, at least 2.
             actor_states: states of each minibatch in which it does so; each costs ``draws`` evaluations of the forests.
             settings: of SB3's ``SAC``, of which ``tau`` makes no difference: ``target_update_interval`` counts the
-                trees after which the targets follow. By default each 64 steps grow 16 trees of each critic.
+                trees after which the targets follow. By default 64 steps of ``env`` grow 16 trees of each critic.
 
         Raises:
             BadInput: the observations are of a kind that a forest cannot take, or there is nothing to compare.

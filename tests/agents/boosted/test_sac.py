@@ -111,10 +111,9 @@ def test_the_lower_of_both_values_counts() -> None:
 
 def test_the_actor_moves_to_what_is_worth_more_in_each_state() -> None:
     env = make_vec_env("Aim-v1", 4, seed=0)
-    model = BoostedSAC(
-        "MultiInputPolicy", env, seed=0, gamma=0.0, learning_rate=3e-3, learning_starts=200, ent_coef=0.001
-    )
-    model.learn(3000)
+    settings = {"gamma": 0.0, "learning_rate": 1e-2, "learning_starts": 200, "ent_coef": 0.001}
+    model = BoostedSAC("MultiInputPolicy", env, seed=0, policy_kwargs={"net_arch": [32]}, **settings)
+    model.learn(2500)
     sides = {"side": np.array([[1.0], [-1.0]], np.float32), "noise": np.zeros((2, 1), np.float32)}
     actions, _ = model.predict(sides, deterministic=True)
     np.testing.assert_allclose(actions, [[0.5], [-0.5]], atol=0.2)
