@@ -8,7 +8,7 @@ import dataclasses
 import functools
 import shlex
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -82,12 +82,14 @@ def transfer_command(options: argparse.Namespace) -> None:
     # matplotlib is slow to load: only who draws waits for it.
     from wormwood.launch.transfer.report_files import write_report
 
-    with _bar(options, "drawing", 1.0) as show:
+    with _resumable(command, lambda: "while drawing"), _bar(options, "drawing", 1.0) as show:
         page = write_report(results, folder, command=command, notes=notes, progress=show)
     if options.json:
         rows = [{key: row[key] for key in ROW_KEYS} for row in results.rows]
         print_json({"report": str(page), "rows": rows})
         return
+    for text in notes:
+        note(text)
     _print(results, page)
 
 
@@ -161,13 +163,8 @@ def _measure(
         done = finished
         show(finished)
 
-    try:
-        with _bar(options, "measuring", len(jobs)) as show:
-            outcomes = measure(
-                jobs, folder / OUTCOMES, workers=options.workers, address=options.address, progress=count
-            )
-    except KeyboardInterrupt:
-        raise Interrupted(f"stopped after {done} of {len(jobs)}; go on with: {command} --resume") from None
+    with _resumable(command, lambda: f"after {done} of {len(jobs)}"), _bar(options, "measuring", len(jobs)) as show:
+        outcomes = measure(jobs, folder / OUTCOMES, workers=options.workers, address=options.address, progress=count)
     by_place = {(name, entry.body.name): o for (name, _, entry), o in zip(places, outcomes, strict=True)}
     return Results(suite, tuple(name for name, _ in agents), by_place, seed=options.seed)
 
@@ -195,22 +192,28 @@ def _tune(
         if config is None
     ]
     places = [(n, a, c, e) for (n, a), c in zip(agents, configs, strict=True) if c is not None for e in entries]
-    try:
-        with _bar(options, "training", len(places)) as show, _ray(options):
-            for done, (name, agent, config, entry) in enumerate(places):
-                tuning = tune(
-                    agent,
-                    config,
-                    suite.spec(entry),
-                    request,
-                    progress=lambda doing, share, done=done: show(done + share, doing),  # type: ignore[misc]
-                )
-                tunings.append(dataclasses.replace(tuning, agent=name))
-    except KeyboardInterrupt:
-        raise Interrupted(
-            f"stopped after training on {len(tunings)} of {len(places)} bodies; go on with: {command} --resume"
-        ) from None
+    with (
+        _resumable(command, lambda: f"after {len(tunings)} of {len(places)} bodies"),
+        _bar(options, "training", len(places)) as show,
+        _ray(options),
+    ):
+        for name, agent, config, entry in places:
+            tuning = tune(agent, config, suite.spec(entry), request, progress=_added(show, len(tunings)))
+            tunings.append(dataclasses.replace(tuning, agent=name))
     return tuple(tunings), notes
+
+
+def _added(show: Any, done: int) -> Callable[[str, float], None]:
+    return lambda doing, share: show(done + share, doing)
+
+
+@contextlib.contextmanager
+def _resumable(command: str, place: Callable[[], str]) -> Iterator[None]:
+    """Tell a user who stops the block where it stood, and how to go on."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise Interrupted(f"stopped {place()}; go on with: {command} --resume") from None
 
 
 def _ray(options: argparse.Namespace) -> contextlib.AbstractContextManager[None]:

@@ -128,20 +128,31 @@ def test_what_is_wrong_is_said_in_one_line(capsys) -> None:
     assert not Path("runs").exists(), "nothing is left of what was refused"
 
 
-def test_ctrl_c_leaves_with_a_line_that_says_how_to_go_on() -> None:
+@pytest.mark.parametrize(
+    ("number", "workers"),
+    [(signal.SIGINT, 0), (signal.SIGTERM, 0), pytest.param(signal.SIGINT, 2, marks=pytest.mark.slow)],
+)
+def test_ctrl_c_leaves_with_a_line_that_says_how_to_go_on(number: int, workers: int) -> None:
     bodies = "\n".join(f"- {{body: swimmer-{links}, label: extrapolation}}" for links in range(2, 26))
     Path("s.yaml").write_text(f"task_options: {{horizon: 200}}\nbodies:\n{bodies}\n")
-    command = [*COMMAND, "transfer", "ncap", "--suite", "s.yaml", "--seeds", "1", "--out", "r"]
-    environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment)
-    deadline = time.monotonic() + 200
-    while not list(Path("r/outcomes").glob("*.json")) and time.monotonic() < deadline:
-        time.sleep(0.1)
-    process.send_signal(signal.SIGINT)
-    _, error = process.communicate(timeout=60)
-    assert process.returncode == 130
-    done = len(list(Path("r/outcomes").glob("*.json")))
-    assert error == (
-        f"wormwood: stopped after {done} of 24; go on with: "
-        "wormwood transfer ncap --suite s.yaml --seeds 1 --out r --resume\n"
+    arguments = ["transfer", "ncap", "--suite", "s.yaml", "--seeds", "1", *(["--workers", "2"] if workers else [])]
+    process = subprocess.Popen(
+        [*COMMAND, *arguments, "--out", "r"],
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        # Whoever runs the tests in the background lets them ignore Ctrl-C, and children inherit that.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
+    try:
+        deadline = time.monotonic() + 200
+        while not list(Path("r/outcomes").glob("*.json")) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        os.killpg(process.pid, number)  # as a terminal does: the whole group gets it
+        assert process.wait(timeout=60) == 130
+    finally:
+        process.kill()
+    assert process.stderr is not None
+    done = len(list(Path("r/outcomes").glob("*.json")))
+    again = " ".join([*arguments, "--out", "r", "--resume"])
+    assert process.stderr.read() == f"wormwood: stopped after {done} of 24; go on with: wormwood {again}\n"
