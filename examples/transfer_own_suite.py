@@ -9,6 +9,7 @@ from pathlib import Path
 from wormwood.launch.command_line import main as wormwood
 
 MY_SUITE = """
+task_options: {horizon: 400}
 axes: {gear: 1, locked joint: null}
 bodies:
 - {label: home, body: swimmer-8}

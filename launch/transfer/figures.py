@@ -78,12 +78,14 @@ def draw_heat_map(results: Results) -> Figure:
     for (row, column), share in np.ndenumerate(shares):
         missing = np.isnan(share)
         colour = DARK if missing else cell_colours(share)[1]
-        text = "–" if missing else f"{values[row][column]:.0f}"
+        padded = "*" if results.by_name[agents[column], bodies[row]]["adapted"] else ""
+        text = "–" if missing else f"{values[row][column]:.0f}{padded}"
         axes.text(column, row, text, ha="center", va="center", color=colour, fontsize=8)
     axes.set_xticks(range(len(agents)), [_short(name) for name in agents], rotation=20, ha="left", parse_math=False)
     axes.set_yticks(range(len(bodies)), bodies, fontsize=8, parse_math=False)
     axes.xaxis.tick_top()
-    axes.set_xlabel(f"return, of at most {most}: interquartile mean; –: cannot act on this body", fontsize=8)
+    meaning = f"return, of at most {most}: interquartile mean\n–: cannot act on this body; *: padded"
+    axes.set_xlabel(meaning, fontsize=8)
     return figure
 
 

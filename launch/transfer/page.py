@@ -176,25 +176,31 @@ def _tunings(results: Results) -> str:
     for agent in dict.fromkeys(tuning.agent for tuning in results.tunings):
         own = [tuning for tuning in results.tunings if tuning.agent == agent]
         shares = list(dict.fromkeys(share for tuning in own for share, _ in tuning.tuned))
-        head = ["body", "zero-shot", "specialist", "retention", "jumpstart"]
+        head = ["body", "zero-shot", "specialist", "best here", "retention", "jumpstart"]
         head += [f"tuned {share:.4g}" for share in shares]
         head += ["steps tuned", "steps from scratch"] if shares else []
-        tables.append(f"<h3>{escape(agent)}</h3>" + _table(head, [_tuning_row(tuning, shares) for tuning in own]))
+        tables.append(
+            f"<h3>{escape(agent)}</h3>" + _table(head, [_tuning_row(results, tuning, shares) for tuning in own])
+        )
     return (
         "<p>Interquartile means of the returns on the same starts. The specialist was trained from scratch on the "
-        "body, with the agent's preset, seed and budget; <b>retention</b> is zero-shot over specialist, and "
-        "<b>jumpstart</b> zero-shot less untrained. <b>Tuned</b> is after fine-tuning for that share of the budget. "
-        f"<b>Steps</b> are those until an evaluation reached {SHARE_OF_SPECIALIST:.0%} of the specialist's return.</p>"
-        + "".join(tables)
+        "body, with the agent's preset, seed and budget; <b>best here</b> is the best return on the body in this "
+        "report. <b>Retention</b> is zero-shot over specialist, <b>jumpstart</b> zero-shot less untrained. <b>Tuned</b> "
+        "is after fine-tuning for that share of the budget, and <b>steps</b> are those until an evaluation reached "
+        f"{SHARE_OF_SPECIALIST:.0%} of the specialist's return.</p>" + "".join(tables)
     )
 
 
-def _tuning_row(tuning: Tuning, shares: Sequence[float]) -> list[str]:
+def _tuning_row(results: Results, tuning: Tuning, shares: Sequence[float]) -> list[str]:
     scores = dict(tuning.tuned)
+    known = [row["return_iqm"] for row in results.rows if row["body"] == tuning.body]
+    known += [score for other in results.tunings if other.body == tuning.body for _, score in other.tuned]
+    known += [other.specialist for other in results.tunings if other.body == tuning.body]
     row = [
         escape(tuning.body),
         _number(tuning.zero_shot, ".0f"),
         _number(tuning.specialist, ".0f"),
+        _number(max(score for score in known if score is not None), ".0f"),
         _number(tuning.retention, ".2f"),
         _number(tuning.jumpstart, "+.0f"),
         *(_number(scores.get(share), ".0f") for share in shares),

@@ -1,14 +1,28 @@
-"""The example runs as it is written."""
+"""The examples run as they are written."""
 
 import subprocess
 import sys
 from pathlib import Path
 
-EXAMPLE = Path(__file__).resolve().parents[3] / "examples/transfer_own_suite.py"
+EXAMPLES = Path(__file__).resolve().parents[3] / "examples"
 
 
-def test_the_example_of_a_suite_writes_a_report(tmp_path: Path) -> None:
-    done = subprocess.run([sys.executable, str(EXAMPLE)], cwd=tmp_path, capture_output=True, text=True, check=False)
+def _run(name: str, *arguments: str, cwd: Path) -> str:
+    command = [sys.executable, str(EXAMPLES / name), *arguments]
+    done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "weak-and-stiff" in done.stdout
+    return done.stdout
+
+
+def test_a_suite_of_ones_own(tmp_path: Path) -> None:
+    assert "weak-and-stiff" in _run("transfer_own_suite.py", cwd=tmp_path)
     assert (tmp_path / "my-suite/report/report.html").is_file()
+
+
+def test_a_zip_of_stable_baselines3(tmp_path: Path) -> None:
+    shown = _run("transfer_sb3_zip.py", "--steps", "2048", cwd=tmp_path)
+    assert [line.split()[:2] for line in shown.splitlines() if "extrapolation" in line] == [
+        ["swimmer", "swimmer-3"],
+        ["swimmer", "swimmer-4"],
+        ["swimmer", "swimmer-6"],
+    ]
