@@ -46,7 +46,7 @@ def add_transfer(verbs: Any) -> None:
     parser.add_argument("--out", help="folder of the report; default: a new one in runs/")
     parser.add_argument("--resume", action="store_true", help="go on with the report in --out")
     parser.add_argument(
-        "--adapt", choices=("no", "pad"), default="no", help="what of agents that do not fit a body; default no"
+        "--adapt", choices=("no", "pad"), default="no", help="pad agents that do not fit a body, or (no) mark them"
     )
     parser.add_argument("--retention", action="store_true", help="compare with specialists, trained on each body")
     parser.add_argument(

@@ -185,9 +185,9 @@ def _tunings(results: Results) -> str:
     return (
         "<p>Interquartile means of the returns on the same starts. The specialist was trained from scratch on the "
         "body, with the agent's preset, seed and budget; <b>best here</b> is the best return on the body in this "
-        "report. <b>Retention</b> is zero-shot over specialist, <b>jumpstart</b> zero-shot less untrained. <b>Tuned</b> "
-        "is after fine-tuning for that share of the budget, and <b>steps</b> are those until an evaluation reached "
-        f"{SHARE_OF_SPECIALIST:.0%} of the specialist's return.</p>" + "".join(tables)
+        "report. <b>Retention</b> is zero-shot over specialist, <b>jumpstart</b> zero-shot less untrained. "
+        "<b>Tuned</b> is after fine-tuning for that share of the budget, and <b>steps</b> are those until one "
+        f"evaluation reached {SHARE_OF_SPECIALIST:.0%} of the specialist's return.</p>" + "".join(tables)
     )
 
 
