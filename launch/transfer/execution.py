@@ -64,8 +64,10 @@ def measure(
     files = OutcomeFiles(folder)
     outcomes = {k: outcome for k, job in enumerate(jobs) if (outcome := files.read(job)) is not None}
     progress(len(outcomes))
-    # The longest first, so that no worker is left with one at the end.
-    missing = sorted((k for k in range(len(jobs)) if k not in outcomes), key=lambda k: -jobs[k].spec.body.links)
+    missing = [k for k in range(len(jobs)) if k not in outcomes]
+    if workers:
+        # The longest first, so that no worker is left with one at the end.
+        missing.sort(key=lambda k: -jobs[k].spec.body.links)
     for place, outcome in _run([jobs[k] for k in missing], workers=workers, address=address):
         k = missing[place]
         with interrupts_deferred():
