@@ -317,7 +317,15 @@ def _bench_trees(options: argparse.Namespace, progress: Any) -> Mapping[str, obj
     return bench_trees(seconds=options.seconds, peers=peers, progress=progress)
 
 
-BENCHMARKS = {"rollout": _bench_rollout, "trees": _bench_trees}
+def _bench_train(options: argparse.Namespace, progress: Any) -> Mapping[str, object]:
+    from wormwood.launch.benchmarks.training import bench_training
+
+    if options.peers is not None:
+        raise bad_input("option", where="--peers", expected="none for train, whose peer is here", got=options.peers)
+    return bench_training(seconds=options.seconds, progress=progress)
+
+
+BENCHMARKS = {"rollout": _bench_rollout, "train": _bench_train, "trees": _bench_trees}
 
 
 def _figures(result: Mapping[str, object]) -> Iterator[tuple[str, str]]:

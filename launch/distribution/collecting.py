@@ -142,6 +142,11 @@ class Collector:
         _SESSIONS.enter_context(ray_session(workers, address=self.distribution.address))
         return RayExecutor(plan, workers, key=f"model {uuid.uuid4()}", deadline=self.distribution.deadline)
 
+    def wait(self) -> None:
+        """Wait until a rollout that has begun ahead is over, if there is one on workers."""
+        if self._ahead is not None and self.distribution.workers:
+            self._ahead.collection.result()
+
     def close(self) -> None:
         """Let go of the workers; the next rollout asks for them again."""
         if self._executor is not None:
