@@ -1,53 +1,75 @@
-"""What the head of a cluster tells over HTTP, to whom has the token."""
+"""The head of a cluster over HTTP, for whom has the token."""
 
 from __future__ import annotations
 
 import json
 import urllib.error
 import urllib.request
+from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["HeadUnreachable", "get_json", "list_nodes"]
+__all__ = ["ClusterError", "Head"]
 
 
-class HeadUnreachable(RuntimeError):
-    """The head does not answer, or does not let us in."""
+class ClusterError(RuntimeError):
+    """The cluster does not do what it should: it does not answer, does not let us in, or a job of it failed."""
+
+    def __init__(self, message: str, *, code: int | None = None) -> None:
+        super().__init__(message)
+        self.code = code
+        """The HTTP status, where there was an answer."""
 
 
-def get_json(url: str, token: str, *, seconds: float = 10.0) -> Any:
-    """Return what stands at a URL of the head.
+@dataclass(frozen=True)
+class Head:
+    """Dashboard and job API of a head.
 
-    Raises:
-        HeadUnreachable: it does not answer, or the token is not its own.
+    Ray's own client is not used: it goes where ``RAY_API_SERVER_ADDRESS`` says, and would take the token there.
     """
-    request = urllib.request.Request(url, headers={"Authorization": f"Bearer {token}"})
-    # Without proxies: the head is on the loopback interface, and the token is not for others.
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    try:
-        with opener.open(request, timeout=seconds) as response:
-            return json.load(response)
-    except urllib.error.HTTPError as error:
-        reason = "refuses the token" if error.code in (401, 403) else f"answers {error.code}"
-        raise HeadUnreachable(f"the head at {url} {reason}") from None
-    except (OSError, ValueError) as error:
-        raise HeadUnreachable(f"the head at {url} does not answer: {error}") from None
 
+    url: str
+    token: str
 
-def list_nodes(url: str, token: str) -> dict[str, dict[str, Any]]:
-    """Return the nodes that are alive by name: resources and object store in use; errors as ``get_json``."""
-    found = get_json(f"{url}/api/v0/nodes?detail=1&limit=10000", token)["data"]["result"]["result"]
-    used = {
-        node["raylet"].get("nodeId"): node["raylet"].get("objectStoreUsedMemory")
-        for node in get_json(f"{url}/nodes?view=summary", token)["data"]["summary"]
-        if "raylet" in node
-    }
-    return {
-        node["node_name"]: {
-            "cpus": node["resources_total"].get("CPU", 0),
-            "gpus": node["resources_total"].get("GPU", 0),
-            "object_store_bytes": node["resources_total"].get("object_store_memory", 0),
-            "object_store_used": used.get(node["node_id"]),
+    def get(self, path: str) -> Any:
+        """Return the JSON at a path.
+
+        Raises:
+            ClusterError: the head does not answer, or the token is not its own.
+        """
+        return json.loads(self._ask("GET", path, None))
+
+    def post(self, path: str, body: Any) -> Any:
+        """Send JSON to a path and return the answer; errors as ``get``."""
+        return json.loads(self._ask("POST", path, json.dumps(body).encode()))
+
+    def put(self, path: str, content: bytes) -> None:
+        """Send a file to a path; errors as ``get``."""
+        self._ask("PUT", path, content)
+
+    def nodes(self) -> dict[str, dict[str, Any]]:
+        """Return the nodes that are alive by name, with the bytes in use of each one's object store."""
+        found = self.get("/api/v0/nodes?detail=1&limit=10000")["data"]["result"]["result"]
+        summary = self.get("/nodes?view=summary")["data"]["summary"]
+        raylets = [node["raylet"] for node in summary if "raylet" in node]
+        used = {raylet.get("nodeId"): raylet.get("objectStoreUsedMemory") for raylet in raylets}
+        return {
+            node["node_name"]: {"object_store_used": used.get(node["node_id"])}
+            for node in found
+            if node["state"] == "ALIVE"
         }
-        for node in found
-        if node["state"] == "ALIVE"
-    }
+
+    def _ask(self, method: str, path: str, content: bytes | None) -> bytes:
+        headers = {"Authorization": f"Bearer {self.token}", "Content-Type": "application/json"}
+        request = urllib.request.Request(f"{self.url}{path}", data=content, headers=headers, method=method)
+        # Without proxies: the head is on the loopback interface, and the token is not for others.
+        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        try:
+            with opener.open(request, timeout=20) as response:
+                body: bytes = response.read()
+                return body
+        except urllib.error.HTTPError as error:
+            last = (error.read().decode(errors="replace").strip().splitlines() or [""])[-1]
+            reason = "refuses the token" if error.code in (401, 403) else f"answers {error.code}: {last[:200]}"
+            raise ClusterError(f"the head at {self.url} {reason}", code=error.code) from None
+        except (OSError, ValueError) as error:
+            raise ClusterError(f"the head at {self.url} does not answer: {error}") from None

@@ -8,20 +8,29 @@ import json
 import secrets
 import shutil
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from wormwood.errors import bad_input
-from wormwood.launch.clusters.api import HeadUnreachable, list_nodes
+from wormwood.launch.clusters.api import ClusterError, Head
 from wormwood.launch.clusters.files import Cluster, LocalCluster, SshCluster
 from wormwood.launch.clusters.host_agent import cluster_folder, free_port
 from wormwood.launch.clusters.hosts import LOOPBACK, Host, ask_all, dashboard_url, host_at
+from wormwood.launch.clusters.jobs import list_jobs, send_again
 from wormwood.launch.clusters.start_node import loopback_environment
 from wormwood.launch.clusters.state import ClusterState, NodeState, locked, read_state, require_state
 from wormwood.launch.clusters.tls import tls_environment
 from wormwood.launch.clusters.versions import check_versions, require_ray
 
-__all__ = ["cluster_down", "cluster_status", "cluster_up", "plan_nodes", "require_startable", "start_arguments"]
+__all__ = [
+    "cluster_down",
+    "cluster_status",
+    "cluster_up",
+    "open_head",
+    "plan_nodes",
+    "require_startable",
+    "start_arguments",
+]
 
 START_SECONDS = 90.0
 """Within which a node has to join."""
@@ -116,6 +125,10 @@ def _start(
         _launch(state, cluster, hosts, workers)
         state.write()
         _await_nodes(state)
+        if old:
+            with open_head(state) as head:
+                for name in send_again(head, state):
+                    note(f"sent {name} again")
     except BaseException:
         _end(state)
         if old is None:
@@ -226,18 +239,25 @@ def _launch(
 def _await_nodes(state: ClusterState) -> None:
     """Wait until the head knows all nodes and answers."""
     deadline = time.monotonic() + START_SECONDS
-    with dashboard_url(state.parsed(), state.head.host, state.ports["dashboard"]) as url:
+    with open_head(state) as head:
         while True:
             try:
-                missing = set(state.nodes) - set(list_nodes(url, state.token()))
+                missing = set(state.nodes) - set(head.nodes())
                 if not missing:
                     return
                 problem = f"without {', '.join(sorted(missing))}"
-            except HeadUnreachable as error:
+            except ClusterError as error:
                 problem = str(error)
             if time.monotonic() > deadline:
-                raise HeadUnreachable(f"cluster {state.name} is not complete after {START_SECONDS:.0f} s: {problem}")
+                raise ClusterError(f"cluster {state.name} is not complete after {START_SECONDS:.0f} s: {problem}")
             time.sleep(0.3)
+
+
+@contextlib.contextmanager
+def open_head(state: ClusterState) -> Iterator[Head]:
+    """Give dashboard and job API of a cluster."""
+    with dashboard_url(state.parsed(), state.head.host, state.ports["dashboard"]) as url:
+        yield Head(url, state.token())
 
 
 def _alive(state: ClusterState) -> set[str]:
@@ -277,12 +297,11 @@ def cluster_status(cluster: Cluster) -> dict[str, Any]:
     state = require_state(cluster)
     alive = _alive(state)
     known: dict[str, dict[str, Any]] = {}
+    jobs: list[dict[str, Any]] = []
     if "head" in alive:
-        with (
-            contextlib.suppress(HeadUnreachable),
-            dashboard_url(state.parsed(), state.head.host, state.ports["dashboard"]) as url,
-        ):
-            known = list_nodes(url, state.token())
+        with contextlib.suppress(ClusterError), open_head(state) as head:
+            known = head.nodes()
+            jobs = list_jobs(head, state)
     nodes = [
         {
             "name": name,
@@ -305,4 +324,5 @@ def cluster_status(cluster: Cluster) -> dict[str, Any]:
         "client": f"ray://{state.head.host}:{state.ports['client']}",
         "token": str(state.token_path),
         "nodes": nodes,
+        "jobs": jobs,
     }

@@ -5,10 +5,15 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
+from wormwood.errors import bad_input
 from wormwood.launch.arguments import Parser, add_verb
-from wormwood.launch.clusters.control import cluster_down, cluster_status, cluster_up
+from wormwood.launch.clusters.api import ClusterError
+from wormwood.launch.clusters.control import cluster_down, cluster_status, cluster_up, open_head
 from wormwood.launch.clusters.files import load_cluster
+from wormwood.launch.clusters.jobs import VERBS, follow_job, list_jobs, plan_job, send_job, stop_job
+from wormwood.launch.clusters.state import require_state
 from wormwood.launch.console import note, print_json, print_table, print_text
+from wormwood.launch.training import Interrupted
 
 __all__ = ["add_cluster"]
 
@@ -30,6 +35,89 @@ def add_cluster(verbs: Any) -> None:
     add_down = add_verb(inner, "down", down_command, "end what up started", "wormwood cluster down")
     for own in (add_up, add_status, add_down):
         own.add_argument("file", nargs="?", default=DEFAULT, help=FILE_HELP)
+    _add_submit(inner)
+
+
+def _add_submit(verbs: Any) -> None:
+    example = "wormwood cluster submit local --detach train swim-ncap-ppo --seed 1"
+    parser = add_verb(verbs, "submit", submit_command, "have the cluster train or transfer", example)
+    parser.usage = "wormwood cluster submit [FILE] [options] train|transfer ARGUMENTS"
+    _add_submit_options(parser)
+    parser.add_argument(
+        "words", nargs=argparse.REMAINDER, help="[FILE] [options], then train or transfer as you know them"
+    )
+
+
+def _add_submit_options(parser: Parser) -> None:
+    parser.add_argument("--detach", action="store_true", help="do not wait for the end")
+    parser.add_argument("--follow", metavar="JOB", help="follow a job that runs, in place of a new one")
+    parser.add_argument("--stop", metavar="JOB", help="stop a job that runs; a training leaves a checkpoint")
+    parser.add_argument(
+        "--send-package", action="store_true", help="send this installation of the package, if it is not the cluster's"
+    )
+
+
+def submit_command(options: argparse.Namespace) -> None:
+    """Send a job, or follow or stop one.
+
+    Raises:
+        BadInput: the arguments are wrong, or the cluster does not run.
+        ClusterError: the job failed.
+    """
+    options = _split_submit(options)
+    state = require_state(load_cluster(options.file))
+    with open_head(state) as head:
+        if options.stop:
+            stop_job(head, options.stop)
+            _report(options, {"job": options.stop, "cluster": state.name, "status": "STOPPING"})
+            return
+        if options.follow and options.words:
+            raise bad_input("job", where="cluster submit --follow", expected="no new one", got=options.words[0])
+        name = options.follow
+        if not name:
+            job = plan_job(options.words, state)
+            name = send_job(head, state, job, send_package=options.send_package)
+            if options.detach:
+                _report(options, {"job": name, "cluster": state.name, "status": "PENDING", "run": job.out})
+                return
+        if not options.json:
+            note(f"{name}; it goes on without this terminal: wormwood cluster submit {options.file} --follow {name}")
+        try:
+            ended = follow_job(head, name, note if not options.json else lambda text: None)
+        except KeyboardInterrupt:
+            raise Interrupted(f"{name} goes on; wormwood cluster submit {options.file} --stop {name}") from None
+        list_jobs(head, state)  # which notes that it has ended
+    message = ended.pop("message")
+    if ended["status"] != "SUCCEEDED":
+        raise ClusterError(f"job {name} {ended['status'].lower()}: {message.removeprefix('wormwood: ')}")
+    _report(options, {"job": name, "cluster": state.name, **ended})
+
+
+def _split_submit(options: argparse.Namespace) -> argparse.Namespace:
+    """Tell the file and options of ``submit`` from the verb of the job and what belongs to it."""
+    words = options.words
+    start = next((index for index, word in enumerate(words) if word in VERBS), len(words))
+    parser = Parser(prog="wormwood cluster submit", add_help=False)
+    parser.add_argument("file", nargs="?", default=DEFAULT)
+    parser.add_argument("--json", action="store_true", default=options.json)
+    _add_submit_options(parser)
+    own, unknown = parser.parse_known_args([word for word in words[:start] if word != "--"])
+    if unknown:
+        got, expected = unknown[0], f"a cluster file, an option, then {' or '.join(VERBS)}"
+        raise bad_input("argument", where="cluster submit", expected=expected, got=got, nearest_to=VERBS)
+    for name in ("detach", "follow", "stop", "send_package"):
+        setattr(own, name, getattr(own, name) or getattr(options, name))
+    own.words = words[start:]
+    return own
+
+
+def _report(options: argparse.Namespace, result: dict[str, Any]) -> None:
+    if options.json:
+        print_json(result)
+        return
+    inner = result.pop("result", None) or {}
+    rows = [(name, value) for name, value in {**result, **inner}.items() if value is not None]
+    print_table("", ["what", "value"], rows)
 
 
 def up_command(options: argparse.Namespace) -> None:
@@ -64,3 +152,6 @@ def _show(status: dict[str, Any], options: argparse.Namespace) -> None:
     columns = ["name", "group", "host", "state", "process", "cpus", "gpus", "object_store_used"]
     rows = [["" if node[name] is None else node[name] for name in columns] for node in status["nodes"]]
     print_table("nodes", columns, rows)
+    if status["jobs"]:
+        columns = ["job", "status", "run"]
+        print_table("jobs", columns, [[job[name] or "" for name in columns] for job in status["jobs"]])

@@ -1,0 +1,256 @@
+"""Jobs of a cluster: sent, followed, stopped, and sent again after the head was lost."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import re
+import secrets
+import shlex
+import sys
+import time
+import zipfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import wormwood
+from wormwood.errors import bad_input
+from wormwood.launch.clusters.api import ClusterError, Head
+from wormwood.launch.clusters.files import SshCluster
+from wormwood.launch.clusters.host_agent import write_private
+from wormwood.launch.clusters.job_entry import JOB
+from wormwood.launch.clusters.state import ClusterState
+
+__all__ = ["VERBS", "Job", "follow_job", "list_jobs", "plan_job", "send_again", "send_job", "stop_job"]
+
+VERBS = ("train", "transfer")
+"""Verbs of the command line that are jobs."""
+ENDED = ("SUCCEEDED", "FAILED", "STOPPED")
+PATIENCE = 60.0
+"""Seconds for which a head may be silent, as while the network is broken."""
+PACKAGE_DATE = (2020, 1, 1, 0, 0, 0)
+"""Of every file in the package that is sent: equal content has an equal name."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """What a job does: a verb of the command line."""
+
+    verb: str
+    words: tuple[str, ...]
+    """Its arguments; of ``train`` all but preset, seed and overrides, which are in ``config``."""
+    config: str | None = None
+    """A training's configuration in full, so that presets of the user need not be on the cluster."""
+    out: str | None = None
+    """The run's folder, on a file system that all nodes share."""
+
+    def to_json(self) -> str:
+        """Return the text of the environment variable ``JOB``."""
+        return json.dumps({"verb": self.verb, "words": self.words, "config": self.config, "out": self.out})
+
+
+def plan_job(words: Sequence[str], state: ClusterState) -> Job:
+    """Check the arguments of a verb here, where the user sees what is wrong at once.
+
+    Raises:
+        BadInput: the verb is not one for jobs, or any argument is wrong.
+    """
+    from wormwood.launch.command_line import make_parser
+
+    if not words or words[0] not in VERBS:
+        got = words[0] if words else None
+        raise bad_input("job", where="cluster submit", expected=f"one of {', '.join(VERBS)}", got=got, nearest_to=VERBS)
+    options, unknown = make_parser().parse_known_args(words)
+    if unknown:
+        options.parser.refuse(unknown[0])
+    return _plan_training(options, state) if words[0] == "train" else Job(words[0], tuple(words[1:]))
+
+
+def _plan_training(options: Any, state: ClusterState) -> Job:
+    from wormwood.launch.configs import load_config
+
+    if options.address != "local":
+        expected = "none: a job trains on the cluster that it is sent to"
+        raise bad_input("--address", where="cluster submit", expected=expected, got=options.address)
+    workers = options.workers or sum(node.cpus for node in state.nodes.values())
+    words = ["--workers", str(workers), *(["--tensorboard"] if options.tensorboard else [])]
+    if options.resume:
+        words += [word for override in options.overrides for word in ("--set", override)]
+        return Job("train", tuple(words), out=_shared_folder(options.out, state))
+    if options.preset is None:
+        raise bad_input("missing preset", where="cluster submit train", expected="a preset or a .yaml file", got=None)
+    config = load_config(options.preset, overrides=options.overrides, seed=options.seed)
+    out = _shared_folder(options.out or f"runs/{Path(options.preset).stem}-{secrets.token_hex(4)}", state)
+    if Path(out).exists() and not isinstance(state.parsed(), SshCluster):
+        raise bad_input("--out", where="cluster submit train", expected="a new folder, or --resume", got=out)
+    return Job("train", tuple(words), config=config.to_yaml(), out=out)
+
+
+def _shared_folder(out: str | None, state: ClusterState) -> str:
+    if out is None:
+        expected = "--out with the folder of a run"
+        raise bad_input("missing option", where="cluster submit train --resume", expected=expected, got=None)
+    remote = isinstance(state.parsed(), SshCluster)
+    if re.match(r"^[a-z0-9]+://", out) or (remote and not Path(out).is_absolute()):
+        expected = "a folder on a file system that all nodes share" + (", from the root" if remote else "")
+        raise bad_input("--out", where="cluster submit train", expected=expected, got=out)
+    return str(Path(out).resolve()) if not remote else out
+
+
+def send_job(head: Head, state: ClusterState, job: Job, *, send_package: bool = False) -> str:
+    """Send a job and return its name. It goes on without us from then on.
+
+    Args:
+        head: of the cluster.
+        state: of the cluster, in whose folder the job is noted.
+        job: what to do.
+        send_package: send our own package along, in place of the one that is installed on the cluster.
+
+    Raises:
+        ClusterError: the head does not take it.
+    """
+    cluster = state.parsed()
+    python = cluster.python if isinstance(cluster, SshCluster) else sys.executable
+    environment: dict[str, Any] = {"env_vars": {JOB: job.to_json()}}
+    content = pack_package() if send_package else b""
+    if send_package:
+        environment["working_dir"] = f"gcs://{_package_name(content)}"
+    name = f"{job.verb}-{secrets.token_hex(4)}"
+    request = {
+        "entrypoint": f"{shlex.quote(python)} -m wormwood.launch.clusters.job_entry",
+        "submission_id": name,
+        "runtime_env": environment,
+        "metadata": {"verb": job.verb, "run": job.out or ""},
+    }
+    _send(head, request, content)
+    _note(state, name, {"request": request, "ended": False})
+    return name
+
+
+def _send(head: Head, request: dict[str, Any], content: bytes) -> None:
+    """Send a request to a head that may not be quite ready yet."""
+    deadline = time.monotonic() + PATIENCE
+    while True:
+        try:
+            if content:
+                head.put(f"/api/packages/gcs/{_package_name(content)}", content)
+            head.post("/api/jobs/", request)
+            return
+        except ClusterError as error:
+            if error.code in (400, 401, 403) or time.monotonic() > deadline:
+                raise
+            time.sleep(1)
+
+
+def pack_package() -> bytes:
+    """Return this package as a zip file."""
+    root = Path(wormwood.__file__).parent
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+        # Its folders may be links; pathlib does not follow those by itself.
+        folders = [root, *(path for path in root.iterdir() if path.is_dir())]
+        files = {path for folder in folders for path in (folder.glob("*") if folder == root else folder.rglob("*"))}
+        for path in sorted(files):
+            if path.is_file() and path.suffix in (".py", ".yaml", ".typed"):
+                entry = zipfile.ZipInfo(str(Path("wormwood") / path.relative_to(root)), PACKAGE_DATE)
+                archive.writestr(entry, path.read_bytes(), zipfile.ZIP_DEFLATED)
+    return packed.getvalue()
+
+
+def _package_name(content: bytes) -> str:
+    return f"_ray_pkg_{hashlib.sha256(content).hexdigest()[:32]}.zip"
+
+
+def follow_job(head: Head, name: str, emit: Callable[[str], None]) -> dict[str, Any]:
+    """Pass on what a job says until it ends.
+
+    Returns:
+        ``status`` (SUCCEEDED, FAILED or STOPPED), ``run``, and ``result``: the JSON object that it printed, if any.
+
+    Raises:
+        ClusterError: there is no such job, or the head is silent for too long.
+    """
+    shown, heard, text = 0, time.monotonic(), ""
+    while True:
+        try:
+            found = head.get(f"/api/jobs/{name}")
+            text = head.get(f"/api/jobs/{name}/logs")["logs"] or ""
+            heard = time.monotonic()
+        except ClusterError as error:
+            if error.code in (401, 403, 404) or time.monotonic() - heard > PATIENCE:
+                raise
+            time.sleep(1)
+            continue
+        whole = text if found["status"] in ENDED else text[: text.rfind("\n") + 1]
+        if whole[shown:].strip():
+            emit(whole[shown:].rstrip("\n"))
+        shown = max(shown, len(whole))
+        if found["status"] in ENDED:
+            result = {"status": found["status"], "run": (found.get("metadata") or {}).get("run") or None}
+            return {**result, "result": _result(text), "message": _reason(text)}
+        time.sleep(1)
+
+
+def _result(text: str) -> dict[str, Any] | None:
+    """Return the last JSON object of a log."""
+    for line in reversed(text.splitlines()):
+        if line.startswith("{"):
+            try:
+                found: dict[str, Any] = json.loads(line)
+                return found
+            except ValueError:
+                continue
+    return None
+
+
+def _reason(text: str) -> str:
+    lines = [line for line in text.splitlines() if line.strip()]
+    return next((line for line in reversed(lines) if line.startswith("wormwood: ")), (lines or ["it said nothing"])[-1])
+
+
+def stop_job(head: Head, name: str) -> None:
+    """Have a job stopped; a training leaves a checkpoint first. Errors as ``follow_job``."""
+    head.post(f"/api/jobs/{name}/stop", {})
+
+
+def list_jobs(head: Head, state: ClusterState) -> list[dict[str, Any]]:
+    """Return name, status and run of each job that we sent, the oldest first, and note which have ended."""
+    known = {job["submission_id"]: job for job in head.get("/api/jobs/") if job.get("submission_id")}
+    jobs = []
+    for path, record in _records(state):
+        found = known.get(path.stem)
+        status = found["status"] if found else "LOST"
+        if status in ENDED and not record["ended"]:
+            _note(state, path.stem, {**record, "ended": True})
+        metadata = record["request"]["metadata"]
+        jobs.append({"job": path.stem, "verb": metadata["verb"], "status": status, "run": metadata["run"] or None})
+    return jobs
+
+
+def send_again(head: Head, state: ClusterState) -> list[str]:
+    """Send the jobs of a lost head that had not ended, and return their names. A training goes on where it was."""
+    sent = []
+    for path, record in _records(state):
+        if record["ended"]:
+            continue
+        request = record["request"]
+        content = pack_package() if "working_dir" in request["runtime_env"] else b""
+        if content:
+            request["runtime_env"]["working_dir"] = f"gcs://{_package_name(content)}"
+        _send(head, request, content)
+        sent.append(path.stem)
+    return sent
+
+
+def _note(state: ClusterState, name: str, record: dict[str, Any]) -> None:
+    folder = state.folder / "jobs"
+    folder.mkdir(exist_ok=True, mode=0o700)
+    write_private(folder / f"{name}.json", json.dumps(record))
+
+
+def _records(state: ClusterState) -> list[tuple[Path, dict[str, Any]]]:
+    paths = sorted((state.folder / "jobs").glob("*.json"), key=lambda path: path.stat().st_ctime)
+    return [(path, json.loads(path.read_text(encoding="utf-8"))) for path in paths]
