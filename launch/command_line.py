@@ -17,6 +17,7 @@ from wormwood.launch import commands
 from wormwood.launch.arguments import AGENT_HELP, Parser, add_verb, episodes, seconds, seed, workers
 from wormwood.launch.benchmarks.trees_peers import PeerError
 from wormwood.launch.checkpoints import CheckpointError
+from wormwood.launch.clusters.api import ClusterError
 from wormwood.launch.clusters.verbs import add_cluster
 from wormwood.launch.executors import WorkerError
 from wormwood.launch.rollouts import NonFiniteError
@@ -139,7 +140,7 @@ def _explain(error: BaseException) -> int:
         return INTERRUPTED
     if no_room:
         _give_up_stdout()
-    known = (BadInput, CheckpointError, NonFiniteError, PeerError, ServiceLostError, WorkerError)
+    known = (BadInput, CheckpointError, ClusterError, NonFiniteError, PeerError, ServiceLostError, WorkerError)
     if no_room or isinstance(error, known):
         print(f"wormwood: {line}", file=sys.stderr)
         return BAD_INPUT if isinstance(error, BadInput) else FAILED
