@@ -33,15 +33,17 @@ def test_the_commands_of_the_readme_run_one_after_the_other(tmp_path: Path) -> N
     assert len(lines) >= 6
     for line in lines:
         _run(["bash", "-c", line], tmp_path)
-    for made in ("runs/worm/curve.png", "worm.gif", "circuit/circuit.png"):
+    for made in ("runs/worm/curve.png", "worm.gif", "circuit/circuit.png", "runs/transfer/report.html"):
         assert (tmp_path / made).is_file()
 
 
 def test_the_python_of_the_readme_runs(tmp_path: Path) -> None:
-    (block,) = _blocks("python")
-    shorter = block.replace("model.learn(20_000)", "model.learn(2_000)")
-    assert shorter != block
-    _run([sys.executable, "-c", shorter], tmp_path)
+    blocks = _blocks("python")
+    assert len(blocks) == 2
+    for block in blocks:
+        shorter = block.replace("model.learn(20_000)", "model.learn(2_000)")
+        assert shorter != block
+        _run([sys.executable, "-c", shorter], tmp_path)
 
 
 def test_the_readme_names_only_files_that_exist() -> None:

@@ -168,8 +168,12 @@ def _neurons(config: NCAPConfig, body: Body) -> list[dict[str, Any]]:
         neurons += [{"id": f"command.{turn}", "kind": "command", "side": side, "joint": None} for turn, side in turns]
     if config.oscillator:
         neurons += [{"id": f"oscillator.{side}", "kind": "oscillator", "side": side, "joint": None} for side in SIDES]
-    receptors = joints[:-1] if config.proprioception else ()
+    if config.own_feedback:
+        receptors = joints
+    else:
+        receptors = joints[:-1] if config.proprioception else joints[:0]
     for kind, name, where in (
+        ("oscillator", "oscillator", joints[1:] if config.local_oscillators else joints[:0]),
         ("stretch receptor", "receptor", receptors),
         ("B neuron", "neuron", joints),
         ("muscle", "muscle", joints),
@@ -198,6 +202,8 @@ def _ends(name: str, index: int, side: int) -> tuple[str, str]:
     return {
         "prop": (f"receptor.{index}.{own}", f"neuron.{index + 1}.{own}"),
         "osc": (f"oscillator.{own}", neuron),
+        "own": (f"receptor.{index}.{own}", neuron),
+        "local": (f"oscillator.{index + 1}.{own}", f"neuron.{index + 1}.{own}"),
         "ipsi": (neuron, muscle),
         "contra": (f"neuron.{index}.{other}", muscle),
         "speed": ("command.slow", neuron),

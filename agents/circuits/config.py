@@ -29,6 +29,8 @@ class Synapse:
 SYNAPSES: Mapping[str, Synapse] = {
     "prop": Synapse("stretch receptor of the joint in front", "B neuron", +1),
     "osc": Synapse("oscillator", "first B neuron", +1),
+    "own": Synapse("stretch receptor of the same joint", "B neuron", -1),
+    "local": Synapse("oscillator of the joint", "B neuron behind the first", +1),
     "ipsi": Synapse("B neuron", "muscle of the same side", +1),
     "contra": Synapse("B neuron", "muscle of the other side", -1),
     "speed": Synapse("command to slow down", "B neuron", -1),
@@ -58,6 +60,15 @@ class NCAPConfig:
     """Let each joint excite the next: what makes the wave travel."""
     oscillator: bool = True
     """Drive the joint next to the head with a square wave."""
+    own_feedback: bool = False
+    """Let each joint's own stretch inhibit its B neuron: a joint that has bent far enough is let go. It is not in the
+    published circuit."""
+    local_oscillators: bool = False
+    """Drive every joint behind the first by an oscillator of its own, too, each later than the one in front by a
+    ``lag``: a circuit that does without its head. It is not in the published circuit."""
+    lag: float = 0.15
+    """Share of a period by which each local oscillator is later than the one in front, at the start. Evolution searches
+    it with the weights; no gradient reaches it."""
     speed_control: bool = False
     """Let a command inhibit all B neurons."""
     turn_control: bool = False
@@ -83,7 +94,8 @@ class NCAPConfig:
         periods = {"period": self.period, **{f"body_periods.{name}": p for name, p in self.body_periods.items()}}
         for name, period in periods.items():
             _check_positive(name, period, "a positive number of control steps")
-        known = [*SYNAPSES, "period"]
+        _check_positive("lag", self.lag, "a positive share of a period")
+        known = [*SYNAPSES, "period", "lag"]
         for name, (low, high) in self.bounds.items():
             if name not in known:
                 expected = f"one of {', '.join(known)}"
@@ -101,6 +113,8 @@ class NCAPConfig:
         present = {
             "prop": self.proprioception,
             "osc": self.oscillator,
+            "own": self.own_feedback,
+            "local": self.local_oscillators,
             "speed": self.speed_control,
             "turn": self.turn_control,
         }
@@ -110,7 +124,7 @@ class NCAPConfig:
         """Return the shape of one weight: () where shared, else ``(sides, joints it reaches)``; dorsal is side 0."""
         if self.share_weights:
             return ()
-        reached = {"prop": joints - 1, "osc": 1, "turn": min(self.turn_joints, joints)}
+        reached = {"prop": joints - 1, "osc": 1, "local": joints - 1, "turn": min(self.turn_joints, joints)}
         return 2, reached.get(synapse, joints)
 
     def period_on(self, body: Body) -> float | None:

@@ -41,10 +41,15 @@ class NCAPActor(nn.Module):
         self.period: Tensor
         self.register_buffer("limit", torch.tensor(body.joint_limit, dtype=torch.float32))
         self.register_buffer("period", torch.tensor(float(weights["period"]), dtype=torch.float64))
+        if config.local_oscillators:
+            self.lag: Tensor
+            self.register_buffer("lag", torch.tensor(float(weights["lag"]), dtype=torch.float64))
 
     def weights(self) -> Arrays:
         """Return the weights as ``initial_weights`` has them, in float64."""
         named = {**dict(self.synapses.items()), **dict(self.named_parameters(recurse=False)), "period": self.period}
+        if self.config.local_oscillators:
+            named["lag"] = self.lag
         return {name: values.detach().cpu().double().numpy().copy() for name, values in named.items()}
 
     @torch.no_grad()
@@ -60,23 +65,35 @@ class NCAPActor(nn.Module):
         angles = observation[:, self.layout.joints] / self.limit
         receptors = torch.stack([angles, -angles]).clamp(0.0, 1.0)
         clock = observation[:, self.layout.clock].double()
-        period = self.period if self.own_period is None else self.own_period
-        dorsal = torch.remainder(clock, period) < period / 2
-        oscillator = torch.stack([dorsal, ~dorsal]).to(angles.dtype)
 
         drive = torch.zeros_like(receptors)
         if self.config.proprioception:
             upstream = self._effective("prop") * receptors[..., :-1]
             drive = drive + nn.functional.pad(upstream, (1, 0))
         if self.config.oscillator:
-            head = self._effective("osc") * oscillator[..., None]
+            head = self._effective("osc") * self._oscillator(clock)[..., None]
             drive = drive + nn.functional.pad(head, (0, self.joints - 1))
+        if self.config.own_feedback:
+            drive = drive + self._effective("own") * receptors
+        if self.config.local_oscillators:
+            period = self._period
+            later = [self._oscillator(clock - joint * self.lag * period) for joint in range(1, self.joints)]
+            drive = drive + nn.functional.pad(self._effective("local") * torch.stack(later, dim=-1), (1, 0))
         if self.config.turn_control or self.config.speed_control:
             drive = self._commanded(drive, observation[:, self.layout.command])
         neurons = self._clamped(drive, 0.0, 1.0)
         muscles = self._effective("ipsi") * neurons + self._effective("contra") * neurons.flip(0)
         muscles = self._clamped(muscles, 0.0, 1.0)
         return muscles[0] - muscles[1]
+
+    @property
+    def _period(self) -> Tensor | float:
+        return self.period if self.own_period is None else self.own_period
+
+    def _oscillator(self, clock: Tensor) -> Tensor:
+        """Return the square wave of both sides ``[2, N]`` at ``clock [N]``."""
+        dorsal = torch.remainder(clock, self._period) < self._period / 2
+        return torch.stack([dorsal, ~dorsal]).to(self.limit.dtype)
 
     def _clamped(self, values: Tensor, low: float | None, high: float | None) -> Tensor:
         clamped = values.clamp(low, high)

@@ -8,7 +8,9 @@ Equations: Bhattasali, Zador and Engel, *Neural Circuit Architectural Priors for
     mD_i = graded(ipsi bD_i + contra bV_i)
     a_i  = mD_i - mV_i                               graded(x) = clip(x, 0, 1)
 
-with the square wave ``o_d = 1`` where ``(t mod period) < period / 2`` and ``o_v = 1 - o_d``.
+with the square wave ``o_d = 1`` where ``(t mod period) < period / 2`` and ``o_v = 1 - o_d``. Two additions, which are
+this project's, are left out unless asked for: ``own`` adds ``own d_i`` to ``bD_i``, and ``local`` adds
+``[i > 0] local o_d(t - i lag period)``.
 """
 
 from __future__ import annotations
@@ -48,6 +50,8 @@ def initial_weights(config: NCAPConfig, body: Body, rng: np.random.Generator) ->
         weights["steering_weight"] = rng.uniform(-1, 1, size=(3, 2)) / np.sqrt(2)
         weights["steering_bias"] = rng.uniform(-1, 1, size=3) / np.sqrt(2)
     weights["period"] = np.array(float(config.period))
+    if config.local_oscillators:
+        weights["lag"] = np.array(float(config.lag))
     return weights
 
 
@@ -70,6 +74,9 @@ def search_space(config: NCAPConfig, weights: Arrays) -> SearchSpace:
     for name in ("steering_weight", "steering_bias"):
         if name in weights:
             parameters.append(Parameter(name, weights[name].shape))
+    if config.local_oscillators:
+        low, high = config.bounds.get("lag", (0.0, np.inf))
+        parameters.append(Parameter("lag", sign=+1, low=low, high=high))
     if config.learn_period:
         low, high = config.bounds.get("period", (2.0, np.inf))
         return SearchSpace((*parameters, Parameter("period", sign=+1, low=low, high=high)))
@@ -123,6 +130,7 @@ class NCAP:
         check_weights(config, weights, body)
         self._weights = {name: self._with_axes(name, weights[name]) for name in config.synapses}
         self._period = period_of(config, weights, body).reshape(-1, 1)
+        self._lag = weights["lag"].reshape(-1, 1) if config.local_oscillators else np.zeros((1, 1))
         self._steering = [weights[f"steering_{part}"] for part in ("weight", "bias") if config.steering == "learned"]
 
     def _with_axes(self, name: str, weight: Floats) -> Floats:
@@ -161,19 +169,29 @@ class NCAP:
         angles = observation[:, self._layout.joints] / self._limit
         angles = angles.reshape(len(self._period), -1, self._joints)
         receptors = np.clip(np.stack([angles, -angles]), 0.0, 1.0)
-        dorsal = np.mod(time.reshape(len(self._period), -1), self._period) < self._period / 2
-        oscillator = np.stack([dorsal, ~dorsal]).astype(np.float64)
+        time = time.reshape(len(self._period), -1)
+        oscillator = self._oscillator(time)
 
         drive = np.zeros_like(receptors)
         if self._config.proprioception:
             drive[..., 1:] = weights["prop"] * receptors[..., :-1]
         if self._config.oscillator:
             drive[..., :1] += weights["osc"] * oscillator[..., None]
+        if self._config.own_feedback:
+            drive += weights["own"] * receptors
+        if self._config.local_oscillators:
+            later = [self._oscillator(time - joint * self._lag * self._period) for joint in range(1, self._joints)]
+            drive[..., 1:] += weights["local"] * np.stack(later, axis=-1)
         if self._config.turn_control or self._config.speed_control:
             self._add_commands(drive, observation[:, self._layout.command])
         neurons = np.clip(drive, 0.0, 1.0)
         muscles = np.clip(weights["ipsi"] * neurons + weights["contra"] * neurons[::-1], 0.0, 1.0)
         return Activity(receptors, oscillator, neurons, muscles)
+
+    def _oscillator(self, time: Floats) -> Floats:
+        """Return the square wave of both sides ``[2, M, K]`` at ``time [M, K]``."""
+        dorsal = np.mod(time, self._period) < self._period / 2
+        return np.stack([dorsal, ~dorsal]).astype(np.float64)
 
     def _add_commands(self, drive: Floats, command: Floats) -> None:
         right, left, speed = (part.reshape(1, *drive.shape[1:3], 1) for part in self._commands(command))
@@ -210,6 +228,8 @@ def check_weights(config: NCAPConfig, weights: Arrays, body: Body) -> None:
         BadInput: an array is missing, or has another shape, or something else than finite numbers in it.
     """
     shapes: dict[str, Shape] = {"period": ()}
+    if config.local_oscillators:
+        shapes["lag"] = ()
     shapes |= {name: config.shape(name, body.joints) for name in config.synapses}
     if config.steering == "learned":
         shapes |= {"steering_weight": (3, 2), "steering_bias": (3,)}
@@ -218,4 +238,4 @@ def check_weights(config: NCAPConfig, weights: Arrays, body: Body) -> None:
         joints = np.shape(weights["log_std"])[-1:] if config.share_weights else ()
         shapes["log_std"] = joints or (body.joints,)
     where = f"agent ncap on the {body.joints} joints of body {body.name}"
-    check_arrays(weights, shapes, where=where, positive=("period",))
+    check_arrays(weights, shapes, where=where, positive=("period", "lag"))

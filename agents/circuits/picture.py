@@ -115,6 +115,8 @@ class _Plan:
         y = self.middle + {"dorsal": away, "ventral": -away, None: 0.0}[neuron["side"]]
         if joint is None:
             return self.head, y
+        if kind == "oscillator":
+            return self.joint(joint - 0.25), float(self.middle + 0.3 * (y - self.middle))
         return self.joint(joint + 0.5 if kind == "stretch receptor" else joint), y
 
 
@@ -194,6 +196,10 @@ def _route(plan: _Plan, synapse: Mapping[str, Any]) -> list[Point]:
         return [start, (x, y - outwards * (0.7 * r + 0.02))]
     if name == "contra":
         return [start, (x + 0.27 * plan.space, y - outwards * (0.7 * r + 0.04))]
+    if name == "own":
+        return [start, (x + r + 0.02, y)]
+    if name == "local":
+        return [start, (x, y - outwards * (r + 0.02))]
     if name in ("speed", "turn"):
         bend = (x - 0.3 * plan.space, start[1])
         gap = (r + 0.03) / float(np.hypot(x - bend[0], y - bend[1]))
