@@ -13,7 +13,7 @@ from wormwood.envs.meta.interfaces import Dynamics, InnerStep, Task, check_whole
 from wormwood.envs.physics import Floats
 from wormwood.envs.specs import ActionSpace
 
-__all__ = ["GOALS", "MOVES", "SIZE", "GridNavigation"]
+__all__ = ["FOUND", "GOALS", "MOVES", "SEARCH_COST", "SIZE", "GridNavigation"]
 
 SIZE = 5
 """Cells to each side; every episode starts at (0, 0)."""
@@ -21,7 +21,7 @@ GOALS = tuple((x, y) for x in range(SIZE) for y in range(SIZE) if max(x, y) > 1)
 """The cells that can be the goal."""
 MOVES = np.array([(0, 0), (0, 1), (1, 0), (0, -1), (-1, 0)])
 """What each action adds to the place: stay, up, right, down, left. Moves into a wall stay."""
-FOUND, SOUGHT = 1.0, -0.1
+FOUND, SEARCH_COST = 1.0, -0.1
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,7 @@ class _Grids:
 
     def step(self, action: NDArray[Any], steps: NDArray[np.int64]) -> InnerStep:
         self._places = np.clip(self._places + MOVES[action[:, 0]], 0, SIZE - 1)
-        reward = np.where((self._places == self._goals).all(axis=1), FOUND, SOUGHT)
+        reward = np.where((self._places == self._goals).all(axis=1), FOUND, SEARCH_COST)
         observation = self.observation
         self._places[(steps + 1) % self._steps == 0] = 0
         return InnerStep(observation, reward, self._still, self._nothing)
