@@ -85,10 +85,12 @@ class Results:
         }
 
     def scores(self, agent: str, *, label: str | None = None) -> list[Floats]:
-        """Return the returns ``[E]`` on each body as shares of the most possible; 0 where the agent cannot act."""
+        """Return the returns ``[E]`` on each body as shares of the most possible; zeros where the agent cannot act."""
+        nothing = np.zeros(max((len(outcome.returns) for outcome in self.outcomes.values()), default=0) or 1)
         entries = [entry for entry in self.suite.bodies if label in (None, entry.label)]
         outcomes = [self.outcomes[agent, entry.body.name] for entry in entries]
-        return [np.array(outcome.returns or (0.0,)) / self.suite.task.horizon for outcome in outcomes]
+        returns = [np.array(outcome.returns) if outcome.reason is None else nothing for outcome in outcomes]
+        return [values / self.suite.task.horizon for values in returns]
 
     @functools.cached_property
     def summary(self) -> list[dict[str, Any]]:

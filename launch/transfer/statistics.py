@@ -91,11 +91,18 @@ def bootstrap_interval(statistic: Callable[..., Any], strata: Strata, *, seed: i
     estimate = float(statistic(*strata))
     if max(len(scores) for scores in strata) == 1 or all(np.ptp(scores) == 0 for scores in strata):
         return Interval(estimate, estimate, estimate)
-    # SciPy asks for two scores in every stratum: the only one stands for itself.
-    samples = [np.repeat(scores, 2) if len(scores) == 1 else scores for scores in strata]
+    # SciPy asks for two scores in every stratum: the only one of its stratum is in every resample as it is.
+    varying = [scores for scores in strata if len(scores) > 1]
+
+    def of_resample(*resampled: Floats, axis: int) -> Any:
+        drawn, rows = iter(resampled), resampled[0].shape[:-1]
+        return statistic(
+            *(next(drawn) if len(scores) > 1 else np.broadcast_to(scores, (*rows, 1)) for scores in strata)
+        )
+
     result = stats.bootstrap(
-        samples,
-        lambda *resampled, axis: statistic(*resampled),
+        varying,
+        of_resample,
         vectorized=True,
         n_resamples=RESAMPLES,
         batch=BATCH,

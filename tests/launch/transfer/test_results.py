@@ -78,6 +78,11 @@ def test_the_summary_counts_what_an_agent_cannot_do_as_zero() -> None:
     assert a["optimality_gap"] == pytest.approx(1 - (4 * 0.9 + 4 * 0.8 + 1.6) / 12)
     assert (a["bodies"], b["bodies"]) == (3, 2)
     assert b["extrapolation"].estimate == 0
+    # As many zeros as there are starts, so that every body weighs the same.
+    assert b["optimality_gap"] == pytest.approx(1 - (4 * 0.95 + 4 * 0.2 + 4 * 0.0) / 12)
+    for line in (a, b):
+        for label in ("all", "home", "interpolation", "extrapolation"):
+            assert line[label].low <= line[label].estimate <= line[label].high
     assert "combination" not in a
 
 

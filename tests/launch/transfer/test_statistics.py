@@ -76,6 +76,12 @@ def test_strata_are_resampled_apart() -> None:
     assert bootstrap_interval(lambda x, y: x.mean(axis=-1) + y.mean(axis=-1), mixed) == Interval(10.5, 10, 11)
 
 
+def test_the_only_score_of_a_stratum_weighs_as_much_in_resamples_as_in_the_estimate() -> None:
+    # The mean of all three scores: (5 + 0 + 1) / 3, and with resamples of the second stratum (5 + 0 + 0) / 3 to 7 / 3.
+    pooled = bootstrap_interval(lambda *x: np.concatenate(x, axis=-1).mean(axis=-1), [_array(5), _array(0, 1)])
+    assert (pooled.estimate, pooled.low, pooled.high) == pytest.approx((2, 5 / 3, 7 / 3))
+
+
 def test_intervals_are_the_same_for_the_same_seed_and_hold_the_estimate() -> None:
     scores = np.random.default_rng(3).normal(size=40)
     interval = iqm_interval([scores])
