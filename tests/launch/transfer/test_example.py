@@ -4,6 +4,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 EXAMPLES = Path(__file__).resolve().parents[3] / "examples"
 
 
@@ -19,6 +21,7 @@ def test_a_suite_of_ones_own(tmp_path: Path) -> None:
     assert (tmp_path / "my-suite/report/report.html").is_file()
 
 
+@pytest.mark.slow
 def test_a_zip_of_stable_baselines3(tmp_path: Path) -> None:
     shown = _run("transfer_sb3_zip.py", "--steps", "2048", cwd=tmp_path)
     assert [line.split()[:2] for line in shown.splitlines() if "extrapolation" in line] == [
