@@ -94,3 +94,20 @@ def test_the_stable_baselines3_example(tmp_path: Path) -> None:
 def test_the_own_body_example(tmp_path: Path) -> None:
     assert "my-body: return" in _python("own_body.py", cwd=tmp_path)
     assert (tmp_path / "my-body/swim.png").is_file()
+
+
+def test_the_distributed_example(tmp_path: Path) -> None:
+    shown = _python("stable_baselines3_distributed.py", "--steps", "4096", "--workers", "0", cwd=tmp_path)
+    assert "after 4096 steps with 0 workers" in shown
+    assert "PPO.load('swimmer') is PPO again" in shown
+
+
+def test_the_own_agent_example(tmp_path: Path) -> None:
+    wave, circuit = _python("own_agent.py", "--generations", "2", cwd=tmp_path).splitlines()
+    assert wave.startswith("wave: ")
+    assert circuit.startswith("ncap: ")
+
+
+def test_the_own_task_example(tmp_path: Path) -> None:
+    shown = _python("own_task.py", "--steps", "2048", cwd=tmp_path)
+    assert [line.split()[0] for line in shown.splitlines()] == ["untrained", "trained"]
