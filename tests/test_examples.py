@@ -1,12 +1,18 @@
 """The README's commands and the examples run as they are written."""
 
+import importlib
 import os
 import re
 import subprocess
 import sys
 from pathlib import Path
 
+import gymnasium
 import pytest
+import yaml
+from stable_baselines3.common.policies import BasePolicy
+
+import wormwood.envs  # noqa: F401 # registers the environments
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -111,3 +117,13 @@ def test_the_own_agent_example(tmp_path: Path) -> None:
 def test_the_own_task_example(tmp_path: Path) -> None:
     shown = _python("own_task.py", "--steps", "2048", cwd=tmp_path)
     assert [line.split()[0] for line in shown.splitlines()] == ["untrained", "trained"]
+
+
+@pytest.mark.parametrize("algorithm", ["ppo", "sac"])
+def test_the_files_for_rl_zoo3_name_environments_and_policies_that_are_there(algorithm: str) -> None:
+    settings = yaml.safe_load((ROOT / f"examples/rl_zoo3/{algorithm}.yml").read_text(encoding="utf-8"))
+    assert "Swim6-v0" in settings
+    for name, values in settings.items():
+        assert name in gymnasium.registry
+        module, _, policy = values["policy"].rpartition(".")
+        assert policy == "MlpPolicy" or issubclass(getattr(importlib.import_module(module), policy), BasePolicy)

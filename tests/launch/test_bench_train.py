@@ -1,0 +1,27 @@
+"""The training benchmark reports what it says. No speed is tested."""
+
+import json
+
+import pytest
+
+from wormwood.errors import BadInput
+from wormwood.launch.benchmarks.training import bench_training
+
+
+def test_there_is_an_environment_for_each_thread() -> None:
+    with pytest.raises(BadInput, match="threads in bench train: expected at least 1 thread, and an environment for"):
+        bench_training(environments=2, threads=3)
+
+
+@pytest.mark.slow
+def test_every_way_is_measured_beside_sb3s_own_and_the_bound() -> None:
+    result = bench_training(seconds=0.0, environments=2, threads=2)
+    assert json.loads(json.dumps(result)) == result
+    for size in (512, 64):
+        assert result[f"rounds_{size}"] >= 3
+        assert result[f"sb3_{size}_best"] in ("sb3_dummy", "sb3_subproc")
+        for way in ("vec_env", "distribute", "lag"):
+            assert result[f"{way}_{size}_ratio_low"] <= result[f"{way}_{size}_ratio_median"]
+            assert result[f"{way}_{size}_bound_share"] > 0
+    assert result["ratio_median"] == result[f"{result['ratio_median_way']}_512_ratio_median"]
+    assert result["bound_share"] == result[f"{result['bound_share_way']}_64_bound_share"]
