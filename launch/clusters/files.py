@@ -32,6 +32,7 @@ __all__ = [
 
 NAME = r"^[a-z]([a-z0-9-]{0,30}[a-z0-9])?$"
 ARGUMENT = r"^[^-\s\x00-\x1f'\"][^\s\x00-\x1f'\"]*$"
+ROOT = r"^/[^\s\x00-\x1f'\"]+$"
 TIME = r"^(\d+-)?\d+(:\d\d){0,2}$"
 
 Name = Annotated[str, StringConstraints(pattern=NAME)]
@@ -42,6 +43,9 @@ Count = Annotated[int, Field(ge=0, le=10_000)]
 Port = Annotated[int, Field(ge=0, le=65_535)]
 Argument = Annotated[str, StringConstraints(pattern=ARGUMENT)]
 """One word that no program takes for an option: it becomes part of a command."""
+
+Root = Annotated[str, StringConstraints(pattern=ROOT)]
+"""A path from the root."""
 
 STRICT = ConfigDict(extra="forbid", strict=True)
 
@@ -182,6 +186,8 @@ class SlurmCluster:
 
     kind: Literal["slurm"]
     name: Name
+    folder: Root
+    """Shared by all nodes: the token and runs are kept there."""
     head: Node = field(default_factory=lambda: Node(cpus=0))
     workers: Group = field(default_factory=Group)
     """All on one partition, as the nodes of a Slurm job are."""
@@ -191,8 +197,6 @@ class SlurmCluster:
     python: Argument = "python"
     setup: tuple[Text, ...] = ()
     """Commands of the shell before Ray starts, such as ``module load python``."""
-    folder: Argument = "runs"
-    """Shared by all nodes: token, logs and runs are kept there."""
 
 
 @dataclass(frozen=True)
@@ -210,7 +214,7 @@ class KuberayCluster:
     namespace: Name = "default"
     claim: Name | None = None
     """A PersistentVolumeClaim that all nodes can write, for the runs; they are lost with the pods without one."""
-    folder: Argument = "/runs"
+    folder: Root = "/runs"
     """Where the claim is mounted."""
 
 
@@ -241,6 +245,7 @@ _NAME_RULE = "a name of at most 32 small letters, digits and hyphens that begins
 _RULES = {
     NAME: _NAME_RULE,
     ARGUMENT: "one word without quotes that does not begin with a hyphen",
+    ROOT: "a path from the root, without spaces and quotes",
     TIME: "a time such as 30, 12:00:00 or 2-00:00:00",
 }
 _ADAPTER: TypeAdapter[Cluster] = TypeAdapter(Annotated[Cluster, Field(discriminator="kind")])

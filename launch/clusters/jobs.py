@@ -14,7 +14,7 @@ import zipfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import wormwood
 from wormwood.errors import bad_input
@@ -24,7 +24,7 @@ from wormwood.launch.clusters.host_agent import write_private
 from wormwood.launch.clusters.job_entry import JOB
 from wormwood.launch.clusters.state import ClusterState
 
-__all__ = ["VERBS", "Job", "follow_job", "list_jobs", "plan_job", "send_again", "send_job", "stop_job"]
+__all__ = ["VERBS", "Job", "Place", "follow_job", "list_jobs", "plan_job", "send_again", "send_job", "stop_job"]
 
 VERBS = ("train", "transfer")
 """Verbs of the command line that are jobs."""
@@ -52,7 +52,25 @@ class Job:
         return json.dumps({"verb": self.verb, "words": self.words, "config": self.config, "out": self.out})
 
 
-def plan_job(words: Sequence[str], state: ClusterState) -> Job:
+@dataclass(frozen=True)
+class Place:
+    """Where a job will run."""
+
+    workers: int
+    """Rollout workers that there is room for: what a training takes unless told."""
+    here: bool
+    """Whether its files are on this machine."""
+    runs: str | None
+    """Folder of runs without ``--out``; None: there has to be one."""
+
+    @classmethod
+    def of(cls, state: ClusterState) -> Self:
+        """Return the place that a running cluster is."""
+        here = not isinstance(state.parsed(), SshCluster)
+        return cls(sum(node.cpus for node in state.nodes.values()), here, "runs" if here else None)
+
+
+def plan_job(words: Sequence[str], place: Place) -> Job:
     """Check the arguments of a verb here, where the user sees what is wrong at once.
 
     Raises:
@@ -66,38 +84,38 @@ def plan_job(words: Sequence[str], state: ClusterState) -> Job:
     options, unknown = make_parser().parse_known_args(words)
     if unknown:
         options.parser.refuse(unknown[0])
-    return _plan_training(options, state) if words[0] == "train" else Job(words[0], tuple(words[1:]))
+    return _plan_training(options, place) if words[0] == "train" else Job(words[0], tuple(words[1:]))
 
 
-def _plan_training(options: Any, state: ClusterState) -> Job:
+def _plan_training(options: Any, place: Place) -> Job:
     from wormwood.launch.configs import load_config
 
+    where = "cluster submit train"
     if options.address != "local":
         expected = "none: a job trains on the cluster that it is sent to"
-        raise bad_input("--address", where="cluster submit", expected=expected, got=options.address)
-    workers = options.workers or sum(node.cpus for node in state.nodes.values())
-    words = ["--workers", str(workers), *(["--tensorboard"] if options.tensorboard else [])]
+        raise bad_input("--address", where=where, expected=expected, got=options.address)
+    words = ["--workers", str(options.workers or place.workers), *(["--tensorboard"] if options.tensorboard else [])]
     if options.resume:
         words += [word for override in options.overrides for word in ("--set", override)]
-        return Job("train", tuple(words), out=_shared_folder(options.out, state))
+        return Job("train", tuple(words), out=_shared_folder(options.out, place))
     if options.preset is None:
-        raise bad_input("missing preset", where="cluster submit train", expected="a preset or a .yaml file", got=None)
+        raise bad_input("missing preset", where=where, expected="a preset or a .yaml file", got=None)
     config = load_config(options.preset, overrides=options.overrides, seed=options.seed)
-    out = _shared_folder(options.out or f"runs/{Path(options.preset).stem}-{secrets.token_hex(4)}", state)
-    if Path(out).exists() and not isinstance(state.parsed(), SshCluster):
-        raise bad_input("--out", where="cluster submit train", expected="a new folder, or --resume", got=out)
+    default = None if place.runs is None else f"{place.runs}/{Path(options.preset).stem}-{secrets.token_hex(4)}"
+    out = _shared_folder(options.out or default, place)
+    if place.here and Path(out).exists():
+        raise bad_input("--out", where=where, expected="a new folder, or --resume", got=out)
     return Job("train", tuple(words), config=config.to_yaml(), out=out)
 
 
-def _shared_folder(out: str | None, state: ClusterState) -> str:
+def _shared_folder(out: str | None, place: Place) -> str:
     if out is None:
-        expected = "--out with the folder of a run"
-        raise bad_input("missing option", where="cluster submit train --resume", expected=expected, got=None)
-    remote = isinstance(state.parsed(), SshCluster)
-    if re.match(r"^[a-z0-9]+://", out) or (remote and not Path(out).is_absolute()):
-        expected = "a folder on a file system that all nodes share" + (", from the root" if remote else "")
+        expected = "--out with a folder on a file system that all nodes share"
+        raise bad_input("missing option", where="cluster submit train", expected=expected, got=None)
+    if re.match(r"^[a-z0-9]+://", out) or not (place.here or Path(out).is_absolute()):
+        expected = "a folder on a file system that all nodes share" + ("" if place.here else ", from the root")
         raise bad_input("--out", where="cluster submit train", expected=expected, got=out)
-    return str(Path(out).resolve()) if not remote else out
+    return str(Path(out).resolve()) if place.here else out
 
 
 def send_job(head: Head, state: ClusterState, job: Job, *, send_package: bool = False) -> str:

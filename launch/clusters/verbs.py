@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from wormwood.errors import bad_input
@@ -10,8 +12,10 @@ from wormwood.launch.arguments import Parser, add_verb
 from wormwood.launch.clusters.api import ClusterError
 from wormwood.launch.clusters.control import cluster_down, cluster_status, cluster_up, open_head
 from wormwood.launch.clusters.files import load_cluster
-from wormwood.launch.clusters.jobs import VERBS, follow_job, list_jobs, plan_job, send_job, stop_job
+from wormwood.launch.clusters.jobs import VERBS, Place, follow_job, list_jobs, plan_job, send_job, stop_job
+from wormwood.launch.clusters.manifests import make_manifests, place_of, write_manifests
 from wormwood.launch.clusters.state import require_state
+from wormwood.launch.clusters.versions import installed_versions
 from wormwood.launch.console import note, print_json, print_table, print_text
 from wormwood.launch.training import Interrupted
 
@@ -36,6 +40,7 @@ def add_cluster(verbs: Any) -> None:
     for own in (add_up, add_status, add_down):
         own.add_argument("file", nargs="?", default=DEFAULT, help=FILE_HELP)
     _add_submit(inner)
+    _add_manifest(inner)
 
 
 def _add_submit(verbs: Any) -> None:
@@ -57,6 +62,31 @@ def _add_submit_options(parser: Parser) -> None:
     )
 
 
+def _add_manifest(verbs: Any) -> None:
+    example = "wormwood cluster manifest kuberay-example --out manifests train swim-ncap-ppo"
+    parser = add_verb(verbs, "manifest", manifest_command, "write files for KubeRay, Slurm or ray up", example)
+    parser.usage = "wormwood cluster manifest FILE [--out DIR] [train|transfer ARGUMENTS]"
+    parser.add_argument("--out", help="folder to write to; default: print")
+    parser.add_argument("words", nargs=argparse.REMAINDER, help="FILE [options], then what the job shall do")
+
+
+def manifest_command(options: argparse.Namespace) -> None:
+    """Write or print what other launchers read."""
+    given = options.out
+    options = _split(options, lambda parser: parser.add_argument("--out", default=given))
+    cluster = load_cluster(options.file)
+    place = place_of(cluster)
+    job = plan_job(options.words, place) if options.words else None
+    files = make_manifests(cluster, job, installed_versions())
+    paths = write_manifests(cluster, files, Path(options.out)) if options.out else []
+    if options.json:
+        print_json({"kind": cluster.kind, "files": files, "paths": [str(path) for path in paths]})
+    elif paths:
+        print_text("\n".join(f"wrote {path}" for path in paths))
+    else:
+        print_text("---\n".join(files.values()))
+
+
 def submit_command(options: argparse.Namespace) -> None:
     """Send a job, or follow or stop one.
 
@@ -64,7 +94,7 @@ def submit_command(options: argparse.Namespace) -> None:
         BadInput: the arguments are wrong, or the cluster does not run.
         ClusterError: the job failed.
     """
-    options = _split_submit(options)
+    options = _split(options, _add_submit_options)
     state = require_state(load_cluster(options.file))
     with open_head(state) as head:
         if options.stop:
@@ -75,7 +105,7 @@ def submit_command(options: argparse.Namespace) -> None:
             raise bad_input("job", where="cluster submit --follow", expected="no new one", got=options.words[0])
         name = options.follow
         if not name:
-            job = plan_job(options.words, state)
+            job = plan_job(options.words, Place.of(state))
             name = send_job(head, state, job, send_package=options.send_package)
             if options.detach:
                 _report(options, {"job": name, "cluster": state.name, "status": "PENDING", "run": job.out})
@@ -93,22 +123,21 @@ def submit_command(options: argparse.Namespace) -> None:
     _report(options, {"job": name, "cluster": state.name, **ended})
 
 
-def _split_submit(options: argparse.Namespace) -> argparse.Namespace:
-    """Tell the file and options of ``submit`` from the verb of the job and what belongs to it."""
-    words = options.words
+def _split(options: argparse.Namespace, add_options: Callable[[Parser], object]) -> argparse.Namespace:
+    """Tell the file and options of a verb from the verb of the job and what belongs to that."""
+    words, prog = options.words, options.parser.prog
     start = next((index for index, word in enumerate(words) if word in VERBS), len(words))
-    parser = Parser(prog="wormwood cluster submit", add_help=False)
+    parser = Parser(prog=prog, add_help=False)
     parser.add_argument("file", nargs="?", default=DEFAULT)
-    parser.add_argument("--json", action="store_true", default=options.json)
-    _add_submit_options(parser)
+    parser.add_argument("--json", action="store_true")
+    add_options(parser)
     own, unknown = parser.parse_known_args([word for word in words[:start] if word != "--"])
     if unknown:
         got, expected = unknown[0], f"a cluster file, an option, then {' or '.join(VERBS)}"
-        raise bad_input("argument", where="cluster submit", expected=expected, got=got, nearest_to=VERBS)
-    for name in ("detach", "follow", "stop", "send_package"):
-        setattr(own, name, getattr(own, name) or getattr(options, name))
-    own.words = words[start:]
-    return own
+        raise bad_input("argument", where=prog, expected=expected, got=got, nearest_to=VERBS)
+    # Options may stand before the file, where the outer parser has read them.
+    merged = {name: value or getattr(options, name, None) for name, value in vars(own).items()}
+    return argparse.Namespace(**{**merged, "words": words[start:]})
 
 
 def _report(options: argparse.Namespace, result: dict[str, Any]) -> None:

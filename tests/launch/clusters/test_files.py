@@ -49,8 +49,8 @@ def test_the_words_of_a_provider_are_kept_as_they_are() -> None:
         (HEAD + "tls: {certificate: a, authority: b}", "missing key tls.key in f.yaml"),
         ("kind: ssh\nname: a\nhead: {host: -oProxyCommand=x}", "expected one word without quotes"),
         ("kind: ssh\nname: a\nhead: {cpus: 1}", "host in f.yaml: expected the address of a host"),
-        ("kind: slurm\nname: a\ntime: soon", "time in f.yaml: expected a time such as"),
-        ("kind: slurm\nname: a\nsetup: ['a\n b']\npartition: 'a b'", "partition in f.yaml: expected one word"),
+        ("kind: slurm\nname: a\nfolder: /a\ntime: soon", "time in f.yaml: expected a time such as"),
+        ("kind: slurm\nname: a\nfolder: /a\npartition: 'a b'", "partition in f.yaml: expected one word"),
         ("- 1", "YAML in f.yaml: expected a mapping"),
     ],
 )

@@ -1,0 +1,108 @@
+"""Manifests for KubeRay, whose operator starts, watches and scales the pods."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from wormwood.configs.yaml_files import to_yaml
+from wormwood.launch.clusters.files import Group, KuberayCluster, Node
+from wormwood.launch.clusters.host_agent import THREADS
+from wormwood.launch.clusters.job_entry import JOB
+from wormwood.launch.clusters.jobs import Job
+from wormwood.launch.clusters.versions import format_versions
+
+__all__ = ["ray_cluster", "ray_job"]
+
+VERSION = "ray.io/v1"
+RETRIES = 3
+"""Times that a job is started again, with new pods: it goes on with the run in the claim."""
+
+
+def ray_cluster(cluster: KuberayCluster, versions: Mapping[str, str]) -> dict[str, Any]:
+    """Return a RayCluster.
+
+    Args:
+        cluster: the cluster file.
+        versions: which every pod must have; it does not start otherwise.
+    """
+    return {**_about("RayCluster", cluster), "spec": _spec(cluster, versions)}
+
+
+def ray_job(cluster: KuberayCluster, job: Job, versions: Mapping[str, str]) -> dict[str, Any]:
+    """Return a RayJob, which starts a cluster of its own and ends it after the job."""
+    spec = {
+        "entrypoint": "python -m wormwood.launch.clusters.job_entry",
+        "runtimeEnvYAML": to_yaml({"env_vars": {JOB: job.to_json()}}),
+        "shutdownAfterJobFinishes": True,
+        # Without shared storage a retry would train from the start.
+        "backoffLimit": RETRIES if cluster.claim else 0,
+        "rayClusterSpec": _spec(cluster, versions),
+    }
+    return {**_about("RayJob", cluster), "spec": spec}
+
+
+def _about(kind: str, cluster: KuberayCluster) -> dict[str, Any]:
+    return {
+        "apiVersion": VERSION,
+        "kind": kind,
+        "metadata": {"name": cluster.name, "namespace": cluster.namespace},
+    }
+
+
+def _spec(cluster: KuberayCluster, versions: Mapping[str, str]) -> dict[str, Any]:
+    head = {
+        "rayStartParams": _start_params(cluster.head),
+        "template": _pod("ray-head", cluster.head, cluster, versions),
+    }
+    workers = [
+        {
+            "groupName": name,
+            "replicas": group.count,
+            "minReplicas": group.count,
+            "maxReplicas": group.limit,
+            "rayStartParams": _start_params(group),
+            "template": _pod("ray-worker", group, cluster, versions),
+        }
+        for name, group in cluster.workers.items()
+    ]
+    scaled = any(group.limit > group.count for group in cluster.workers.values())
+    return {
+        "rayVersion": versions["ray"],
+        "authOptions": {"mode": "token"},
+        **({"enableInTreeAutoscaling": True, "autoscalerOptions": {"idleTimeoutSeconds": 300}} if scaled else {}),
+        "headGroupSpec": head,
+        "workerGroupSpecs": workers,
+    }
+
+
+def _start_params(node: Node | Group) -> dict[str, str]:
+    """Return what the node offers: without processors, rollouts stay away from it."""
+    return {"num-cpus": str(node.cpus), "num-gpus": str(node.gpus), "disable-usage-stats": "true"}
+
+
+def _pod(name: str, node: Node | Group, cluster: KuberayCluster, versions: Mapping[str, str]) -> dict[str, Any]:
+    mounts = [{"name": "runs", "mountPath": cluster.folder}] if cluster.claim else []
+    volumes = [{"name": "runs", "persistentVolumeClaim": {"claimName": cluster.claim}}] if cluster.claim else []
+    # A node that offers no processor still needs one for the learner.
+    wanted = {"cpu": str(max(1, node.cpus)), "memory": f"{node.memory_gib}Gi"}
+    if node.gpus:
+        wanted["nvidia.com/gpu"] = str(node.gpus)
+    safe = {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
+    check = ["python", "-m", "wormwood.launch.clusters.versions", "--expect", format_versions(versions)]
+    common = {"image": cluster.image, "securityContext": safe}
+    container = {
+        "name": name,
+        **common,
+        "env": [{"name": thread, "value": "1"} for thread in THREADS],
+        "resources": {"requests": wanted, "limits": wanted},
+        **({"volumeMounts": mounts} if mounts else {}),
+    }
+    return {
+        "spec": {
+            "automountServiceAccountToken": name == "ray-head",  # the autoscaler of the head needs it
+            "initContainers": [{"name": "versions", **common, "command": check}],
+            "containers": [container],
+            **({"volumes": volumes} if volumes else {}),
+        }
+    }

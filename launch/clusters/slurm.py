@@ -1,0 +1,100 @@
+"""A script for Slurm: Ray runs within one job, for one training, and ends with it."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping
+
+from wormwood.launch.clusters.files import SlurmCluster
+from wormwood.launch.clusters.host_agent import THREADS
+from wormwood.launch.clusters.jobs import Job
+from wormwood.launch.clusters.versions import format_versions
+
+__all__ = ["slurm_script"]
+
+_SCRIPT = """\
+set -euo pipefail
+umask 077
+{setup}
+python={python}
+folder={folder}/.cluster-$SLURM_JOB_ID
+mkdir -p "$folder"
+trap 'rm -rf "$folder"' EXIT
+
+# Every node must have these versions, to which results are the same to the bit.
+srun --ntasks-per-node=1 "$python" -m wormwood.launch.clusters.versions --expect {versions}
+
+# Who has no token is kept out. The file is this user's alone, and gone at the end.
+head -c 32 /dev/urandom | od -An -tx1 | tr -d ' \\n' > "$folder/token"
+export RAY_AUTH_MODE=token RAY_AUTH_TOKEN_PATH="$folder/token" RAY_USAGE_STATS_ENABLED=0
+# srun does not take over how many processors the job has for each task.
+export SRUN_CPUS_PER_TASK="$SLURM_CPUS_PER_TASK"
+export RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO=0 {threads}
+
+port=$((20000 + SLURM_JOB_ID % 5000))
+head_node=$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)
+address=$(srun --nodes=1 --ntasks=1 -w "$head_node" hostname --ip-address | cut -d ' ' -f 1)
+
+srun --overlap --nodes=1 --ntasks=1 -w "$head_node" "$python" -m wormwood.launch.clusters.start_node --head \\
+    --node-ip-address="$address" --port="$port" --ray-client-server-port=$((port + 5000)) --include-dashboard=false \\
+    --num-cpus={head_cpus} --num-gpus={head_gpus} --temp-dir="/tmp/wormwood-$SLURM_JOB_ID" --disable-usage-stats &
+for second in $(seq 120); do
+    (exec 3<> "/dev/tcp/$address/$port") 2> /dev/null && break
+    [ "$second" = 120 ] && {{ echo "the head has not started within 120 s" >&2; exit 1; }}
+    sleep 1
+done
+{workers}
+export RAY_ADDRESS="$address:$port"
+export WORMWOOD_JOB={job}
+"$python" -m wormwood.launch.clusters.job_entry &
+job=$!
+# Slurm says TERM before the time is up: the training leaves a checkpoint, and the same script goes on from it.
+trap 'kill -TERM "$job" 2> /dev/null || true' TERM
+code=0
+wait "$job" || code=$?
+if kill -0 "$job" 2> /dev/null; then
+    code=0
+    wait "$job" || code=$?
+fi
+exit "$code"
+"""
+_WORKERS = """
+srun --overlap --nodes={count} --ntasks={count} --ntasks-per-node=1 --exclude="$head_node" \\
+    "$python" -m wormwood.launch.clusters.start_node --address="$address:$port" \\
+    --num-cpus={cpus} --num-gpus={gpus} --disable-usage-stats &
+"""
+
+
+def slurm_script(cluster: SlurmCluster, job: Job, versions: Mapping[str, str]) -> str:
+    """Return a script for ``sbatch``.
+
+    All nodes get what the most demanding of head and workers asks for, as those of a job of Slurm do.
+    """
+    head, workers = cluster.head, cluster.workers
+    options = {
+        "job-name": cluster.name,
+        "nodes": 1 + workers.count,
+        "ntasks-per-node": 1,
+        "cpus-per-task": max(1, head.cpus, workers.cpus),
+        "mem": f"{max(head.memory_gib, workers.memory_gib)}G",
+        "gpus-per-node": max(head.gpus, workers.gpus) or None,
+        "time": cluster.time,
+        "partition": cluster.partition,
+        "account": cluster.account,
+        "output": f"{cluster.folder}/{cluster.name}-%j.log",
+        "signal": "B:TERM@120",
+    }
+    lines = ["#!/bin/bash", *(f"#SBATCH --{name}={value}" for name, value in options.items() if value is not None)]
+    group = _WORKERS.format(count=workers.count, cpus=workers.cpus, gpus=workers.gpus) if workers.count else ""
+    script = _SCRIPT.format(
+        setup="\n".join(cluster.setup),
+        python=shlex.quote(cluster.python),
+        folder=shlex.quote(cluster.folder),
+        versions=shlex.quote(format_versions(versions)),
+        threads=" ".join(f"{name}=1" for name in THREADS),
+        head_cpus=head.cpus,
+        head_gpus=head.gpus,
+        workers=group,
+        job=shlex.quote(job.to_json()),
+    )
+    return "\n".join(lines) + "\n" + script

@@ -1,0 +1,183 @@
+"""Files for other launchers: against golden files, and against the schemas of those who read them.
+
+After a change that is meant: WORMWOOD_WRITE_GOLDEN=1 python -m pytest tests/launch/clusters/test_manifests.py
+"""
+
+import copy
+import os
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from wormwood.errors import BadInput
+from wormwood.launch.clusters.files import KuberayCluster, RayUpCluster, load_cluster, parse_cluster
+from wormwood.launch.clusters.jobs import Job, Place, plan_job
+from wormwood.launch.clusters.kuberay import ray_cluster, ray_job
+from wormwood.launch.clusters.manifests import (
+    CRDS,
+    check_kuberay,
+    check_ray_up,
+    make_manifests,
+    place_of,
+    strict,
+    write_manifests,
+)
+from wormwood.launch.clusters.ray_up import ray_up_config
+
+GOLDEN = Path(__file__).parent / "golden"
+VERSIONS = {"wormwood": "0.1.0", "python": "3.11.7", "ray": "2.60.0"}
+JOB = Job("train", ("--workers", "4"), config="agent: {kind: ncap}\nseed: 3\n", out="/runs/it's one")
+
+
+@pytest.mark.parametrize(
+    ("cluster", "name"),
+    [
+        ("kuberay-example", "raycluster.yaml"),
+        ("kuberay-example", "rayjob.yaml"),
+        ("slurm-example", "job.sbatch"),
+        ("aws-example", "ray-up.yaml"),
+    ],
+)
+def test_the_file_is_as_it_was(cluster: str, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(CRDS, raising=False)
+    text = make_manifests(load_cluster(cluster), JOB, VERSIONS)[name]
+    if os.environ.get("WORMWOOD_WRITE_GOLDEN"):
+        (GOLDEN / name).write_text(text)
+    assert text == (GOLDEN / name).read_text()
+
+
+@pytest.fixture
+def definitions() -> Path:
+    if not os.environ.get(CRDS):
+        pytest.skip(f"{CRDS} does not name a folder with KubeRay's custom resource definitions")
+    return Path(os.environ[CRDS])
+
+
+def _kuberay() -> KuberayCluster:
+    cluster = load_cluster("kuberay-example")
+    assert isinstance(cluster, KuberayCluster)
+    return cluster
+
+
+def test_kuberay_takes_the_manifests_and_no_field_that_it_does_not_know(definitions: Path) -> None:
+    manifest = ray_cluster(_kuberay(), VERSIONS)
+    check_kuberay(manifest, definitions)
+    check_kuberay(ray_job(_kuberay(), JOB, VERSIONS), definitions)
+    wrong = copy.deepcopy(manifest)
+    wrong["spec"]["headGroupSpec"]["rayStartParam"] = {}
+    with pytest.raises(BadInput, match="rayStartParam"):
+        check_kuberay(wrong, definitions)
+    wrong = copy.deepcopy(manifest)
+    wrong["spec"]["workerGroupSpecs"][0]["replicas"] = "two"
+    with pytest.raises(BadInput, match=r"spec.workerGroupSpecs.0.replicas in RayCluster: .*'two'"):
+        check_kuberay(wrong, definitions)
+
+
+def test_the_learner_takes_a_gpu_and_rollouts_stay_away_from_it() -> None:
+    learner, cpu = ray_cluster(_kuberay(), VERSIONS)["spec"]["workerGroupSpecs"]
+    assert (learner["rayStartParams"]["num-cpus"], learner["rayStartParams"]["num-gpus"]) == ("0", "1")
+    assert learner["template"]["spec"]["containers"][0]["resources"]["limits"]["nvidia.com/gpu"] == "1"
+    assert (cpu["rayStartParams"]["num-cpus"], cpu["rayStartParams"]["num-gpus"]) == ("8", "0")
+    assert "nvidia.com/gpu" not in cpu["template"]["spec"]["containers"][0]["resources"]["limits"]
+    assert (cpu["minReplicas"], cpu["maxReplicas"]) == (2, 10)
+
+
+def test_every_way_wants_a_token() -> None:
+    assert ray_cluster(_kuberay(), VERSIONS)["spec"]["authOptions"] == {"mode": "token"}
+    assert "export RAY_AUTH_MODE=token" in make_manifests(load_cluster("slurm-example"), JOB, VERSIONS)["job.sbatch"]
+    config = ray_up_config(_aws(), VERSIONS)
+    for commands in (config["head_start_ray_commands"], config["worker_start_ray_commands"]):
+        assert "RAY_AUTH_MODE=token" in commands[-1]
+
+
+def _aws() -> RayUpCluster:
+    cluster = load_cluster("aws-example")
+    assert isinstance(cluster, RayUpCluster)
+    return cluster
+
+
+def test_the_schema_in_rays_wheel_takes_the_file_for_ray_up_and_no_other() -> None:
+    config = ray_up_config(_aws(), VERSIONS)
+    check_ray_up(config)
+    with pytest.raises(BadInput, match="max_worker"):
+        check_ray_up({**config, "max_worker": 3})
+    with pytest.raises(BadInput, match="max_workers in file for ray up"):
+        check_ray_up({**config, "max_workers": "three"})
+
+
+def test_the_shell_takes_the_script_whatever_the_job_says() -> None:
+    if shutil.which("bash") is None:
+        pytest.skip("needs bash")
+    script = make_manifests(load_cluster("slurm-example"), JOB, VERSIONS)["job.sbatch"]
+    subprocess.run(["bash", "-n"], input=script, text=True, check=True)
+    line = next(line for line in script.splitlines() if line.startswith("export WORMWOOD_JOB="))
+    shown = subprocess.run(
+        ["bash", "-c", f'{line}\nprintf %s "$WORMWOOD_JOB"'], capture_output=True, text=True, check=True
+    )
+    assert shown.stdout == JOB.to_json()
+
+
+def test_files_are_closed_to_others_and_a_token_stays_what_it_was(tmp_path: Path) -> None:
+    files = make_manifests(_aws(), None, VERSIONS)
+    paths = write_manifests(_aws(), files, tmp_path / "out")
+    assert [path.name for path in paths] == ["ray-up.yaml", "token"]
+    assert {path.stat().st_mode & 0o777 for path in paths} == {0o600}
+    token = paths[1].read_text()
+    assert len(token) == 64 and token not in paths[0].read_text()
+    write_manifests(_aws(), files, tmp_path / "out")
+    assert paths[1].read_text() == token
+
+
+def test_unknown_fields_are_refused_only_where_fields_are_named() -> None:
+    schema: dict[str, Any] = {"properties": {"a": {"type": "object"}, "b": {"items": {"properties": {"c": {}}}}}}
+    closed = strict(schema)
+    assert closed["additionalProperties"] is False
+    assert "additionalProperties" not in closed["properties"]["a"]
+    assert closed["properties"]["b"]["items"]["additionalProperties"] is False
+
+
+def test_what_cannot_be_written_is_said() -> None:
+    with pytest.raises(BadInput, match="`wormwood cluster up` starts local"):
+        make_manifests(load_cluster("local"), None, VERSIONS)
+    with pytest.raises(BadInput, match="job in cluster manifest"):
+        make_manifests(load_cluster("slurm-example"), None, VERSIONS)
+
+
+def test_a_job_is_checked_where_it_is_sent_from() -> None:
+    place = Place(workers=4, here=False, runs="/shared")
+    job = plan_job(["train", "swim-ncap-ppo", "--seed", "5", "--set", "iterations=2"], place)
+    assert job.words == ("--workers", "4")
+    assert job.out is not None and job.out.startswith("/shared/swim-ncap-ppo-")
+    config = yaml.safe_load(job.config or "")
+    assert (config["seed"], config["iterations"]) == (5, 2)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["train", "swim-ncap-pp"], "nearest: 'swim-ncap-ppo'"),
+        (["train", "swim-ncap-ppo", "--sed", "1"], "nearest: '--seed'"),
+        (["train", "swim-ncap-ppo", "--out", "runs/x"], "--out in cluster submit train: expected a folder on a file"),
+        (["train", "swim-ncap-ppo", "--out", "s3://a/b"], "that all nodes share"),
+        (["train", "swim-ncap-ppo", "--address", "auto"], "none: a job trains on the cluster"),
+        (["train", "--resume"], "missing option in cluster submit train"),
+        (["train"], "missing preset in cluster submit train"),
+        (["trian"], "nearest: 'train'"),
+        ([], "job in cluster submit"),
+    ],
+)
+def test_a_wrong_job_is_one_line(words: list[str], said: str) -> None:
+    with pytest.raises(BadInput) as error:
+        plan_job(words, Place(workers=4, here=False, runs="/shared"))
+    assert said in str(error.value)
+
+
+def test_workers_of_a_manifest_are_those_that_the_autoscaler_may_start() -> None:
+    assert place_of(load_cluster("kuberay-example")).workers == 80
+    assert place_of(load_cluster("slurm-example")).workers == 64
+    cluster = parse_cluster("{kind: kuberay, name: a, image: b, head: {cpus: 3}}", where="test")
+    assert place_of(cluster).workers == 3
