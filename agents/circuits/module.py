@@ -76,9 +76,9 @@ class NCAPActor(nn.Module):
         if self.config.own_feedback:
             drive = drive + self._effective("own") * receptors
         if self.config.local_oscillators:
-            period = self._period
-            later = [self._oscillator(clock - joint * self.lag * period) for joint in range(1, self.joints)]
-            drive = drive + nn.functional.pad(self._effective("local") * torch.stack(later, dim=-1), (1, 0))
+            delay = torch.arange(1, self.joints, device=clock.device) * self.lag * self._period
+            later = self._oscillator(clock[:, None] - delay)
+            drive = drive + nn.functional.pad(self._effective("local") * later, (1, 0))
         if self.config.turn_control or self.config.speed_control:
             drive = self._commanded(drive, observation[:, self.layout.command])
         neurons = self._clamped(drive, 0.0, 1.0)
@@ -91,7 +91,7 @@ class NCAPActor(nn.Module):
         return self.period if self.own_period is None else self.own_period
 
     def _oscillator(self, clock: Tensor) -> Tensor:
-        """Return the square wave of both sides ``[2, N]`` at ``clock [N]``."""
+        """Return the square wave of both sides ``[2, ...]`` at ``clock [...]``."""
         dorsal = torch.remainder(clock, self._period) < self._period / 2
         return torch.stack([dorsal, ~dorsal]).to(self.limit.dtype)
 

@@ -170,7 +170,7 @@ class NCAP:
         angles = angles.reshape(len(self._period), -1, self._joints)
         receptors = np.clip(np.stack([angles, -angles]), 0.0, 1.0)
         time = time.reshape(len(self._period), -1)
-        oscillator = self._oscillator(time)
+        oscillator = _square_wave(time, self._period)
 
         drive = np.zeros_like(receptors)
         if self._config.proprioception:
@@ -180,18 +180,14 @@ class NCAP:
         if self._config.own_feedback:
             drive += weights["own"] * receptors
         if self._config.local_oscillators:
-            later = [self._oscillator(time - joint * self._lag * self._period) for joint in range(1, self._joints)]
-            drive[..., 1:] += weights["local"] * np.stack(later, axis=-1)
+            period = self._period[..., None]
+            delay = np.arange(1, self._joints) * self._lag[..., None] * period
+            drive[..., 1:] += weights["local"] * _square_wave(time[..., None] - delay, period)
         if self._config.turn_control or self._config.speed_control:
             self._add_commands(drive, observation[:, self._layout.command])
         neurons = np.clip(drive, 0.0, 1.0)
         muscles = np.clip(weights["ipsi"] * neurons + weights["contra"] * neurons[::-1], 0.0, 1.0)
         return Activity(receptors, oscillator, neurons, muscles)
-
-    def _oscillator(self, time: Floats) -> Floats:
-        """Return the square wave of both sides ``[2, M, K]`` at ``time [M, K]``."""
-        dorsal = np.mod(time, self._period) < self._period / 2
-        return np.stack([dorsal, ~dorsal]).astype(np.float64)
 
     def _add_commands(self, drive: Floats, command: Floats) -> None:
         right, left, speed = (part.reshape(1, *drive.shape[1:3], 1) for part in self._commands(command))
@@ -219,6 +215,12 @@ class NCAP:
         steered = weight.reshape(-1, 3, 2) @ inputs + bias.reshape(-1, 3, 1)
         commands: Floats = np.clip(steered.transpose(1, 0, 2).reshape(3, -1), 0.0, 1.0)
         return commands
+
+
+def _square_wave(time: Floats, period: Floats) -> Floats:
+    """Return the oscillator of both sides ``[2, ...]`` at ``time [...]``."""
+    dorsal = np.mod(time, period) < period / 2
+    return np.stack([dorsal, ~dorsal]).astype(np.float64)
 
 
 def check_weights(config: NCAPConfig, weights: Arrays, body: Body) -> None:

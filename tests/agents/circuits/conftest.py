@@ -61,7 +61,7 @@ def _slow_row(config: NCAPConfig, weights: dict[str, Floats], case: Case, row: i
         value = float(weights[name] if config.share_weights else weights[name][side, index])
         if not config.constrain_signs:
             return value
-        return min(value, 0.0) if name in ("contra", "speed") else max(value, 0.0)
+        return min(value, 0.0) if name in ("contra", "speed", "own") else max(value, 0.0)
 
     angles = observation[case.layout.joints]
     q = [_clip(angle / limit, -1.0, 1.0) for angle, limit in zip(angles, body.joint_limit, strict=True)]
@@ -71,19 +71,25 @@ def _slow_row(config: NCAPConfig, weights: dict[str, Floats], case: Case, row: i
     switches = {
         "prop": config.proprioception,
         "osc": config.oscillator,
+        "own": config.own_feedback,
+        "local": config.local_oscillators,
         "turn": config.turn_control,
         "speed": config.speed_control,
     }
+    lag = float(weights.get("lag", 0.0))
     neurons: list[list[float]] = [[], []]
     for side in (0, 1):
         for i in range(body.joints):
+            later = (case.time[row] - i * lag * period) % period < period / 2
             inputs = {
+                "own": _clip((1, -1)[side] * q[i], 0.0, 1.0),
+                "local": (float(later), float(not later))[side] if i > 0 else 0.0,
                 "prop": _clip((1, -1)[side] * q[i - 1], 0.0, 1.0) if i > 0 else 0.0,
                 "osc": (float(first_half), float(not first_half))[side] if i == 0 else 0.0,
                 "turn": (right, left)[side] if i < config.turn_joints else 0.0,
                 "speed": 1.0 - speed,
             }
-            index = {"prop": i - 1, "osc": 0, "turn": i, "speed": i}
+            index = {"prop": i - 1, "osc": 0, "own": i, "local": i - 1, "turn": i, "speed": i}
             present = [name for name in inputs if switches[name] and inputs[name] != 0.0]
             drive = sum(weight(name, side, index[name]) * inputs[name] for name in present)
             neurons[side].append(_clip(drive, 0.0, 1.0))
@@ -119,8 +125,9 @@ def _draw_case(data: Any, *, clock: bool = False, population: int | None = None)
         links = data.draw(st.integers(2, 12))
         body = swimmer(links, joint_limit=rng.uniform(0.1, 3.0, links - 1).tolist())
     flags = ("share_weights", "constrain_signs", "proprioception", "oscillator", "speed_control", "turn_control")
+    additions = ("own_feedback", "local_oscillators")
     config = NCAPConfig(
-        **{flag: data.draw(st.booleans(), label=flag) for flag in flags},
+        **{flag: data.draw(st.booleans(), label=flag) for flag in (*flags, *additions)},
         turn_joints=data.draw(st.integers(1, 14)),
         steering=data.draw(st.sampled_from(["fixed", "learned"])),
         constraint=data.draw(st.sampled_from(["hard", "straight_through"])),
@@ -133,6 +140,8 @@ def _draw_case(data: Any, *, clock: bool = False, population: int | None = None)
         shapes |= {"steering_weight": (3, 2), "steering_bias": (3,)}
     weights = {synapse: rng.uniform(-2, 2, lead + shape) for synapse, shape in shapes.items()}
     weights["period"] = np.array([data.draw(st.floats(1.5, 300.0)) for _ in range(population or 1)]).reshape(lead)
+    if config.local_oscillators:
+        weights["lag"] = rng.uniform(0.01, 0.5, lead)
     count = (population or 1) * data.draw(st.integers(1, 5))
     layout = task.layout(body)
     observation = rng.normal(size=(count, layout.size))

@@ -73,6 +73,19 @@ def test_by_hand_with_four_links() -> None:
     np.testing.assert_allclose(policy.act(_observe(body, [0.5, -0.25, 1.0], 0), {}, None)[0], [[0.6, 0.75, -0.375]])
 
 
+def test_feedback_and_oscillators_of_each_joint_by_hand() -> None:
+    body = swimmer(4)
+    config = NCAPConfig(own_feedback=True, local_oscillators=True, lag=0.25, period=60)
+    # Each joint's own stretch takes a quarter of itself off; the local oscillators are 15 and 30 steps later.
+    policy = _make_policy(config, body, own=-0.25, local=0.125, osc=0.75)
+    action, _, _ = policy.act(_observe(body, [0.5, 0.25, 0.0], 10), {}, None)
+    # Joint 0: 0.75 - 0.125. Joint 1: 0.5 - 0.0625 dorsal, and its oscillator is ventral still.
+    # Joint 2: 0.25 dorsal, and ventral its oscillator.
+    np.testing.assert_allclose(action, [[0.625, 0.4375 - 0.125, 0.25 - 0.125]])
+    action, _, _ = policy.act(_observe(body, [0.5, 0.25, 0.0], 20), {}, None)
+    np.testing.assert_allclose(action, [[0.625, 0.4375 + 0.125, 0.25 - 0.125]])
+
+
 def test_activity_has_all_neurons_of_both_sides() -> None:
     body = swimmer(4)
     policy = _make_policy(body=body, prop=2.0)
