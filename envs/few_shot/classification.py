@@ -16,8 +16,9 @@ __all__ = ["ClassSource", "Classification", "ImageClasses", "PrototypeClasses"]
 class ClassSource(Protocol):
     """Where classes and their examples come from."""
 
-    size: int
-    """Numbers in an example."""
+    @property
+    def size(self) -> int:
+        """Numbers in an example."""
 
     def draw(self, rng: np.random.Generator, *, batch: int, ways: int, examples: int, held_out: bool) -> Floats32:
         """Return examples ``[batch, ways, examples, size]`` of different classes."""
@@ -29,7 +30,7 @@ class PrototypeClasses:
 
     size: int = 8
     """Numbers in an example."""
-    noise: float = 0.3
+    noise: float = 0.2
     """Standard deviation of examples around their prototype."""
 
     def draw(self, rng: np.random.Generator, *, batch: int, ways: int, examples: int, held_out: bool) -> Floats32:
@@ -147,5 +148,4 @@ class Classification:
         sums = np.zeros((steps + 1, batch, self.ways, with_one.shape[2]), np.float32)
         np.cumsum(codes[:, :, :, None] * with_one[:, :, None, :], axis=0, out=sums[1:])
         counts = sums[..., -1:]
-        means: Floats32 = (sums / np.maximum(counts, 1)).reshape(steps + 1, batch, -1)
-        return means
+        return (sums / np.maximum(counts, 1)).reshape(steps + 1, batch, -1).astype(np.float32)

@@ -32,7 +32,7 @@ def digits(*, held_out: int = 4) -> ImageClasses:
     Raises:
         BadInput: ``held_out`` leaves no class to one side.
     """
-    from sklearn.datasets import load_digits
+    from sklearn.datasets import load_digits  # type: ignore[import-untyped]
 
     loaded = load_digits()
     images = (loaded.data / 16).astype(np.float32)
@@ -116,4 +116,5 @@ def _load_character(folder: Path, side: int) -> Floats32:
 
 
 def _pixels(image: Image.Image, side: int) -> Floats32:
-    return np.asarray(image.resize((side, side), Image.Resampling.BOX), np.float32).reshape(-1) / 255
+    pixels = np.asarray(image.resize((side, side), Image.Resampling.BOX), np.float32).reshape(-1)
+    return (pixels / 255).astype(np.float32)

@@ -32,16 +32,25 @@ class TrialBatch:
 class FewShotTask(Protocol):
     """Draws trials."""
 
-    loss: Literal["classification", "regression"]
-    """Whether targets are classes or values."""
-    inputs: int
-    """Numbers in an input."""
-    outputs: int
-    """Classes, or numbers in a value."""
-    shown: int
-    """Numbers in the summary of what was shown."""
-    steps: int
-    """Of each trial."""
+    @property
+    def loss(self) -> Literal["classification", "regression"]:
+        """Whether targets are classes or values."""
+
+    @property
+    def inputs(self) -> int:
+        """Numbers in an input."""
+
+    @property
+    def outputs(self) -> int:
+        """Classes, or numbers in a value."""
+
+    @property
+    def shown(self) -> int:
+        """Numbers in the summary of what was shown."""
+
+    @property
+    def steps(self) -> int:
+        """Of each trial."""
 
     def sample(self, seed: int, index: int, batch: int, *, held_out: bool = False) -> TrialBatch:
         """Return batch ``index``: the same for equal arguments, whatever was drawn before.

@@ -1,0 +1,188 @@
+"""What memories learn by predicted gradients, and what that costs, beside truncated and full backpropagation."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+
+from wormwood.agents.memory.feedback import FeedbackPool
+from wormwood.agents.memory.learner import update_together
+from wormwood.envs.few_shot.classification import Classification, PrototypeClasses
+from wormwood.envs.few_shot.regression import Sinusoids
+from wormwood.envs.few_shot.sequences import Copy, Recall
+from wormwood.errors import bad_input
+from wormwood.launch.benchmarks.memory_footprint import footprint
+from wormwood.launch.benchmarks.memory_runs import Pupil, Setting, play
+from wormwood.launch.benchmarks.rounds import Progress
+
+__all__ = ["EXPERIMENTS", "bench_memory"]
+
+Result = dict[str, object]
+Scores = dict[str, float]
+"""By seed, and ``median``."""
+
+PROTOTYPES = Setting(Classification(PrototypeClasses()))
+SOLVED = 0.95
+"""Share of right answers from which recall and copy count as solved, which ends a run."""
+RECALLED = (10, 20, 30, 50)
+SLOW_EVERY = (4, 8, 16, 32, 64)
+LENGTHS = (16, 64, 256, 1024)
+
+
+def bench_memory(
+    what: str, *, seeds: int = 5, first: int = 0, updates: int | None = None, progress: Progress | None = None
+) -> Result:
+    """Run one experiment.
+
+    Args:
+        what: a name of ``EXPERIMENTS``.
+        seeds: how many.
+        first: the first of them.
+        updates: of each run; None is as many as documented.
+        progress: is told which arm runs, and the share of arms done.
+
+    Returns:
+        For each arm its scores on held-out trials by seed: shares of right answers, or mean square errors.
+
+    Raises:
+        BadInput: there is no such experiment.
+    """
+    if what not in EXPERIMENTS:
+        names = list(EXPERIMENTS)
+        expected = f"one of {', '.join(names)}"
+        raise bad_input("unknown experiment", where="bench memory", expected=expected, got=what, nearest_to=names)
+    return {"experiment": what} | EXPERIMENTS[what](range(first, first + seeds), updates, progress or _silent)
+
+
+def _silent(stage: str, share: float) -> None:
+    pass
+
+
+def _compare(
+    arms: Mapping[str, Setting],
+    seeds: Iterable[int],
+    updates: int | None,
+    progress: Progress,
+    *,
+    solved: float | None = None,
+) -> Result:
+    result: Result = {}
+    for number, (name, setting) in enumerate(arms.items()):
+        scores, costs, counts = Scores(), Scores(), Scores()
+        for seed in seeds:
+            progress(f"{name}, seed {seed}", number / len(arms))
+            outcome = play(replace(setting, updates=updates or setting.updates), seed, solved=solved)
+            scores[str(seed)], costs[str(seed)], counts[str(seed)] = outcome.score, outcome.cpu_s, outcome.updates
+        result |= {name: _with_median(scores), f"{name}_cpu_s": _with_median(costs)}
+        if solved is not None:
+            result[f"{name}_updates"] = _with_median(counts)
+    return result
+
+
+def _with_median(values: Scores) -> Scores:
+    return values | {"median": statistics.median(values.values())}
+
+
+def _few_shot(seeds: Iterable[int], updates: int | None, progress: Progress) -> Result:
+    arms = {
+        "synthetic": PROTOTYPES,
+        "truncated": replace(PROTOTYPES, feedback=False),
+        "shuffled": replace(PROTOTYPES, context="shuffled"),
+        "full": replace(PROTOTYPES, feedback=False, slow_every=1),
+    }
+    return _compare(arms, seeds, updates, progress)
+
+
+def _recall(seeds: Iterable[int], updates: int | None, progress: Progress) -> Result:
+    base = Setting(Recall(10), fast_every=3, rate=3e-3, updates=1000)
+    arms = {"delay_10": base, "delay_10_truncated": replace(base, feedback=False)}
+    return _compare(arms, seeds, updates, progress, solved=SOLVED)
+
+
+def _horizons(seeds: Iterable[int], updates: int | None, progress: Progress) -> Result:
+    base = Setting(Recall(10), fast_every=3, rate=3e-3, updates=2000)
+    arms = {f"delay_{delay}": replace(base, task=Recall(delay)) for delay in RECALLED[1:]}
+    arms |= {"delay_20_lambda_0.5": replace(base, task=Recall(20), trace=0.5), "copy_3": replace(base, task=Copy(3))}
+    result = _compare(arms, seeds, updates, progress, solved=SOLVED)
+    scores = Scores()
+    for seed in seeds:
+        progress(f"delay_20_curriculum, seed {seed}", 1.0)
+        scores[str(seed)] = _by_curriculum(replace(base, task=Recall(20), updates=updates or base.updates), seed)
+    return result | {"delay_20_curriculum": _with_median(scores)}
+
+
+def _by_curriculum(setting: Setting, seed: int) -> float:
+    """Learn with a delay that grows from 1 to the setting's over the first half of the updates."""
+    longest, pupil = setting.task.steps - 1, Pupil(setting, seed)
+    while pupil.done < setting.updates:
+        delay = min(longest, 1 + 2 * longest * pupil.done // setting.updates)
+        pupil.learn(Recall(delay))
+    return pupil.score()
+
+
+def _schedules(seeds: Iterable[int], updates: int | None, progress: Progress) -> Result:
+    """At equal updates, and then the truncated arm goes on until it has used as much processor time."""
+    tasks = {"prototypes": (PROTOTYPES, 600), "sinusoids": (replace(PROTOTYPES, task=Sinusoids()), 600)}
+    result: Result = {}
+    for task, (base, usual) in tasks.items():
+        for every in SLOW_EVERY:
+            setting = replace(base, slow_every=every, updates=updates or usual)
+            fast, truncated, equal_cpu = Scores(), Scores(), Scores()
+            for seed in seeds:
+                progress(f"{task}, slow every {every}, seed {seed}", 0.0)
+                outcome, plain = play(setting, seed), replace(setting, feedback=False)
+                fast[str(seed)] = outcome.score
+                truncated[str(seed)] = play(plain, seed).score
+                equal_cpu[str(seed)] = play(plain, seed, cpu_s=outcome.cpu_s).score
+            name = f"{task}_every_{every}"
+            result |= {f"{name}_fast": _with_median(fast), f"{name}_truncated": _with_median(truncated)}
+            result |= {f"{name}_truncated_equal_cpu": _with_median(equal_cpu)}
+    return result
+
+
+def _sharing(seeds: Iterable[int], updates: int | None, progress: Progress) -> Result:
+    """A second memory, half as long, with a module that the first has trained; and two memories at once."""
+    setting = replace(PROTOTYPES, updates=updates or PROTOTYPES.updates)
+    arms: dict[str, Scores] = {"fresh": {}, "trained": {}, "together": {}}
+    for seed in seeds:
+        progress(f"seed {seed}", 0.0)
+        pool = FeedbackPool()
+        first = Pupil(setting, 1000 + seed, pool=pool, name="shared")
+        for _ in range(setting.updates):
+            first.learn()
+        second, fresh = Pupil(setting, seed, pool=pool, name="shared"), Pupil(setting, seed)
+        pool = FeedbackPool()
+        pair = [Pupil(setting, own, pool=pool, name="shared") for own in (seed, 1000 + seed)]
+        for _ in range(setting.updates // 2):
+            second.learn()
+            fresh.learn()
+            update_together([pupil.learner for pupil in pair], [pupil.trial(setting.task) for pupil in pair])
+            for pupil in pair:
+                pupil.done += 1
+        for name, pupil in (("fresh", fresh), ("trained", second), ("together", pair[0])):
+            arms[name][str(seed)] = pupil.score()
+    return {name: _with_median(scores) for name, scores in arms.items()}
+
+
+def _footprint(seeds: Iterable[int], updates: int | None, progress: Progress) -> Result:
+    arms = {"fast": 4, "full": 0}
+    result: Result = {}
+    for name, every in arms.items():
+        kilobytes = {}
+        for length in LENGTHS:
+            progress(f"{name}, {length} steps", 0.0)
+            kilobytes[str(length)] = footprint(length, every=every)
+        result[f"{name}_kib"] = kilobytes
+    return result
+
+
+EXPERIMENTS: Mapping[str, Callable[[Iterable[int], int | None, Progress], Result]] = {
+    "few-shot": _few_shot,
+    "recall": _recall,
+    "horizons": _horizons,
+    "schedules": _schedules,
+    "sharing": _sharing,
+    "footprint": _footprint,
+}
+"""By name: (seeds, updates or None, progress) -> scores of its arms."""
