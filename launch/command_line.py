@@ -103,11 +103,15 @@ def _add_list(verbs: Any) -> None:
 
 def _add_bench(verbs: Any) -> None:
     parser = add_verb(verbs, "bench", commands.bench_command, "measure speed side by side", "wormwood bench rollout")
-    parser.add_argument("what", metavar="benchmark", choices=("rollout", "train", "trees"))
+    parser.add_argument("what", metavar="benchmark", choices=tuple(commands.BENCHMARKS))
     parser.add_argument("--seconds", type=seconds, default=40.0, help="about how long to measure; default 40")
     parser.add_argument(
         "--peers", metavar="PYTHON", help="trees: a Python with gbrl and xgboost; default: $WORMWOOD_PEERS, or neither"
     )
+    parser.add_argument(
+        "--what", dest="experiment", default="few-shot", help="memory: which experiment; default few-shot"
+    )
+    parser.add_argument("--seeds", type=episodes, default=5, help="memory: how many seeds, from 0; default 5")
 
 
 def _interrupt(signal_number: int, frame: FrameType | None) -> None:

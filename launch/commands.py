@@ -31,6 +31,7 @@ from wormwood.launch.tensorboard import tensorboard_watcher
 from wormwood.launch.training import Interrupted, train
 
 __all__ = [
+    "BENCHMARKS",
     "bench_command",
     "evaluate_command",
     "inspect_command",
@@ -325,7 +326,14 @@ def _bench_train(options: argparse.Namespace, progress: Any) -> Mapping[str, obj
     return bench_training(seconds=options.seconds, progress=progress)
 
 
-BENCHMARKS = {"rollout": _bench_rollout, "train": _bench_train, "trees": _bench_trees}
+def _bench_memory(options: argparse.Namespace, progress: Any) -> Mapping[str, object]:
+    from wormwood.launch.benchmarks.memory import bench_memory
+
+    return bench_memory(options.experiment, seeds=options.seeds, progress=progress)
+
+
+BENCHMARKS = {"rollout": _bench_rollout, "train": _bench_train, "trees": _bench_trees, "memory": _bench_memory}
+"""What each benchmark does, by name."""
 
 
 def _figures(result: Mapping[str, object]) -> Iterator[tuple[str, str]]:

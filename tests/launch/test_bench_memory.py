@@ -1,0 +1,67 @@
+"""The benchmark of memories: its experiments run and report what they say. No score is tested."""
+
+import json
+
+import pytest
+
+from wormwood.launch import command_line
+from wormwood.launch.benchmarks import memory, memory_runs
+from wormwood.launch.benchmarks.memory_footprint import footprint
+from wormwood.launch.benchmarks.memory_runs import Setting, play
+
+
+@pytest.fixture(autouse=True)
+def small(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory_runs, "EVALUATED", 20)
+    monkeypatch.setattr(memory, "SLOW_EVERY", (2,))
+    monkeypatch.setattr(memory, "RECALLED", (10, 4))
+
+
+def test_an_unknown_experiment_is_bad_input_in_one_line(capsys) -> None:
+    assert command_line.main(["bench", "memory", "--what", "recal", "--json"]) == 2
+    line = capsys.readouterr().err
+    assert line.startswith("wormwood: unknown experiment in bench memory: expected one of few-shot, recall, horizons")
+    assert line.endswith("got 'recal' (nearest: 'recall')\n")
+
+
+def test_the_verb_gives_each_arm_its_scores_by_seed(capsys, monkeypatch) -> None:
+    arms = {"synthetic": Setting(memory.Recall(2), updates=2), "truncated": Setting(memory.Recall(2), updates=2)}
+    monkeypatch.setitem(
+        memory.EXPERIMENTS, "few-shot", lambda seeds, updates, progress: memory._compare(arms, seeds, updates, progress)
+    )
+    assert command_line.main(["bench", "memory", "--seeds", "2", "--json"]) == 0
+    result = json.loads(capsys.readouterr().out)
+    assert set(result) == {"experiment", *arms, *(f"{name}_cpu_s" for name in arms)}
+    assert set(result["synthetic"]) == {"0", "1", "median"}
+    assert all(0 <= score <= 1 for score in result["synthetic"].values())
+
+
+@pytest.mark.parametrize(
+    ("what", "arms"),
+    [
+        ("few-shot", {"synthetic", "truncated", "shuffled", "full"}),
+        ("recall", {"delay_10", "delay_10_truncated"}),
+        ("horizons", {"delay_4", "delay_20_lambda_0.5", "delay_20_curriculum", "copy_3"}),
+        ("schedules", {"sinusoids_every_2_fast", "prototypes_every_2_truncated_equal_cpu"}),
+        ("sharing", {"fresh", "trained", "together"}),
+    ],
+)
+def test_every_experiment_reports_its_arms(what: str, arms: set[str]) -> None:
+    result = memory.bench_memory(what, seeds=1, updates=2)
+    assert arms <= set(result)
+    assert all(set(result[arm]) == {"0", "median"} for arm in arms)
+
+
+def test_a_run_repeats_itself() -> None:
+    setting = Setting(memory.Recall(3), updates=3)
+    assert play(setting, 1).score == play(setting, 1).score
+
+
+def test_a_run_goes_on_until_its_time_is_spent() -> None:
+    setting = Setting(memory.Recall(2), updates=1)
+    assert play(setting, 0, cpu_s=0.1).updates > 1
+    assert play(setting, 0).updates == 1
+
+
+def test_the_footprint_is_measured_in_a_process_of_its_own() -> None:
+    assert footprint(16, every=4) >= 0
