@@ -127,3 +127,12 @@ def test_the_files_for_rl_zoo3_name_environments_and_policies_that_are_there(alg
         assert name in gymnasium.registry
         module, _, policy = values["policy"].rpartition(".")
         assert policy == "MlpPolicy" or issubclass(getattr(importlib.import_module(module), policy), BasePolicy)
+
+
+def test_the_recurrent_ppo_example(tmp_path: Path) -> None:
+    shown = _python("recurrent_ppo_bandit.py", "--steps", "20000", cwd=tmp_path)
+    rows = [line.rsplit(maxsplit=1) for line in shown.splitlines()[1:]]
+    values = {name: float(value) for name, value in rows}
+    assert list(values) == ["untrained", "trained", "Thompson sampling", "Bayes-optimal"]
+    assert 5.7 < values["Thompson sampling"] < 5.95
+    assert values["Bayes-optimal"] == 6.66
