@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -113,13 +114,19 @@ class CheetahVelocity(_Cheetah):
         return -np.abs(velocity - tasks[:, 0])
 
 
+@functools.cache
+def _model() -> mujoco.MjModel:
+    """Read gymnasium's model, once in a process: MuJoCo warns each time of an attribute in it that is out of date."""
+    path = Path(gymnasium.__file__).parent / "envs" / "mujoco" / "assets" / "half_cheetah.xml"
+    return mujoco.MjModel.from_xml_path(str(path))
+
+
 class _Cheetahs:
     """N cheetahs on one ``mujoco.batch.Batch``. See ``Dynamics``."""
 
     def __init__(self, family: _Cheetah, count: int) -> None:
         self._family = family
-        path = Path(gymnasium.__file__).parent / "envs" / "mujoco" / "assets" / "half_cheetah.xml"
-        self._model = mujoco.MjModel.from_xml_path(str(path))
+        self._model = _model()
         self._batch = Batch(self._model, count, nthread=1)
         self._positions, self._velocities = self._batch.bind("qpos"), self._batch.bind("qvel")
         self._control = self._batch.bind("ctrl")
