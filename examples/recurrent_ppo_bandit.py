@@ -1,6 +1,6 @@
 """RL²: an unmodified RecurrentPPO of sb3-contrib learns to explore bandits, from trials of ten pulls each.
 
-python examples/recurrent_ppo_bandit.py [--steps 1000000]
+python examples/recurrent_ppo_bandit.py [--steps 2000000]
 """
 
 import argparse
@@ -30,7 +30,7 @@ def play(model: RecurrentPPO, arms: int) -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Train RecurrentPPO on trials of a bandit.")
-    parser.add_argument("--steps", type=int, default=1_000_000, help="pulls in all")
+    parser.add_argument("--steps", type=int, default=2_000_000, help="pulls in all")
     parser.add_argument("--arms", type=int, default=5)
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
