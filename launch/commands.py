@@ -332,7 +332,19 @@ def _bench_memory(options: argparse.Namespace, progress: Any) -> Mapping[str, ob
     return bench_memory(options.experiment, seeds=options.seeds, progress=progress)
 
 
-BENCHMARKS = {"rollout": _bench_rollout, "train": _bench_train, "trees": _bench_trees, "memory": _bench_memory}
+def _bench_scale(options: argparse.Namespace, progress: Any) -> Mapping[str, object]:
+    from wormwood.launch.benchmarks.scale import bench_scale
+
+    return bench_scale(seconds=options.seconds, progress=progress)
+
+
+BENCHMARKS = {
+    "rollout": _bench_rollout,
+    "train": _bench_train,
+    "trees": _bench_trees,
+    "memory": _bench_memory,
+    "scale": _bench_scale,
+}
 """What each benchmark does, by name."""
 
 
