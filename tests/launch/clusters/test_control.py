@@ -1,0 +1,193 @@
+"""What keeps a cluster from starting is said before anything starts."""
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from wormwood.errors import BadInput
+from wormwood.launch.clusters.control import (
+    cluster_down,
+    cluster_status,
+    cluster_up,
+    plan_nodes,
+    require_startable,
+    start_arguments,
+)
+from wormwood.launch.clusters.files import Cluster, LocalCluster, SshCluster, load_cluster, parse_cluster
+from wormwood.launch.clusters.host_agent import answer, busy_ports, free_port, write_private
+from wormwood.launch.clusters.start_node import is_loopback, loopback_environment
+from wormwood.launch.clusters.state import ClusterState, locked
+from wormwood.launch.clusters.versions import check_versions, format_versions, installed_versions, require_ray
+from wormwood.launch.ray_session import ray_session
+
+
+@pytest.fixture(autouse=True)
+def _state_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WORMWOOD_STATE", str(tmp_path / "state"))
+
+
+def _parse(text: str) -> Cluster:
+    return parse_cluster(text, where="test")
+
+
+def _nothing_is_left(tmp_path: Path, name: str) -> bool:
+    return not (tmp_path / "state" / "clusters" / name).exists()
+
+
+def test_a_port_that_is_taken_is_named_and_nothing_is_left(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        assert busy_ports([port, 0]) == [port]
+        with pytest.raises(BadInput, match=f"ports.dashboard in cluster a on 127.0.0.1: .*got {port}"):
+            cluster_up(_parse(f"{{kind: local, name: a, ports: {{dashboard: {port}}}}}"))
+    assert _nothing_is_left(tmp_path, "a")
+    assert free_port([]) not in range(32_768, 61_000)
+
+
+def test_a_certificate_is_checked_before_anything_starts(tmp_path: Path) -> None:
+    tls = f"{{certificate: {tmp_path}/a, key: {tmp_path}/b, authority: {tmp_path}/c}}"
+    with pytest.raises(BadInput, match=r"tls.certificate in .*/a: expected a readable file"):
+        cluster_up(_parse(f"{{kind: local, name: a, tls: {tls}}}"))
+    assert _nothing_is_left(tmp_path, "a")
+
+
+def test_a_host_that_cannot_be_reached_is_named(tmp_path: Path) -> None:
+    if shutil.which("ssh") is None:
+        pytest.skip("needs ssh")
+    with socket.socket() as unheard:  # bound, but not listening: refuses at once
+        unheard.bind(("127.0.0.1", 0))
+        cluster = _parse(
+            f"{{kind: ssh, name: a, head: {{host: 127.0.0.1}}, options: [-p{unheard.getsockname()[1]}, -Fnone]}}"
+        )
+        with pytest.raises(BadInput, match=r"host in 127.0.0.1: expected a host that ssh enters .*refused"):
+            cluster_up(cluster)
+    assert _nothing_is_left(tmp_path, "a")
+
+
+def test_what_does_not_run_has_no_status_and_is_no_error_to_end() -> None:
+    with pytest.raises(BadInput, match="cluster in cluster: expected one that `wormwood cluster up` has started"):
+        cluster_status(load_cluster("local"))
+    assert cluster_down(load_cluster("local")) == {"cluster": "local", "was_running": False, "processes_ended": 0}
+
+
+def test_other_kinds_are_started_by_others() -> None:
+    with pytest.raises(BadInput, match="for slurm, `wormwood cluster manifest` writes"):
+        require_startable(load_cluster("slurm-example"))
+
+
+def test_two_who_start_the_same_cluster_do_not_meet() -> None:
+    with locked("a"), pytest.raises(BadInput, match="being started or ended by another process"), locked("a"):
+        pass
+    with locked("a"), locked("b"):
+        pass
+
+
+def test_nodes_are_named_after_their_groups() -> None:
+    cluster = _parse(
+        "{kind: local, name: a, head: {cpus: 0, gpus: 1}, workers: {big: {count: 2, cpus: 3}, none: {count: 0}}}"
+    )
+    assert isinstance(cluster, LocalCluster)
+    planned = plan_nodes(cluster)
+    assert {name: (node.cpus, node.gpus) for name, node in planned.items()} == {
+        "head": (0, 1),
+        "big-0": (3, 0),
+        "big-1": (3, 0),
+    }
+    twice = _parse("{kind: ssh, name: a, head: {host: x}, workers: {b: {host: x}}}")
+    assert isinstance(twice, SshCluster)
+    with pytest.raises(BadInput, match="each on its own host"):
+        plan_nodes(twice)
+
+
+def _state() -> ClusterState:
+    cluster = _parse("{kind: local, name: a, workers: {cpu: {count: 1, cpus: 2}}}")
+    assert isinstance(cluster, LocalCluster)
+    ports = {"gcs": 21_000, "dashboard": 21_001, "client": 21_002}
+    return ClusterState("a", "mark", {}, ports, temp="/tmp/w", nodes=plan_nodes(cluster))
+
+
+def test_the_dashboard_stays_on_the_loopback_interface_and_the_token_out_of_the_arguments() -> None:
+    state = _state()
+    state.folder.mkdir(parents=True)
+    token = state.token()
+    assert len(token) == 64 and state.token_path.stat().st_mode & 0o777 == 0o600
+    head = start_arguments("head", state.head, state, store_mib=100)
+    worker = start_arguments("cpu-0", state.nodes["cpu-0"], state, store_mib=100)
+    assert "--dashboard-host=127.0.0.1" in head
+    assert {"--head", "--port=21000", "--num-cpus=0", "--object-store-memory=104857600"} <= set(head)
+    assert {"--address=127.0.0.1:21000", "--num-cpus=2", "--node-name=cpu-0"} <= set(worker)
+    assert not any(token in argument for argument in head + worker)
+
+
+def test_a_token_that_others_can_read_is_refused() -> None:
+    state = _state()
+    state.folder.mkdir(parents=True)
+    state.token()
+    state.token_path.chmod(0o644)
+    with pytest.raises(BadInput, match=r"token in .*chmod 600 .* got 'mode 644'"):
+        state.token()
+
+
+def test_a_private_file_is_never_open_to_others(tmp_path: Path) -> None:
+    old = os.umask(0)
+    try:
+        write_private(tmp_path / "secret", "a")
+        write_private(tmp_path / "secret", "b")
+    finally:
+        os.umask(old)
+    assert (tmp_path / "secret").stat().st_mode & 0o777 == 0o600
+    assert [path.name for path in tmp_path.iterdir()] == ["secret"]
+    assert (tmp_path / "secret").read_text() == "b"
+
+
+@pytest.mark.parametrize("version", ["2.53.0", "2.9.1", "1.13.0", "none"])
+def test_a_ray_that_lets_strangers_in_is_refused(version: str) -> None:
+    with pytest.raises(BadInput, match=r"ray in host: expected version 2.54 or newer"):
+        require_ray(version, where="host")
+
+
+def test_a_recent_ray_is_taken() -> None:
+    require_ray("2.54.0", where="host")
+    require_ray("3.0.0.dev0", where="host")
+
+
+def test_versions_are_compared_and_the_difference_is_named() -> None:
+    here = installed_versions()
+    check_versions(here, here, where="node")
+    with pytest.raises(BadInput, match=r"version of numpy in node: expected 1.0, as on the head"):
+        check_versions({**here, "numpy": "1.0"}, here, where="node")
+    command = [sys.executable, "-m", "wormwood.launch.clusters.versions", "--expect"]
+    same = subprocess.run([*command, format_versions(here)], capture_output=True, text=True, check=False)
+    assert (same.returncode, same.stderr) == (0, "")
+    other = subprocess.run([*command, "ray=0.1"], capture_output=True, text=True, check=False)
+    assert other.returncode == 2
+    assert "wormwood: version of ray in" in other.stderr and len(other.stderr.splitlines()) == 1
+
+
+def test_anybodys_cluster_is_refused() -> None:
+    with (
+        pytest.raises(BadInput, match="address in --address: expected local, or HOST:PORT"),
+        ray_session(1, address="auto"),
+    ):
+        pass
+
+
+def test_loopback_is_known() -> None:
+    assert is_loopback("127.0.0.1") and is_loopback("::1") and is_loopback("localhost")
+    assert not is_loopback("192.0.2.1") and not is_loopback("host.example")
+    assert loopback_environment("192.0.2.1") == {}
+
+
+def test_an_agent_of_a_host_answers_with_what_is_wrong() -> None:
+    request = {
+        "do": "inspect",
+        "tls": {"certificate": "/none", "key": "", "authority": ""},
+        "addresses": [],
+        "ports": [],
+    }
+    assert "tls.certificate in /none" in answer(request)["error"]
