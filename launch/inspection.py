@@ -92,12 +92,14 @@ def _inspect_circuit(config: NCAPConfig, weights: Arrays, spec: SwimmerSpec) -> 
     described = describe(config, weights, body=body, activity=activity)
     lines = [f"NCAP circuit on {body.name}: {body.joints} joints, {len(described['synapses'])} synapses"]
     # A file of weights holds them in no order that means anything.
-    names = [name for name in (*config.synapses, "steering_weight", "steering_bias", "period") if name in weights]
+    names = [
+        name for name in (*config.synapses, "steering_weight", "steering_bias", "lag", "period") if name in weights
+    ]
     width = max(8, *map(len, names))
     for name in names:
         value = weights[name]
         shown = f"{value:+.3f}" if value.ndim == 0 else f"{value.shape}"
-        lines.append(f"  {name:<{width}} {shown.lstrip('+') if name == 'period' else shown}")
+        lines.append(f"  {name:<{width}} {shown.lstrip('+') if name in ('lag', 'period') else shown}")
     return Inspection("circuit", described, "\n".join(lines), lambda path: draw_circuit(described, path))
 
 

@@ -109,6 +109,7 @@ def describe(config: NCAPConfig, weights: Arrays, *, body: Body, activity: Recor
           weight, which is 0 where a weight lies on the wrong side of its constrained sign,
         - ``weights``: numbers by name as they were learned, nested by side and joint where they are not shared,
         - ``period``: in ``steps`` and ``seconds``, on this body,
+        - ``lag``: share of a period by which each local oscillator is later than the one in front, or None,
         - ``shared``: whether all synapses of a kind share one weight, and ``signs_constrained``,
         - ``counts``: of ``neurons``, ``synapses``, ``weights`` (numbers, without the period) and of each kind,
         - ``activity``: the fields of the recording, or None.
@@ -133,6 +134,7 @@ def describe(config: NCAPConfig, weights: Arrays, *, body: Body, activity: Recor
         "synapses": synapses,
         "weights": named,
         "period": {"steps": period, "seconds": period * body.control_timestep},
+        "lag": float(weights["lag"]) if config.local_oscillators else None,
         "shared": config.share_weights,
         "signs_constrained": config.constrain_signs,
         "counts": {

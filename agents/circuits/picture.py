@@ -131,6 +131,7 @@ def _draw_title(axes: Axes, plan: _Plan) -> None:
         f"{counts['weights'] - steering} weights in {counts['synapses']} synapses",
         *([f"{steering} of steering"] if steering else []),
         f"period {period['steps']:.4g} steps = {period['seconds']:.3g} s",
+        *([] if description["lag"] is None else [f"oscillators {description['lag']:.3g} of it apart"]),
     ]
     title = textwrap.shorten(f"NCAP circuit on {description['body']['name']}", 60, placeholder="…")
     y, hint = plan.height - 0.36, "arrows excite, bars inhibit, thicker is stronger"
