@@ -30,7 +30,7 @@ class PrototypeClasses:
 
     size: int = 8
     """Numbers in an example."""
-    noise: float = 0.2
+    noise: float = 0.3
     """Standard deviation of examples around their prototype."""
 
     def draw(self, rng: np.random.Generator, *, batch: int, ways: int, examples: int, held_out: bool) -> Floats32:

@@ -95,13 +95,13 @@ def _few_shot(seeds: Iterable[int], updates: int | None, progress: Progress) -> 
 
 
 def _recall(seeds: Iterable[int], updates: int | None, progress: Progress) -> Result:
-    base = Setting(Recall(10), fast_every=3, rate=3e-3, updates=1000)
+    base = Setting(Recall(10), fast_every=3, updates=1000)
     arms = {"delay_10": base, "delay_10_truncated": replace(base, feedback=False)}
     return _compare(arms, seeds, updates, progress, solved=SOLVED)
 
 
 def _horizons(seeds: Iterable[int], updates: int | None, progress: Progress) -> Result:
-    base = Setting(Recall(10), fast_every=3, rate=3e-3, updates=2000)
+    base = Setting(Recall(10), fast_every=3, updates=2000)
     arms = {f"delay_{delay}": replace(base, task=Recall(delay)) for delay in RECALLED[1:]}
     arms |= {"delay_20_lambda_0.5": replace(base, task=Recall(20), trace=0.5), "copy_3": replace(base, task=Copy(3))}
     result = _compare(arms, seeds, updates, progress, solved=SOLVED)

@@ -45,7 +45,7 @@ class Setting:
     trace: float = 1.0
     updates: int = 1200
     batch: int = 64
-    rate: float = 5e-3
+    rate: float = 3e-3
     memory: MemoryConfig = MEMORY
 
     @property
