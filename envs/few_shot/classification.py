@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from wormwood.envs.few_shot.trials import Floats32, TrialBatch, trial_stream
 from wormwood.errors import bad_input
@@ -96,12 +97,15 @@ class Classification:
     """Examples of each."""
     queries: int = 1
     """Questions after them."""
+    gap: int = 0
+    """Empty steps between examples and questions. The longer, the less a network remembers that has not learned to."""
     loss: Literal["classification", "regression"] = "classification"
 
     def __post_init__(self) -> None:
-        for name, value, least in (("ways", self.ways, 2), ("shots", self.shots, 1), ("queries", self.queries, 1)):
-            if value < least:
-                raise bad_input(name, where="few-shot classification", expected=f"at least {least}", got=value)
+        for name, least in (("ways", 2), ("shots", 1), ("queries", 1), ("gap", 0)):
+            if getattr(self, name) < least:
+                where, value = "few-shot classification", getattr(self, name)
+                raise bad_input(name, where=where, expected=f"at least {least}", got=value)
 
     @property
     def inputs(self) -> int:
@@ -121,7 +125,7 @@ class Classification:
     @property
     def steps(self) -> int:
         """Of a trial."""
-        return self.ways * self.shots + self.queries
+        return self.ways * self.shots + self.gap + self.queries
 
     def sample(self, seed: int, index: int, batch: int, *, held_out: bool = False) -> TrialBatch:
         """Return batch ``index``; see ``FewShotTask``."""
@@ -133,12 +137,15 @@ class Classification:
         asked = rng.integers(ways, size=(queries, batch))
         labels = np.concatenate([order // shots, asked])
         examples = np.concatenate([order % shots, np.tile(shots + np.arange(queries)[:, None], (1, batch))])
-        inputs = np.zeros((self.steps, batch, self.inputs), np.float32)
-        inputs[:, :, :size] = drawn[trial, labels, examples]
+        shown = drawn[trial, labels, examples]
         codes = np.eye(ways, dtype=np.float32)[labels]
         codes[supports:] = 0
+        # The steps of the gap come after the last example; their class is of no matter.
+        shown, codes, labels = (_with_gap(array, supports, self.gap) for array in (shown, codes, labels))
+        inputs = np.zeros((self.steps, batch, self.inputs), np.float32)
+        inputs[:, :, :size] = shown
         inputs[1:, :, size:-1] = codes[:-1]
-        inputs[supports:, :, -1] = 1
+        inputs[supports + self.gap :, :, -1] = 1
         weights = inputs[:, :, -1].copy()
         return TrialBatch(inputs, labels, weights, self._summary(inputs[:, :, :size], codes))
 
@@ -149,3 +156,8 @@ class Classification:
         np.cumsum(codes[:, :, :, None] * with_one[:, :, None, :], axis=0, out=sums[1:])
         counts = sums[..., -1:]
         return (sums / np.maximum(counts, 1)).reshape(steps + 1, batch, -1).astype(np.float32)
+
+
+def _with_gap(array: NDArray[Any], at: int, steps: int) -> NDArray[Any]:
+    """Return a time-major array with so many steps of zeros put in before step ``at``."""
+    return np.concatenate([array[:at], np.zeros((steps, *array.shape[1:]), array.dtype), array[at:]])

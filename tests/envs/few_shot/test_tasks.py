@@ -11,6 +11,7 @@ from wormwood.errors import BadInput
 TASKS = [
     Classification(PrototypeClasses()),
     Classification(PrototypeClasses(size=3), ways=3, shots=2, queries=4),
+    Classification(PrototypeClasses(), gap=3),
     Sinusoids(shots=4, queries=2),
     Recall(delay=5),
     Copy(length=3, delay=2, symbols=5),
@@ -57,6 +58,18 @@ def test_labels_come_one_step_after_their_example() -> None:
     assert not codes[5].any()  # the answer to the first question is not told
     assert batch.weights.tolist() == [[0.0] * 50] * 4 + [[1.0] * 50] * 2
     assert (np.bincount(batch.targets[:4].ravel()) == 100).all()  # as many examples of each
+
+
+def test_a_gap_is_empty_but_for_the_label_of_the_last_example() -> None:
+    near, far = Classification(PrototypeClasses(size=2)), Classification(PrototypeClasses(size=2), gap=3)
+    batch, far_batch = near.sample(0, 0, 4), far.sample(0, 0, 4)
+    np.testing.assert_array_equal(far_batch.inputs[:2], batch.inputs[:2])
+    np.testing.assert_array_equal(far_batch.inputs[2, :, 2:4], batch.inputs[2, :, 2:4])  # the label
+    assert not far_batch.inputs[2, :, :2].any()
+    assert not far_batch.inputs[3:5].any()
+    np.testing.assert_array_equal(far_batch.inputs[5, :, :2], batch.inputs[2, :, :2])
+    assert not far_batch.inputs[5, :, 2:4].any()
+    assert far_batch.weights[:, 0].tolist() == [0.0] * 5 + [1.0]
 
 
 def test_a_question_is_like_the_examples_of_its_class() -> None:
