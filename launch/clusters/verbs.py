@@ -137,7 +137,9 @@ def _split(options: argparse.Namespace, add_options: Callable[[Parser], object])
         raise bad_input("argument", where=prog, expected=expected, got=got, nearest_to=VERBS)
     # Options may stand before the file, where the outer parser has read them.
     merged = {name: value or getattr(options, name, None) for name, value in vars(own).items()}
-    return argparse.Namespace(**{**merged, "words": words[start:]})
+    # Where the job is asked for JSON, it is the answer that is meant: jobs always print it.
+    merged["json"] = merged["json"] or "--json" in words[start:]
+    return argparse.Namespace(**{**merged, "words": [word for word in words[start:] if word != "--json"]})
 
 
 def _report(options: argparse.Namespace, result: dict[str, Any]) -> None:
