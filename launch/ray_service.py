@@ -102,5 +102,8 @@ def _service_of(connection: str) -> Any:
     """
     remote: Any = ray.remote  # its types do not know what classes become
     threads = {"status": 1}
-    actor = remote(num_cpus=0, max_restarts=-1, max_task_retries=0, concurrency_groups=threads)(_StatusAnytime)
+    # Where there is a GPU, it is the learners': their node is one that has it.
+    resources: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
+    options = {"num_cpus": 0, "num_gpus": min(1, resources.get("GPU", 0)), "max_restarts": -1, "max_task_retries": 0}
+    actor = remote(**options, concurrency_groups=threads)(_StatusAnytime)
     return actor.options(name=NAME, get_if_exists=True).remote()
