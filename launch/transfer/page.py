@@ -25,7 +25,8 @@ h1 { font-size: 1.6rem; line-height: 1.2; } h2 { font-size: 1.2rem; margin-top: 
 .scroll { overflow-x: auto; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
 th, td { padding: .25rem .5rem; text-align: right; vertical-align: top; font-weight: normal; }
-td { overflow-wrap: normal; } tbody th { min-width: 5.5rem; }
+td { overflow-wrap: normal; } tbody th { min-width: 6.5rem; }
+.words thead th { overflow-wrap: normal; }
 th[scope=row], th.text, td.text { text-align: left; }
 thead th { font-weight: 600; border-bottom: 2px solid #1a1a1a; vertical-align: bottom; }
 tbody tr { border-bottom: 1px solid #ddd; }
@@ -179,9 +180,8 @@ def _tunings(results: Results) -> str:
         head = ["body", "zero-shot", "specialist", "best here", "retention", "jumpstart"]
         head += [f"tuned {share:.4g}" for share in shares]
         head += ["steps tuned", "steps from scratch"] if shares else []
-        tables.append(
-            f"<h3>{escape(agent)}</h3>" + _table(head, [_tuning_row(results, tuning, shares) for tuning in own])
-        )
+        rows = [_tuning_row(results, tuning, shares) for tuning in own]
+        tables.append(f"<h3>{escape(agent)}</h3>" + _table(head, rows, kind="words"))
     return (
         "<p>Interquartile means of the returns on the same starts. The specialist was trained from scratch on the "
         "body, with the agent's preset, seed and budget; <b>best here</b> is the best return on the body in this "
@@ -250,7 +250,7 @@ def _numbers(results: Results) -> str:
             for row in results.rows
             if row["agent"] == agent
         ]
-        tables.append(f"<details><summary>{escape(agent)}</summary>{_table(head, rows)}</details>")
+        tables.append(f"<details><summary>{escape(agent)}</summary>{_table(head, rows, kind='words')}</details>")
     return "".join(tables)
 
 
