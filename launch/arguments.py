@@ -12,7 +12,10 @@ from wormwood.errors import BadInput, bad_input
 
 __all__ = ["AGENT_HELP", "Parser", "add_verb", "episodes", "number", "seconds", "seed", "whole", "workers"]
 
-AGENT_HELP = "a run, an exported agent, or one of ncap, mlp, random, zero (none of them trained)"
+AGENT_HELP = (
+    "a run, an exported agent, a Stable-Baselines3 zip as ppo:FILE.zip, "
+    "or one of ncap, mlp, random, zero (none of them trained)"
+)
 
 
 class Parser(argparse.ArgumentParser):

@@ -6,6 +6,8 @@ import contextlib
 import logging
 import os
 import secrets
+import signal
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -54,11 +56,25 @@ def ray_session(workers: int, *, address: str = "local") -> Iterator[None]:
         _close_token()
     if address == "local" or is_loopback(address.rpartition(":")[0]):
         stay_on_loopback()
-    ray.init(address=address, **options)
+    with _signals_kept():
+        ray.init(address=address, **options)
     try:
         yield
     finally:
         ray.shutdown()
+
+
+@contextlib.contextmanager
+def _signals_kept() -> Iterator[None]:
+    """Keep what SIGTERM does: Ray would have it end the process at once, without a checkpoint."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    handler = signal.getsignal(signal.SIGTERM)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, handler)
 
 
 def _close_token() -> None:

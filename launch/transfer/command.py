@@ -36,7 +36,7 @@ def add_transfer(verbs: Any) -> None:
     example = "wormwood transfer ncap random --suite quick"
     summary = "measure what agents keep on bodies that they never saw"
     parser = add_verb(verbs, "transfer", transfer_command, summary, example)
-    parser.add_argument("agents", nargs="+", metavar="agent", help=f"{AGENT_HELP}; or ppo:FILE.zip of SB3")
+    parser.add_argument("agents", nargs="+", metavar="agent", help=AGENT_HELP)
     suites = ", ".join(suite_names())
     parser.add_argument("--suite", default="standard", help=f"one of {suites}, or a YAML file; default standard")
     parser.add_argument("--seeds", type=episodes, default=10, help="held-out starts on each body; default 10")

@@ -157,7 +157,9 @@ def test_agents_that_do_not_fit_and_damaged_ones_are_bad_input(capsys) -> None:
     assert "damaged agent" in _error(capsys, "evaluate", "r")
 
 
-@pytest.mark.parametrize(("number", "workers"), [(signal.SIGINT, 0), (signal.SIGTERM, 0), (signal.SIGINT, 2)])
+@pytest.mark.parametrize(
+    ("number", "workers"), [(signal.SIGINT, 0), (signal.SIGTERM, 0), (signal.SIGINT, 2), (signal.SIGTERM, 2)]
+)
 def test_ctrl_c_leaves_a_checkpoint_says_how_to_go_on_and_exits_with_130(number: int, workers: int, capsys) -> None:
     small = ["--set", "task_options.horizon=60", "--set", "body=swimmer-4"]
     whole = _json(capsys, "train", "swim-ncap-cma", *small, "--set", "iterations=60", "--out", "whole")
