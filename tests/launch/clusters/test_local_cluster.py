@@ -1,0 +1,63 @@
+"""A cluster of three nodes on this machine, from its start to its end, where nothing else can be reached or killed."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from wormwood.launch.configs import load_config
+
+NAMESPACE = ["unshare", "--net", "--pid", "--fork", "--kill-child", "--mount-proc"]
+# A second interface, so that listening on all of them would show.
+NETWORK = (
+    "ip link set lo up && ip link add out0 type veth peer name out1 && ip addr add 10.9.0.1/24 dev out0 && "
+    "ip link set out0 up && ip link set out1 up && ip route add default dev out0"
+)
+
+
+def _play(folder: Path) -> str:
+    if os.geteuid() != 0:
+        pytest.skip("making namespaces takes root")
+    missing = [name for name in ("unshare", "ip", "ss", "curl", "ps") if shutil.which(name) is None]
+    if missing:
+        pytest.skip(f"needs {', '.join(missing)}")
+    if subprocess.run([*NAMESPACE, "sh", "-c", NETWORK], capture_output=True, check=False).returncode:
+        pytest.skip("this machine does not let root make namespaces with a network of their own")
+    script = Path(__file__).with_name("play_cluster.py")
+    command = [*NAMESPACE, "sh", "-c", f"{NETWORK} && cd {folder} && {sys.executable} {script} {folder}"]
+    state = {**os.environ, "WORMWOOD_STATE": str(folder / "state")}
+    done = subprocess.run(command, env=state, capture_output=True, text=True, timeout=1100, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout.splitlines()[-1]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1200)
+def test_a_cluster_lives_and_ends_and_lets_nobody_in(tmp_path: Path, train_in) -> None:
+    found = json.loads(_play(tmp_path))
+    assert found["nodes"] == [["head", "alive"], ["cpu-0", "alive"], ["cpu-1", "alive"]]
+    assert set(found["listening"]) <= {"127.0.0.1", "[::ffff:127.0.0.1]"}
+    assert found["token_mode"] == "600"
+    assert not found["token_in_arguments"]
+    assert found["job_api"] == ["401", "403", "200"]
+    for port in ("gcs", "client"):
+        assert found[port][2] == "in"
+        assert all(answer.startswith("refused") for answer in found[port][:2]), found[port]
+    assert found["killed_in_the_middle"]
+    assert found["nodes_again"] == found["nodes"]
+    overrides = ["body=swimmer-4", "task_options.horizon=50", "learner.environments=8", "learner.steps=32"]
+    config = load_config("swim-ncap-ppo", overrides=[*overrides, "iterations=300"])
+    alone = train_in(tmp_path / "alone", config)["state_sha256"]
+    assert found["sha256"] == alone
+    assert found["sha256_after_loss_of_the_head"] == alone
+    said, seconds = found["busy"]
+    assert "ports.gcs in cluster other on 127.0.0.1: expected a port on which nothing listens yet" in said
+    assert len(said.splitlines()) == 1
+    assert seconds < 60  # 10 on a machine that has nothing else to do
+    assert (found["down"], found["down_again"]) == (True, False)
+    assert found["bystander_lives"]
+    assert found["left"] == []
