@@ -22,7 +22,7 @@ Result = dict[str, object]
 Scores = dict[str, float]
 """By seed, and ``median``."""
 
-PROTOTYPES = Setting(Classification(PrototypeClasses()))
+PROTOTYPES = Setting(Classification(PrototypeClasses(noise=0.2), gap=1), rate=4e-3)
 SOLVED = 0.95
 """Share of right answers from which recall and copy count as solved, which ends a run."""
 RECALLED = (10, 20, 30, 50)
