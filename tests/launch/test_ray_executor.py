@@ -36,7 +36,10 @@ def _one_ray_for_all() -> Iterator[None]:
         yield
 
 
-@pytest.mark.parametrize("kind", ["cma-es", "ppo", "cart-pole", "td3", "boosted", "rl2", "fast-slow"])
+SLOW_KINDS = [pytest.param(kind, marks=pytest.mark.slow) for kind in ("td3", "boosted", "fast-slow")]
+
+
+@pytest.mark.parametrize("kind", ["cma-es", "ppo", "cart-pole", "rl2", *SLOW_KINDS])
 def test_the_final_state_does_not_depend_on_the_workers(kind, tmp_path, make_config, train_in) -> None:
     config = make_config(kind)
     summaries = [train_in(tmp_path / str(workers), config, workers=workers) for workers in (0, 1, 2, 3)]
@@ -45,7 +48,7 @@ def test_the_final_state_does_not_depend_on_the_workers(kind, tmp_path, make_con
     assert [summary["workers"] for summary in summaries] == [0, 1, 2, 3]
 
 
-@pytest.mark.parametrize("kind", ["cma-es", "ppo", "cart-pole", "boosted"])
+@pytest.mark.parametrize("kind", ["cma-es", "ppo", "cart-pole", pytest.param("boosted", marks=pytest.mark.slow)])
 def test_workers_killed_in_the_middle_change_nothing(kind, tmp_path, make_config) -> None:
     config = make_config(kind, "iterations=6", "task_options.horizon=400" if kind == "cma-es" else "learner.steps=400")
     alone, killed = LearnerService(), LearnerService()
