@@ -34,6 +34,7 @@ def _python(script: str, *arguments: str, cwd: Path) -> str:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1200)
 def test_the_commands_of_the_readme_run_one_after_the_other(tmp_path: Path) -> None:
     lines = [line for block in _blocks("bash") for line in block.splitlines() if line.startswith("wormwood ")]
     # Clusters are started by tests/launch/clusters, in a network of their own.
