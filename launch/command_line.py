@@ -20,6 +20,7 @@ from wormwood.launch.checkpoints import CheckpointError
 from wormwood.launch.clusters.api import ClusterError
 from wormwood.launch.clusters.verbs import add_cluster
 from wormwood.launch.executors import WorkerError
+from wormwood.launch.listing import LISTS, list_command
 from wormwood.launch.rollouts import NonFiniteError
 from wormwood.launch.training import Interrupted, ServiceLostError
 from wormwood.launch.transfer.command import add_transfer
@@ -97,8 +98,8 @@ def _add_video(verbs: Any) -> None:
 
 
 def _add_list(verbs: Any) -> None:
-    parser = add_verb(verbs, "list", commands.list_command, "list what there is", "wormwood list presets")
-    parser.add_argument("what", metavar="list", choices=("presets", "bodies", "tasks", "agents", "suites"))
+    parser = add_verb(verbs, "list", list_command, "list what there is", "wormwood list presets")
+    parser.add_argument("what", metavar="list", choices=tuple(LISTS))
 
 
 def _add_bench(verbs: Any) -> None:

@@ -11,16 +11,14 @@ from typing import Any
 
 import numpy as np
 
-from wormwood.agents.catalogue import AGENTS
-from wormwood.agents.learners import LEARNERS
-from wormwood.configs.yaml_files import preset_names, read_preset_or_file
-from wormwood.envs.bodies import body_names, load_body
+from wormwood.configs.yaml_files import preset_names
+from wormwood.envs.bodies import load_body
 from wormwood.envs.picture_files import write_picture, write_video
 from wormwood.envs.rendering import draw_strip, draw_video
 from wormwood.envs.specs import SwimmerSpec, require_swimmer
-from wormwood.envs.tasks import TASKS, task_from_name
+from wormwood.envs.tasks import task_from_name
 from wormwood.errors import BadInput, bad_input
-from wormwood.launch.agent_files import BUILT_IN, Agent, load_agent
+from wormwood.launch.agent_files import Agent, load_agent
 from wormwood.launch.configs import LOOSE_KEYS, RunConfig, load_config, parse_config
 from wormwood.launch.console import note, print_json, print_table, print_text, progress_bar, training_watcher
 from wormwood.launch.environment_settings import Spec
@@ -35,7 +33,6 @@ __all__ = [
     "bench_command",
     "evaluate_command",
     "inspect_command",
-    "list_command",
     "status_command",
     "train_command",
     "video_command",
@@ -43,6 +40,7 @@ __all__ = [
 
 RUNS = Path("runs")
 STRIP_POSES = 5
+LONGEST_TABLE = 20  # episodes of a trial
 
 TRAIN_KEYS = (
     "run", "seed", "workers", "steps", "episodes", "seconds", "return_mean", "return_std", "speed_mean", "state_sha256"
@@ -181,6 +179,15 @@ def evaluate_command(options: argparse.Namespace) -> None:
     where = "body" if isinstance(specs[0], SwimmerSpec) else "environment"
     columns = ["agent", where, "episodes", "return", "± over episodes", "speed (m/s)"]
     print_table(f"{_activity(specs[0])}, {specs[0].horizon} steps", columns, [_result_row(row) for row in results])
+    for row in results:
+        if 1 < len(row.get("episode_means", [])) <= LONGEST_TABLE:
+            print_table("by episode of the trial", ["episode", "return", "95 % interval"], list(_episode_rows(row)))
+
+
+def _episode_rows(row: dict[str, Any]) -> Iterator[tuple[object, ...]]:
+    columns = (row["episode_means"], row["episode_lows"], row["episode_highs"])
+    for number, (mean, low, high) in enumerate(zip(*columns, strict=True), start=1):
+        yield number, f"{mean:.2f}", f"{low:.2f} to {high:.2f}"
 
 
 def _result_row(row: dict[str, Any]) -> tuple[object, ...]:
@@ -244,48 +251,6 @@ def _counted(frames: Any, show: Any) -> Any:
     for done, frame in enumerate(frames):
         show(done)
         yield frame
-
-
-def list_command(options: argparse.Namespace) -> None:
-    """List presets, bodies, tasks, agents or suites with what they are."""
-    rows = {"presets": _presets, "bodies": _bodies, "tasks": _tasks, "agents": _agents, "suites": _suites}[
-        options.what
-    ]()
-    if options.json:
-        print_json({options.what: [{"name": name, "summary": summary} for name, summary in rows]})
-        return
-    print_table("", ["name", "what it is"], rows)
-
-
-def _presets() -> list[tuple[str, str]]:
-    return [(name, _first_comment("train", name)) for name in preset_names("train")]
-
-
-def _bodies() -> list[tuple[str, str]]:
-    shipped = preset_names("bodies")
-    named = [(name, _first_comment("bodies", name)) for name in shipped]
-    gymnasium = [(name, "gymnasium's Swimmer-v5") for name in body_names() if name.startswith("gymnasium")]
-    return [("swimmer-N", "dm_control's swimmer of N links, 2 to 200"), *gymnasium, *named]
-
-
-def _tasks() -> list[tuple[str, str]]:
-    return [(name, (task.__doc__ or "").split("\n")[0].rstrip(":")) for name, task in TASKS.items()]
-
-
-def _agents() -> list[tuple[str, str]]:
-    built_in = [(name, summary) for name, (_, summary) in BUILT_IN.items()]
-    kinds = [(f"kind: {name}", f"in presets: {kind.summary}") for name, kind in AGENTS.items()]
-    learners = [(f"learner: {name}", f"in presets: {kind.summary}") for name, kind in LEARNERS.items()]
-    return [*built_in, *kinds, *learners]
-
-
-def _suites() -> list[tuple[str, str]]:
-    return [(name, _first_comment("transfer", name)) for name in preset_names("transfer")]
-
-
-def _first_comment(folder: str, name: str) -> str:
-    text, _ = read_preset_or_file(folder, name, what="preset", where="list")
-    return text.split("\n")[0].lstrip("# ")
 
 
 def bench_command(options: argparse.Namespace) -> None:

@@ -81,7 +81,7 @@ def test_text_output_names_what_was_made(capsys) -> None:
     assert "parameters" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("what", ["presets", "bodies", "tasks", "agents"])
+@pytest.mark.parametrize("what", ["presets", "bodies", "tasks", "families", "agents"])
 def test_lists_say_what_each_entry_is(what: str, capsys) -> None:
     entries = _json(capsys, "list", what)[what]
     assert len(entries) >= 4

@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 
 from wormwood.envs.bodies import load_body, swimmer
+from wormwood.envs.meta.trials import trial_from_name
 from wormwood.envs.specs import SwimmerSpec
 from wormwood.envs.tasks import Navigate, Swim
-from wormwood.launch.agent_files import load_agent
-from wormwood.launch.evaluation import BATCH, evaluate, record_poses
+from wormwood.launch.agent_files import Agent, load_agent
+from wormwood.launch.evaluation import BATCH, Evaluation, evaluate, record_poses
 
 
 def test_an_episode_does_not_depend_on_how_many_are_asked_for() -> None:
@@ -52,3 +53,24 @@ def test_poses_are_those_of_the_evaluated_episode() -> None:
     poses, goal = record_poses(agent, SwimmerSpec(body, Navigate(horizon=20)), steps=100)
     assert (len(poses), goal.shape) == (20, (2,))
     assert BATCH == 10, "the default number of episodes wastes nothing"
+
+
+def test_trials_are_judged_by_each_of_their_episodes_on_held_out_tasks() -> None:
+    spec = trial_from_name("gridnavi", {}, 2)
+    row = evaluate(Agent("zero"), spec, episodes=30).to_row()
+    # Who stays in the corner finds no goal, for none lies there: 15 steps at -0.1.
+    np.testing.assert_allclose(row["episode_means"], [-1.5, -1.5])
+    assert row["return_mean"] == pytest.approx(-3.0)
+    bodies = trial_from_name("swimmer-bodies", {}, 1)
+    assert bodies.held_out.family != bodies.family
+    played = evaluate(Agent("zero"), bodies, episodes=1)
+    again = evaluate(Agent("zero"), bodies.held_out, episodes=1)
+    np.testing.assert_array_equal(played.speeds, again.speeds)
+
+
+def test_the_interval_of_an_episode_is_that_of_its_mean() -> None:
+    returns = np.array([[0.0, 1.0], [2.0, 1.0], [0.0, 1.0], [2.0, 1.0]])
+    row = Evaluation("a", "b", returns.sum(axis=1), np.full(4, np.nan), returns).to_row()
+    # Deviation 1 over four trials: half a standard error on each side of 1, times 1.96.
+    np.testing.assert_allclose(row["episode_lows"], [1 - 0.98, 1])
+    np.testing.assert_allclose(row["episode_highs"], [1 + 0.98, 1])
