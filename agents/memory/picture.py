@@ -93,7 +93,8 @@ def make_figure(trace: MemoryTrace) -> Figure:
         _dress(axes, trace, title=title)
         axes.set_ylabel("slot", color=MUTED, fontsize=8)
         axes.set_yticks(range(shares.shape[1]) if shares.shape[1] <= 8 else [0, shares.shape[1] - 1])
-    axes.set_xlabel("step of the trial; white lines begin its episodes", color=MUTED, fontsize=8)
+    lines = "; white lines begin its episodes" if _has_lines(trace) else ""
+    axes.set_xlabel(f"step of the trial{lines}", color=MUTED, fontsize=8)
     bar = figure.add_axes(((WIDTH - RIGHT + 0.25) / WIDTH, (top + GAP) / height, 0.15 / WIDTH, PANEL / height))
     figure.colorbar(image, cax=bar).set_label("share", color=MUTED, fontsize=8)
     bar.tick_params(labelsize=7, colors=MUTED)
@@ -115,9 +116,13 @@ def _draw_rewards(axes: Axes, trace: MemoryTrace) -> None:
 def _dress(axes: Axes, trace: MemoryTrace, *, title: str) -> None:
     axes.set_title(title, loc="left", fontsize=9, color=INK)
     axes.tick_params(labelsize=7, colors=MUTED)
-    # Where every step begins an episode, lines would only hide what is to be seen.
-    if len(trace.starts) * 2 < len(trace.reward):
+    if _has_lines(trace):
         for start in trace.starts[1:]:
             axes.axvline(start - 0.5, color="white", linewidth=1.2)
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)
+
+
+def _has_lines(trace: MemoryTrace) -> bool:
+    # Where every step begins an episode, lines would only hide what is to be seen.
+    return 1 < len(trace.starts) < len(trace.reward) / 2
