@@ -89,8 +89,9 @@ def service_process() -> int:
 
 def _connection() -> str:
     """Return what tells this connection to Ray from this process's earlier ones."""
-    connection: str = ray.get_runtime_context().get_worker_id()
-    return connection
+    context = ray.get_runtime_context()
+    # The number of a driver is that of its job, and each cluster counts its jobs from one.
+    return f"{context.get_node_id()} {context.get_job_id()}"
 
 
 @functools.cache

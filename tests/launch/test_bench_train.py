@@ -1,8 +1,10 @@
 """The training benchmark reports what it says. No speed is tested."""
 
 import json
+from collections.abc import Iterator
 
 import pytest
+import ray
 
 from wormwood.errors import BadInput
 from wormwood.launch.benchmarks.training import bench_training
@@ -13,7 +15,15 @@ def test_there_is_an_environment_for_each_thread() -> None:
         bench_training(environments=2, threads=3)
 
 
+@pytest.fixture
+def _ray_ends() -> Iterator[None]:
+    # A distributed model stays connected as long as its process, which here has other tests to run.
+    yield
+    ray.shutdown()
+
+
 @pytest.mark.slow
+@pytest.mark.usefixtures("_ray_ends")
 def test_every_way_is_measured_beside_sb3s_own_and_the_bound() -> None:
     result = bench_training(seconds=0.0, environments=2, threads=2)
     assert json.loads(json.dumps(result)) == result

@@ -3,6 +3,7 @@
 import dataclasses
 import os
 import signal
+import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -227,3 +228,18 @@ def test_a_paused_run_waits_and_the_service_tells_how_each_run_is(make_config, t
     assert service.job("paused") is not None
     service.remove("paused")
     assert "paused" not in service.status()
+
+
+TWO_CONNECTIONS = """
+from wormwood.launch.ray_service import remote_service
+from wormwood.launch.ray_session import ray_session
+for _ in range(2):
+    with ray_session(1):
+        print(remote_service().status())
+"""
+
+
+@pytest.mark.slow
+def test_each_connection_of_a_process_has_a_service_of_its_own() -> None:
+    shown = subprocess.run([sys.executable, "-c", TWO_CONNECTIONS], capture_output=True, text=True, check=True).stdout
+    assert shown == "{}\n{}\n"
