@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal
 
 import numpy as np
@@ -42,10 +43,15 @@ class BinGrid:
         """Number of features F."""
         return len(self.categorical)
 
-    @property
+    @cached_property
+    def counts(self) -> npt.NDArray[np.int64]:
+        """[F]: candidates of each feature."""
+        return np.diff(self.offsets)
+
+    @cached_property
     def bins(self) -> int:
         """Bins of the feature that has most of them: all codes are smaller."""
-        return int(np.diff(self.offsets).max(initial=0)) + 1
+        return int(self.counts.max(initial=0)) + 1
 
     def candidates(self, feature: int) -> Floats:
         """Return the thresholds or categories of one feature, ascending."""
@@ -65,7 +71,7 @@ class BinGrid:
         codes = np.empty((self.features, len(rows)), np.uint8)
         _encode(rows, self.values, self.offsets, self.categorical, codes)
         if strict and self.categorical.any():
-            unseen = self.categorical[:, None] & (codes == np.diff(self.offsets)[:, None])
+            unseen = self.categorical[:, None] & (codes == self.counts[:, None])
             if unseen.any():
                 column, row = np.argwhere(unseen)[0]
                 where = f"row {row}, column {column} of the features"

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import importlib
-from dataclasses import dataclass
-from typing import Any
+from functools import cache
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -23,8 +23,7 @@ ENGINES = {
 """The module of each engine. Its ``grow(problem)`` returns the tree."""
 
 
-@dataclass(frozen=True)
-class GrowthProblem:
+class GrowthProblem(NamedTuple):
     """What an engine is given: n rows, all checked."""
 
     codes: npt.NDArray[np.uint8]
@@ -89,9 +88,13 @@ def grow_tree(
     )
     if problem.monotone is not None:
         _check_monotone(problem)
-    engine: Any = importlib.import_module(ENGINES[config.engine])
-    tree: Tree = engine.grow(problem)
+    tree: Tree = _engine(config.engine).grow(problem)
     return tree
+
+
+@cache
+def _engine(name: str) -> Any:
+    return importlib.import_module(ENGINES[name])
 
 
 def _misfit(name: str, expected: str, got: object) -> BadInput:

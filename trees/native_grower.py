@@ -42,7 +42,7 @@ def grow(problem: GrowthProblem) -> Tree:
     lanes = np.empty((rows, len(width)))
     quantise(structure, lanes)
     rules = SplitRules(
-        np.diff(grid.offsets),
+        grid.counts,
         grid.categorical,
         np.ones(grid.features) if problem.feature_weights is None else problem.feature_weights,
         np.empty((0, 0), np.int8) if problem.monotone is None else problem.monotone,

@@ -234,16 +234,15 @@ class BoostedActorCritic(nn.Module):
         # row moves as the value should.
         per_row = gradient.reshape(len(rows), -1)
         value_per_row = np.repeat(value_gradient, self._view.rows)[:, None]
-        policy_rates = np.full(per_row.shape[1], _rate(self._boosting.policy_rate, self.grown))
-        value_rates = np.array([_rate(self._boosting.value_rate, self.grown)])
+        policy_rates = [_rate(self._boosting.policy_rate, self.grown)] * per_row.shape[1]
+        value_rate = _rate(self._boosting.value_rate, self.grown)
         self.grown += 1
         if self.config.shares_trees:
-            together, rates = np.hstack([per_row, value_per_row]), np.concatenate([policy_rates, value_rates])
-            growing["policy"].step(rows, together, rates)
+            growing["policy"].step(rows, np.hstack([per_row, value_per_row]), np.array([*policy_rates, value_rate]))
             return
-        growing["policy"].step(rows, per_row, policy_rates)
+        growing["policy"].step(rows, per_row, np.array(policy_rates))
         if "value" in growing:
-            growing["value"].step(rows, value_per_row, value_rates)
+            growing["value"].step(rows, value_per_row, np.array([value_rate]))
 
     def _step_parameters(self, slope: Floats, likelihood: Likelihood, settings: BoostedLearnerConfig) -> None:
         """Move what is no tree: the noise, and a network whose gradients are there."""
@@ -265,7 +264,8 @@ class BoostedActorCritic(nn.Module):
             own, value = policy[:, :-1], policy[:, -1]
         elif "value" in outputs:
             value = outputs["value"][:, 0]
-        return own.reshape(count, -1), value.reshape(count, -1).mean(axis=1)
+        means = value if self._view.rows == 1 else value.reshape(count, -1).mean(axis=1)
+        return own.reshape(count, -1), means
 
 
 def _loss_slope(
@@ -274,7 +274,8 @@ def _loss_slope(
     """Return the derivative ``[n]`` of the policy's loss by the logarithm of each action's probability."""
     advantage = experience.advantage[chosen]
     if settings.normalize_advantage and len(advantage) > 1:
-        advantage = (advantage - advantage.mean()) / (advantage.std(ddof=1) + 1e-8)
+        centred = advantage - advantage.mean()
+        advantage = centred / (np.sqrt(np.square(centred).sum() / (len(centred) - 1)) + 1e-8)
     if settings.loss == "a2c":
         return a2c_slope(advantage)
     if settings.loss == "awr":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Any
 
 import numpy as np
@@ -32,23 +33,32 @@ class Likelihood:
 
 def categorical_likelihood(logits: Floats, action: NDArray[Any], choices: Sequence[int]) -> Likelihood:
     """Return the likelihood of choices ``[n, K]`` under ``logits [n, sum(choices)]``."""
-    slope, entropy_slope = np.empty_like(logits), np.empty_like(logits)
-    log_prob, entropy = np.zeros(len(logits)), np.zeros(len(logits))
-    rows, begin = np.arange(len(logits)), 0
-    for index, alternatives in enumerate(choices):
-        part = slice(begin, begin + alternatives)
-        shifted = logits[:, part] - logits[:, part].max(axis=1, keepdims=True)
-        logs = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
-        probabilities = np.exp(logs)
-        chosen = action[:, index].astype(np.int64)
-        own_entropy = -(probabilities * logs).sum(axis=1)
-        log_prob += logs[rows, chosen]
-        entropy += own_entropy
-        slope[:, part] = -probabilities
-        slope[rows, begin + chosen] += 1.0
-        entropy_slope[:, part] = -probabilities * (logs + own_entropy[:, None])
-        begin += alternatives
-    return Likelihood(log_prob, slope, entropy, entropy_slope)
+    ends = list(accumulate(choices))
+    parts = [
+        _choice_likelihood(logits[:, end - alternatives : end], action[:, index].astype(np.int64))
+        for index, (alternatives, end) in enumerate(zip(choices, ends, strict=True))
+    ]
+    if len(parts) == 1:
+        return parts[0]
+    return Likelihood(
+        sum((part.log_prob for part in parts), start=np.zeros(len(logits))),
+        np.hstack([part.slope for part in parts]),
+        sum((part.entropy for part in parts), start=np.zeros(len(logits))),
+        np.hstack([part.entropy_slope for part in parts]),
+    )
+
+
+def _choice_likelihood(logits: Floats, chosen: NDArray[np.int64]) -> Likelihood:
+    rows = np.arange(len(logits))
+    shifted = logits - logits.max(axis=1, keepdims=True)
+    weights = np.exp(shifted)
+    totals = weights.sum(axis=1, keepdims=True)
+    probabilities, logs = weights / totals, shifted - np.log(totals)
+    entropy = -np.einsum("nc,nc->n", probabilities, logs)
+    slope = -probabilities
+    entropy_slope = slope * (logs + entropy[:, None])
+    slope[rows, chosen] += 1.0
+    return Likelihood(logs[rows, chosen], slope, entropy, entropy_slope)
 
 
 def gaussian_likelihood(mean: Floats, action: Floats, log_std: Floats) -> Likelihood:
