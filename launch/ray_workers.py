@@ -15,10 +15,12 @@ from typing import Any
 import ray
 from ray.exceptions import ActorUnavailableError, ObjectLostError, RayActorError
 
+from wormwood.agents.interfaces import Arrays
 from wormwood.launch.executors import WorkerError, WorkerStatus
 from wormwood.launch.ray_session import get_result
 from wormwood.launch.rollouts import Plan, Rollout, Shard
 from wormwood.launch.service import Job
+from wormwood.launch.shipments import Piece, Shipper, joined_pieces
 
 __all__ = ["PoolWorker", "RayExecutor"]
 
@@ -39,15 +41,18 @@ class PoolWorker:
     def __init__(self) -> None:
         """Start without environments."""
         self._workers: OrderedDict[str, Any] = OrderedDict()
+        self._weights: tuple[str, Arrays] = "", {}
 
     def prepare(self, key: str, plan: Plan) -> dict[str, Any]:
         """Get ready for a plan, and return process and host: whoever answers can work."""
         self._worker(key, plan)
         return {"process": os.getpid(), "node": socket.gethostname()}
 
-    def rollout(self, key: str, plan: Plan, weights: Any, shard: Shard, iteration: int) -> Rollout:
-        """Run one shard of the plan with that key; see ``RolloutWorker.rollout``."""
-        rollout: Rollout = self._worker(key, plan).rollout(weights, shard, iteration)
+    def rollout(self, key: str, plan: Plan, shard: Shard, iteration: int, shipment: str, *pieces: Piece) -> Rollout:
+        """Run one shard of the plan with that key, by the weights of a shipment; see ``RolloutWorker.rollout``."""
+        if self._weights[0] != shipment:
+            self._weights = shipment, joined_pieces(pieces)
+        rollout: Rollout = self._worker(key, plan).rollout(self._weights[1], shard, iteration)
         return rollout
 
     def _worker(self, key: str, plan: Plan) -> Any:
@@ -112,6 +117,7 @@ class RayExecutor:
         self._idle: deque[_Member] = deque()
         self._running: dict[Any, _Call] = {}
         self._homes: dict[int, _Member] = {}
+        self._shipper = Shipper(ray.put)
         self._closed = threading.Event()
         # One thread: Ray's calls need attention while the learner learns.
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="rollouts")
@@ -130,13 +136,13 @@ class RayExecutor:
 
     def _collect(self, job: Job) -> list[Any]:
         """Run every shard, and return references to the rollouts in the order of the shards."""
-        weights, waiting = ray.put(job.weights), deque(job.shards)
+        pieces, waiting = self._shipper.ship(job.weights), deque(job.shards)
         finished: dict[int, Any] = {}
         attempts = _Attempts()
         while len(finished) < len(job.shards) and not self._closed.is_set():
             while waiting and self._idle:
                 member, shard = self._pair(waiting)
-                self._send(member, weights, shard, job.iteration)
+                self._send(member, pieces, shard, job.iteration)
             done, _ = ray.wait([*self._running, *self._joining], num_returns=1, timeout=TICK)
             for reference in done:
                 if reference in self._joining:
@@ -163,9 +169,10 @@ class RayExecutor:
         self._homes[shard.index] = member
         return member, shard
 
-    def _send(self, member: _Member, weights: Any, shard: Shard, iteration: int) -> None:
+    def _send(self, member: _Member, pieces: Sequence[Any], shard: Shard, iteration: int) -> None:
         member.state = "working"
-        reference = member.actor.rollout.remote(self._key, self._plan, weights, shard, iteration)
+        shipment = pieces[-1].hex()
+        reference = member.actor.rollout.remote(self._key, self._plan, shard, iteration, shipment, *pieces)
         self._running[reference] = _Call(member, shard, time.monotonic())
 
     def _take(self, reference: Any, call: _Call) -> bool:
