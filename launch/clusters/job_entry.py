@@ -1,6 +1,6 @@
 """A job on the cluster: the command line, told by ``WORMWOOD_JOB`` what to do.
 
-It may be started again at any time, as after the loss of the head: a training whose folder is there goes on.
+It may be started again at any time, as after the loss of the head: a run or report whose folder is there goes on.
 """
 
 from __future__ import annotations
@@ -16,27 +16,33 @@ from typing import Any
 
 from wormwood.errors import BadInput
 
-__all__ = ["JOB", "main", "training_arguments"]
+__all__ = ["JOB", "job_arguments", "main"]
 
 JOB = "WORMWOOD_JOB"
-"""Environment variable that holds a ``jobs.Job`` as JSON."""
+"""Environment variable that holds a ``plans.Job`` as JSON."""
 REPORT_SECONDS = 5.0
 
 
-def training_arguments(job: dict[str, Any], *, address: str, folder: Path) -> list[str]:
-    """Return the arguments of `wormwood` for a training: a new one, or one to go on with.
+def job_arguments(job: dict[str, Any], *, address: str, folder: Path) -> list[str]:
+    """Return the arguments of `wormwood` for a job: a new one, or one to go on with.
 
     Args:
-        job: as ``jobs.Job`` is sent.
+        job: as ``plans.Job`` is sent.
         address: of the cluster.
         folder: for the file of a new run's configuration.
     """
-    common = [*job["words"], "--address", address, "--out", job["out"], "--json"]
-    if job["config"] is None or (Path(job["out"]) / "config.yaml").exists():
-        return ["train", *common, "--resume"]
+    from wormwood.launch.transfer.command import OUTCOMES
+
+    out = Path(job["out"])
+    words = [*job["words"], "--address", address, "--out", job["out"], "--json"]
+    if job["verb"] == "transfer":
+        begun = (out / OUTCOMES).is_dir() and "--resume" not in words
+        return ["transfer", *words, *(["--resume"] if begun else [])]
+    if job["config"] is None or (out / "config.yaml").exists():
+        return ["train", *words, "--resume"]
     preset = folder / "job.yaml"
     preset.write_text(job["config"], encoding="utf-8")
-    return ["train", str(preset), *common]
+    return ["train", str(preset), *words]
 
 
 def main() -> int:
@@ -44,32 +50,40 @@ def main() -> int:
     from wormwood.launch import command_line
 
     job = json.loads(os.environ[JOB])
-    if job["verb"] != "train":
-        return command_line.main([job["verb"], *job["words"], "--json"])
     address = os.environ.get("RAY_ADDRESS", "")
     if address in ("", "auto", "local"):
         raise BadInput("a job without the address of its cluster in RAY_ADDRESS")
+    if job["folder"] is not None:
+        os.chdir(job["folder"])
     with tempfile.TemporaryDirectory() as folder:
         done = threading.Event()
         threading.Thread(target=_report, args=(Path(job["out"]), done), daemon=True).start()
         try:
-            return command_line.main(training_arguments(job, address=address, folder=Path(folder)))
+            return command_line.main(job_arguments(job, address=address, folder=Path(folder)))
         finally:
             done.set()
 
 
 def _report(out: Path, done: threading.Event) -> None:
-    """Say every few seconds how far a run has come, for whom follows it."""
+    """Say every few seconds how far a job has come, for whom follows it."""
     last = ""
     while not done.wait(REPORT_SECONDS):
-        line = next(_last_metrics(out), {})
-        parts = [f"iteration {line['iteration']}, {line['steps']:,} steps"] if line else []
-        if line.get("return_mean") is not None:
-            parts.append(f"return {line['return_mean']:.0f}")
-        said = ", ".join(parts)
+        said = _progress(out)
         if said and said != last:
             print(said, file=sys.stderr, flush=True)
         last = said
+
+
+def _progress(out: Path) -> str:
+    """Return how far a run or report has come, or nothing."""
+    from wormwood.launch.transfer.command import OUTCOMES
+
+    line = next(_last_metrics(out), {})
+    parts = [f"iteration {line['iteration']}, {line['steps']:,} steps"] if line else []
+    if line.get("return_mean") is not None:
+        parts.append(f"return {line['return_mean']:.0f}")
+    measured = len(list((out / OUTCOMES).glob("*.json")))
+    return ", ".join([*parts, *([f"{measured} agents on bodies measured"] if measured else [])])
 
 
 def _last_metrics(out: Path) -> Iterator[dict[str, Any]]:

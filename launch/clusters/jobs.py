@@ -5,117 +5,30 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import re
 import secrets
 import shlex
 import sys
 import time
 import zipfile
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import wormwood
-from wormwood.errors import bad_input
 from wormwood.launch.clusters.api import ClusterError, Head
 from wormwood.launch.clusters.files import SshCluster
 from wormwood.launch.clusters.host_agent import write_private
 from wormwood.launch.clusters.job_entry import JOB
+from wormwood.launch.clusters.plans import Job
 from wormwood.launch.clusters.state import ClusterState
 
-__all__ = ["VERBS", "Job", "Place", "follow_job", "list_jobs", "plan_job", "send_again", "send_job", "stop_job"]
+__all__ = ["follow_job", "list_jobs", "send_again", "send_job", "stop_job"]
 
-VERBS = ("train", "transfer")
-"""Verbs of the command line that are jobs."""
 ENDED = ("SUCCEEDED", "FAILED", "STOPPED")
 PATIENCE = 60.0
 """Seconds for which a head may be silent, as while the network is broken."""
 PACKAGE_DATE = (2020, 1, 1, 0, 0, 0)
 """Of every file in the package that is sent: equal content has an equal name."""
-
-
-@dataclass(frozen=True)
-class Job:
-    """What a job does: a verb of the command line."""
-
-    verb: str
-    words: tuple[str, ...]
-    """Its arguments; of ``train`` all but preset, seed and overrides, which are in ``config``."""
-    config: str | None = None
-    """A training's configuration in full, so that presets of the user need not be on the cluster."""
-    out: str | None = None
-    """The run's folder, on a file system that all nodes share."""
-
-    def to_json(self) -> str:
-        """Return the text of the environment variable ``JOB``."""
-        return json.dumps({"verb": self.verb, "words": self.words, "config": self.config, "out": self.out})
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where a job will run."""
-
-    workers: int
-    """Rollout workers that there is room for: what a training takes unless told."""
-    here: bool
-    """Whether its files are on this machine."""
-    runs: str | None
-    """Folder of runs without ``--out``; None: there has to be one."""
-
-    @classmethod
-    def of(cls, state: ClusterState) -> Self:
-        """Return the place that a running cluster is."""
-        here = not isinstance(state.parsed(), SshCluster)
-        return cls(sum(node.cpus for node in state.nodes.values()), here, "runs" if here else None)
-
-
-def plan_job(words: Sequence[str], place: Place) -> Job:
-    """Check the arguments of a verb here, where the user sees what is wrong at once.
-
-    Raises:
-        BadInput: the verb is not one for jobs, or any argument is wrong.
-    """
-    from wormwood.launch.command_line import make_parser
-
-    if not words or words[0] not in VERBS:
-        got = words[0] if words else None
-        raise bad_input("job", where="cluster submit", expected=f"one of {', '.join(VERBS)}", got=got, nearest_to=VERBS)
-    options, unknown = make_parser().parse_known_args(words)
-    if unknown:
-        options.parser.refuse(unknown[0])
-    return _plan_training(options, place) if words[0] == "train" else Job(words[0], tuple(words[1:]))
-
-
-def _plan_training(options: Any, place: Place) -> Job:
-    from wormwood.launch.configs import load_config
-
-    where = "cluster submit train"
-    if options.address != "local":
-        expected = "none: a job trains on the cluster that it is sent to"
-        raise bad_input("--address", where=where, expected=expected, got=options.address)
-    words = ["--workers", str(options.workers or place.workers), *(["--tensorboard"] if options.tensorboard else [])]
-    if options.resume:
-        words += [word for override in options.overrides for word in ("--set", override)]
-        return Job("train", tuple(words), out=_shared_folder(options.out, place))
-    if options.preset is None:
-        raise bad_input("missing preset", where=where, expected="a preset or a .yaml file", got=None)
-    config = load_config(options.preset, overrides=options.overrides, seed=options.seed)
-    default = None if place.runs is None else f"{place.runs}/{Path(options.preset).stem}-{secrets.token_hex(4)}"
-    out = _shared_folder(options.out or default, place)
-    if place.here and Path(out).exists():
-        raise bad_input("--out", where=where, expected="a new folder, or --resume", got=out)
-    return Job("train", tuple(words), config=config.to_yaml(), out=out)
-
-
-def _shared_folder(out: str | None, place: Place) -> str:
-    if out is None:
-        expected = "--out with a folder on a file system that all nodes share"
-        raise bad_input("missing option", where="cluster submit train", expected=expected, got=None)
-    if re.match(r"^[a-z0-9]+://", out) or not (place.here or Path(out).is_absolute()):
-        expected = "a folder on a file system that all nodes share" + ("" if place.here else ", from the root")
-        raise bad_input("--out", where="cluster submit train", expected=expected, got=out)
-    return str(Path(out).resolve()) if place.here else out
 
 
 def send_job(head: Head, state: ClusterState, job: Job, *, send_package: bool = False) -> str:

@@ -9,7 +9,7 @@ from wormwood.configs.yaml_files import to_yaml
 from wormwood.launch.clusters.files import Group, KuberayCluster, Node
 from wormwood.launch.clusters.host_agent import THREADS
 from wormwood.launch.clusters.job_entry import JOB
-from wormwood.launch.clusters.jobs import Job
+from wormwood.launch.clusters.plans import Job
 from wormwood.launch.clusters.versions import format_versions
 
 __all__ = ["ray_cluster", "ray_job"]

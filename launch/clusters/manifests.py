@@ -17,8 +17,8 @@ from wormwood.configs.yaml_files import to_yaml
 from wormwood.errors import bad_input
 from wormwood.launch.clusters.files import Cluster, KuberayCluster, RayUpCluster, SlurmCluster
 from wormwood.launch.clusters.host_agent import write_private
-from wormwood.launch.clusters.jobs import Job, Place
 from wormwood.launch.clusters.kuberay import ray_cluster, ray_job
+from wormwood.launch.clusters.plans import Job, Place
 from wormwood.launch.clusters.ray_up import TOKEN, ray_up_config
 from wormwood.launch.clusters.slurm import slurm_script
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from wormwood.launch.clusters.files import SlurmCluster
 from wormwood.launch.clusters.host_agent import THREADS
-from wormwood.launch.clusters.jobs import Job
+from wormwood.launch.clusters.plans import Job
 from wormwood.launch.clusters.versions import format_versions
 
 __all__ = ["slurm_script"]

@@ -12,8 +12,9 @@ from wormwood.launch.arguments import Parser, add_verb
 from wormwood.launch.clusters.api import ClusterError
 from wormwood.launch.clusters.control import cluster_down, cluster_status, cluster_up, open_head
 from wormwood.launch.clusters.files import load_cluster
-from wormwood.launch.clusters.jobs import VERBS, Place, follow_job, list_jobs, plan_job, send_job, stop_job
+from wormwood.launch.clusters.jobs import follow_job, list_jobs, send_job, stop_job
 from wormwood.launch.clusters.manifests import make_manifests, place_of, write_manifests
+from wormwood.launch.clusters.plans import VERBS, Place, plan_job
 from wormwood.launch.clusters.state import require_state
 from wormwood.launch.clusters.versions import installed_versions
 from wormwood.launch.console import note, print_json, print_table, print_text

@@ -11,11 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 from wormwood.errors import BadInput
 from wormwood.launch.clusters.files import KuberayCluster, RayUpCluster, load_cluster, parse_cluster
-from wormwood.launch.clusters.jobs import Job, Place, plan_job
 from wormwood.launch.clusters.kuberay import ray_cluster, ray_job
 from wormwood.launch.clusters.manifests import (
     CRDS,
@@ -26,6 +24,7 @@ from wormwood.launch.clusters.manifests import (
     strict,
     write_manifests,
 )
+from wormwood.launch.clusters.plans import Job
 from wormwood.launch.clusters.ray_up import ray_up_config
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -145,35 +144,6 @@ def test_what_cannot_be_written_is_said() -> None:
         make_manifests(load_cluster("local"), None, VERSIONS)
     with pytest.raises(BadInput, match="job in cluster manifest"):
         make_manifests(load_cluster("slurm-example"), None, VERSIONS)
-
-
-def test_a_job_is_checked_where_it_is_sent_from() -> None:
-    place = Place(workers=4, here=False, runs="/shared")
-    job = plan_job(["train", "swim-ncap-ppo", "--seed", "5", "--set", "iterations=2"], place)
-    assert job.words == ("--workers", "4")
-    assert job.out is not None and job.out.startswith("/shared/swim-ncap-ppo-")
-    config = yaml.safe_load(job.config or "")
-    assert (config["seed"], config["iterations"]) == (5, 2)
-
-
-@pytest.mark.parametrize(
-    ("words", "said"),
-    [
-        (["train", "swim-ncap-pp"], "nearest: 'swim-ncap-ppo'"),
-        (["train", "swim-ncap-ppo", "--sed", "1"], "nearest: '--seed'"),
-        (["train", "swim-ncap-ppo", "--out", "runs/x"], "--out in cluster submit train: expected a folder on a file"),
-        (["train", "swim-ncap-ppo", "--out", "s3://a/b"], "that all nodes share"),
-        (["train", "swim-ncap-ppo", "--address", "auto"], "none: a job trains on the cluster"),
-        (["train", "--resume"], "missing option in cluster submit train"),
-        (["train"], "missing preset in cluster submit train"),
-        (["trian"], "nearest: 'train'"),
-        ([], "job in cluster submit"),
-    ],
-)
-def test_a_wrong_job_is_one_line(words: list[str], said: str) -> None:
-    with pytest.raises(BadInput) as error:
-        plan_job(words, Place(workers=4, here=False, runs="/shared"))
-    assert said in str(error.value)
 
 
 def test_workers_of_a_manifest_are_those_that_the_autoscaler_may_start() -> None:

@@ -1,0 +1,145 @@
+"""What a job will do, checked where it is sent from: there the user sees what is wrong at once."""
+
+from __future__ import annotations
+
+import json
+import re
+import secrets
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Self
+
+from wormwood.errors import bad_input
+from wormwood.launch.clusters.files import SshCluster
+from wormwood.launch.clusters.state import ClusterState
+
+__all__ = ["VERBS", "Job", "Place", "plan_job"]
+
+VERBS = ("train", "transfer")
+"""Verbs of the command line that are jobs."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """What a job does: a verb of the command line."""
+
+    verb: str
+    words: tuple[str, ...]
+    """Its arguments; of ``train`` all but preset, seed and overrides, which are in ``config``."""
+    config: str | None = None
+    """A training's configuration in full, so that presets of the user need not be on the cluster."""
+    out: str | None = None
+    """The folder of its run or report, on a file system that all nodes share."""
+    folder: str | None = None
+    """Where it works, which relative paths in its arguments start from; None: anywhere."""
+
+    def to_json(self) -> str:
+        """Return the text of the environment variable ``job_entry.JOB``."""
+        return json.dumps(asdict(self))
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a job will run."""
+
+    workers: int
+    """Workers that there is room for: what a job takes unless told."""
+    here: bool
+    """Whether its files are on this machine."""
+    runs: str | None
+    """Folder of runs without ``--out``; None: there has to be one."""
+
+    @classmethod
+    def of(cls, state: ClusterState) -> Self:
+        """Return the place that a running cluster is."""
+        here = not isinstance(state.parsed(), SshCluster)
+        return cls(sum(node.cpus for node in state.nodes.values()), here, "runs" if here else None)
+
+    @property
+    def folder(self) -> str | None:
+        """Where a job works: where we are, if its files are on this machine."""
+        return str(Path.cwd()) if self.here else None
+
+
+def plan_job(words: Sequence[str], place: Place) -> Job:
+    """Check the arguments of a verb.
+
+    Raises:
+        BadInput: the verb is not one for jobs, or any argument is wrong.
+    """
+    from wormwood.launch.command_line import make_parser
+
+    if not words or words[0] not in VERBS:
+        got = words[0] if words else None
+        raise bad_input("job", where="cluster submit", expected=f"one of {', '.join(VERBS)}", got=got, nearest_to=VERBS)
+    options, unknown = make_parser().parse_known_args(words)
+    if unknown:
+        options.parser.refuse(unknown[0])
+    where = f"cluster submit {words[0]}"
+    if options.address != "local":
+        expected = "none: a job runs on the cluster that it is sent to"
+        raise bad_input("--address", where=where, expected=expected, got=options.address)
+    if words[0] == "train":
+        return _plan_training(options, place, where=where)
+    return _plan_transfer(words[1:], options, place, where=where)
+
+
+def _plan_training(options: Any, place: Place, *, where: str) -> Job:
+    from wormwood.launch.configs import load_config
+
+    words = ["--workers", str(options.workers or place.workers), *(["--tensorboard"] if options.tensorboard else [])]
+    if options.resume:
+        words += [word for override in options.overrides for word in ("--set", override)]
+        return Job("train", tuple(words), out=_shared_folder(options, place, where=where), folder=place.folder)
+    if options.preset is None:
+        raise bad_input("missing preset", where=where, expected="a preset or a .yaml file", got=None)
+    config = load_config(options.preset, overrides=options.overrides, seed=options.seed)
+    out = _shared_folder(options, place, where=where, default=Path(options.preset).stem)
+    _require_new(out, place, where=where)
+    return Job("train", tuple(words), config=config.to_yaml(), out=out, folder=place.folder)
+
+
+def _plan_transfer(words: Sequence[str], options: Any, place: Place, *, where: str) -> Job:
+    """Plan a report. Agents and a suite of one's own are files, which have to be where the job runs."""
+    from wormwood.launch.agent_files import BUILT_IN, load_agent
+    from wormwood.launch.transfer.suites import load_suite, suite_names
+
+    files = [("agent", agent) for agent in options.agents if agent not in BUILT_IN]
+    files += [("--suite", options.suite)] if options.suite not in suite_names() else []
+    trains = options.retention or options.fine_tune
+    files += [("--specialists", options.specialists)] if trains else []
+    for what, path in files:
+        if not (place.here or re.sub(r"^\w+:", "", path).startswith("/")):
+            expected = "a path from the root, on a file system that all nodes share"
+            raise bad_input(what, where=where, expected=expected, got=path)
+    if place.here:
+        load_suite(options.suite)
+        for agent in options.agents:
+            load_agent(agent)
+    default = None if options.resume else f"transfer-{Path(options.suite).stem}"
+    out = _shared_folder(options, place, where=where, default=default)
+    if not options.resume:
+        _require_new(out, place, where=where)
+    # The last of several equal options is the one that counts.
+    workers = ["--workers", str(options.workers or place.workers)]
+    return Job("transfer", (*words, *workers), out=out, folder=place.folder)
+
+
+def _shared_folder(options: Any, place: Place, *, where: str, default: str | None = None) -> str:
+    """Return ``--out`` in full, or a new folder whose name begins with ``default``."""
+    out: str | None = options.out
+    if out is None and default is not None and place.runs is not None:
+        out = f"{place.runs}/{default}-{secrets.token_hex(4)}"
+    if out is None:
+        expected = "--out with a folder on a file system that all nodes share"
+        raise bad_input("missing option", where=where, expected=expected, got=None)
+    if re.match(r"^[a-z0-9]+://", out) or not (place.here or Path(out).is_absolute()):
+        expected = "a folder on a file system that all nodes share" + ("" if place.here else ", from the root")
+        raise bad_input("--out", where=where, expected=expected, got=out)
+    return str(Path(out).resolve()) if place.here else out
+
+
+def _require_new(out: str, place: Place, *, where: str) -> None:
+    if place.here and Path(out).exists():
+        raise bad_input("--out", where=where, expected="a new folder, or --resume", got=out)

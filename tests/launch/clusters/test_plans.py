@@ -1,0 +1,106 @@
+"""What a job will do is checked where it is sent from."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from wormwood.errors import BadInput
+from wormwood.launch.clusters.job_entry import job_arguments
+from wormwood.launch.clusters.plans import Job, Place, plan_job
+
+FAR = Place(workers=4, here=False, runs="/shared")
+HERE = Place(workers=2, here=True, runs="runs")
+
+
+@pytest.fixture(autouse=True)
+def _in_a_folder_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def test_the_configuration_of_a_training_travels_in_full() -> None:
+    job = plan_job(["train", "swim-ncap-ppo", "--seed", "5", "--set", "iterations=2"], FAR)
+    assert job.words == ("--workers", "4")
+    assert job.out is not None and job.out.startswith("/shared/swim-ncap-ppo-")
+    assert job.folder is None
+    config = yaml.safe_load(job.config or "")
+    assert (config["seed"], config["iterations"]) == (5, 2)
+
+
+@pytest.mark.parametrize("preset", ["swim-boosted-ppo", "bandit-5-10-rl2", "gridnavi-4-rl2", "swim-ncap-cma"])
+def test_every_kind_of_preset_can_be_sent(preset: str) -> None:
+    assert plan_job(["train", preset], FAR).config
+
+
+def test_a_report_is_made_by_the_whole_cluster_in_the_folder_that_it_was_asked_in(tmp_path: Path) -> None:
+    (tmp_path / "mine.yaml").write_text("{axes: {}, bodies: [{label: home, body: swimmer-6}]}")
+    job = plan_job(["transfer", "ncap", "random", "--suite", "mine.yaml", "--seeds", "3"], HERE)
+    assert job.words == ("ncap", "random", "--suite", "mine.yaml", "--seeds", "3", "--workers", "2")
+    assert job.folder == str(tmp_path)
+    assert job.out is not None and job.out.startswith(f"{tmp_path}/runs/transfer-mine-")
+    far = plan_job(["transfer", "ncap", "/shared/runs/a", "--suite", "quick", "--workers", "1"], FAR)
+    assert far.words[-2:] == ("--workers", "1")
+    assert far.out is not None and far.out.startswith("/shared/transfer-quick-")
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["train", "swim-ncap-pp"], "nearest: 'swim-ncap-ppo'"),
+        (["train", "swim-ncap-ppo", "--sed", "1"], "nearest: '--seed'"),
+        (["train", "swim-ncap-ppo", "--out", "runs/x"], "--out in cluster submit train: expected a folder on a file"),
+        (["train", "swim-ncap-ppo", "--out", "s3://a/b"], "that all nodes share"),
+        (["train", "swim-ncap-ppo", "--address", "auto"], "none: a job runs on the cluster"),
+        (["train", "--resume"], "missing option in cluster submit train"),
+        (["train"], "missing preset in cluster submit train"),
+        (["transfer", "ncap", "--address", "192.0.2.1:1"], "--address in cluster submit transfer"),
+        (["transfer", "ncap", "runs/a"], "agent in cluster submit transfer: expected a path from the root"),
+        (["transfer", "ppo:a.zip"], "agent in cluster submit transfer: expected a path from the root"),
+        (["transfer", "ncap", "--suite", "mine.yaml"], "--suite in cluster submit transfer: expected a path"),
+        (["transfer", "ncap", "--retention"], "--specialists in cluster submit transfer: expected a path"),
+        (["transfer", "ncap", "--resume"], "missing option in cluster submit transfer"),
+        (["trian"], "nearest: 'train'"),
+        ([], "job in cluster submit"),
+    ],
+)
+def test_a_wrong_job_is_one_line(words: list[str], said: str) -> None:
+    with pytest.raises(BadInput) as error:
+        plan_job(words, FAR)
+    assert said in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["transfer", "nacp"], "nearest: 'ncap'"),
+        (["transfer", "ncap", "--suite", "quik"], "nearest: 'quick'"),
+        (["transfer", "ncap", "--out", "."], "expected a new folder, or --resume"),
+        (["train", "swim-ncap-ppo", "--out", "."], "expected a new folder, or --resume"),
+    ],
+)
+def test_what_is_on_this_machine_is_looked_at(words: list[str], said: str) -> None:
+    with pytest.raises(BadInput) as error:
+        plan_job(words, HERE)
+    assert said in str(error.value)
+
+
+def test_a_job_that_is_sent_again_goes_on_with_what_is_there(tmp_path: Path) -> None:
+    def arguments(job: Job) -> list[str]:
+        found = job_arguments(yaml.safe_load(job.to_json()), address="192.0.2.1:1", folder=tmp_path)
+        assert found[-5:] == ["--address", "192.0.2.1:1", "--out", str(tmp_path / "out"), "--json"] or found[-1] == (
+            "--resume"
+        )
+        return found
+
+    training = Job("train", ("--workers", "2"), config="agent: {kind: ncap}", out=str(tmp_path / "out"))
+    report = Job("transfer", ("ncap", "--seeds", "3"), out=str(tmp_path / "out"))
+    assert arguments(training)[:2] == ["train", str(tmp_path / "job.yaml")]
+    assert (tmp_path / "job.yaml").read_text() == "agent: {kind: ncap}"
+    assert "--resume" not in arguments(report)
+    (tmp_path / "out" / "outcomes").mkdir(parents=True)
+    (tmp_path / "out" / "config.yaml").touch()
+    assert arguments(training)[:3] == ["train", "--workers", "2"]
+    assert arguments(training)[-1] == "--resume"
+    assert arguments(report).count("--resume") == 1
+    told = Job("transfer", ("ncap", "--resume"), out=str(tmp_path / "out"))
+    assert arguments(told).count("--resume") == 1
