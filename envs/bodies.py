@@ -1,4 +1,4 @@
-"""Swimming bodies: what a swimmer is made of, by name or from a YAML file."""
+"""Swimming bodies: what a swimmer is made of, by name, from a YAML file or from an MJCF model."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from wormwood.configs.yaml_files import parse_mapping, preset_names, read_preset_or_file
+from wormwood.envs.mjcf import CONTROL_TIMESTEP, SwimmerModel, read_swimmer
 from wormwood.errors import bad_input
 
 __all__ = [
@@ -18,6 +19,7 @@ __all__ = [
     "LONGEST_DELAY",
     "MOST_LINKS",
     "Body",
+    "body_fields",
     "body_from_mapping",
     "body_names",
     "is_number",
@@ -73,18 +75,25 @@ class Body:
     """Standard deviation of the noise on each joint angle, as a share of the joint's limit."""
     sensor_delay: int = 0
     """Control steps by which the joint angles are read late, at most 1000."""
-    model: Literal["dm_control", "gymnasium"] = "dm_control"
-    """Which reference swimmer the mechanics follow."""
+    model: Literal["dm_control", "gymnasium", "mjcf"] = "dm_control"
+    """Which reference swimmer the mechanics follow; ``mjcf``: a model of the user's."""
+    mjcf: str | None = None
+    """The text of that model. It fixes the links and the joints' limits; the other fields may differ from it."""
 
     def __post_init__(self) -> None:
         """Check each field, so that no wrong body reaches the physics."""
+        where = f"body {self.name}"
         _check_name(self.name, where="body")
-        _check_fields(vars(self), where=f"body {self.name}")
-        if self.model not in ("dm_control", "gymnasium"):
-            expected = "'dm_control' or 'gymnasium'"
-            raise bad_input("model", where=f"body {self.name}", expected=expected, got=self.model)
+        _check_fields(vars(self), where=where)
+        if self.model not in ("dm_control", "gymnasium", "mjcf") or (self.model == "mjcf") != (self.mjcf is not None):
+            expected = "'dm_control' or 'gymnasium', or 'mjcf' beside the text of a model"
+            raise bad_input("model", where=where, expected=expected, got=self.model)
         if self.model == "gymnasium":
-            _check_gymnasium(self)
+            _check_fixed(self, GYMNASIUM_FIXED, owner="gymnasium's model", where=where)
+        if self.model == "mjcf":
+            found = self.swimmer_model
+            fixed = {name: getattr(found, name) for name in ("links", "link_length", "link_mass", "joint_limit")}
+            _check_fixed(self, fixed, owner="the MJCF model", where=where)
 
     @property
     def joints(self) -> int:
@@ -99,7 +108,18 @@ class Body:
     @property
     def control_timestep(self) -> float:
         """Seconds of one control step."""
-        return 0.03 if self.model == "dm_control" else 0.04
+        if self.model == "mjcf":
+            return self.swimmer_model.control_timestep
+        return CONTROL_TIMESTEP if self.model == "dm_control" else 0.04
+
+    @property
+    def swimmer_model(self) -> SwimmerModel:
+        """What ``mjcf`` says.
+
+        Raises:
+            BadInput: it is not the model of a swimmer.
+        """
+        return read_swimmer(self.mjcf or "", where=self.name)
 
 
 def is_number(value: object, *, low: float, high: float) -> bool:
@@ -152,19 +172,21 @@ def _check_joints(chosen: Any, field: str, *, joints: int, where: str) -> None:
         raise bad_input(field, where=where, expected=expected, got=chosen)
 
 
-def _check_gymnasium(body: Body) -> None:
-    # The mechanics come from gymnasium's own file: what that file fixes cannot be changed here.
-    fixed = {
-        "links": 3,
-        "link_length": (1.0,) * 3,
-        "link_mass": GYMNASIUM_LINK_MASS,
-        "joint_limit": (100.0 * (math.pi / 180.0),) * 2,
-        "locked": (),
-    }
+GYMNASIUM_FIXED: Mapping[str, Any] = {
+    "links": 3,
+    "link_length": (1.0,) * 3,
+    "link_mass": GYMNASIUM_LINK_MASS,
+    "joint_limit": (100.0 * (math.pi / 180.0),) * 2,
+    "locked": (),
+}
+
+
+def _check_fixed(body: Body, fixed: Mapping[str, Any], *, owner: str, where: str) -> None:
+    # The mechanics come from a file: what it fixes cannot be changed here.
     for field, value in fixed.items():
         if getattr(body, field) != value:
-            expected = f"{value}, which gymnasium's model fixes,"
-            raise bad_input(field, where=f"body {body.name}", expected=expected, got=getattr(body, field))
+            expected = f"{value}, which {owner} fixes,"
+            raise bad_input(field, where=where, expected=expected, got=getattr(body, field))
 
 
 def swimmer(links: int, **changes: Any) -> Body:
@@ -176,13 +198,24 @@ def swimmer(links: int, **changes: Any) -> Body:
     return body_from_mapping({"links": links, **changes}, name=name, where=f"body {name}")
 
 
-def body_from_mapping(fields: Mapping[str, Any], *, name: str, where: str) -> Body:
+def body_fields(body: Body) -> dict[str, Any]:
+    """Return the fields of a body as a body file has them: ``body_from_mapping`` reads them back."""
+    fields = dataclasses.asdict(body)
+    del fields["model"]
+    if body.mjcf is None:
+        del fields["mjcf"]
+    return fields
+
+
+def body_from_mapping(fields: Mapping[str, Any], *, name: str, where: str, folder: Path | None = None) -> Body:
     """Build a body from a body file's fields; what is left out is as in dm_control's swimmer of that many links.
 
     Args:
-        fields: the fields of ``Body`` but ``name`` and ``model``; ``links`` is required.
+        fields: the fields of ``Body`` but ``model``. ``links`` is required, unless there is ``mjcf``: then what is left
+            out is as in that model.
         name: the body's name where the file gives none.
         where: the file, for error messages.
+        folder: in which the file that ``mjcf`` names is looked for; None asks for the text of the model.
 
     Raises:
         BadInput: a field is unknown or wrong.
@@ -193,20 +226,19 @@ def body_from_mapping(fields: Mapping[str, Any], *, name: str, where: str) -> Bo
             raise bad_input(
                 "unknown key", where=where, expected=f"one of {', '.join(known)}", got=key, nearest_to=known
             )
-    if "links" not in fields:
-        raise bad_input("missing key", where=where, expected="links: a whole number of at least 2", got=sorted(fields))
-    links = _check_whole(fields, "links", 2, MOST_LINKS, where=where)
-    joints = links - 1
+    name = fields.get("name", name)
+    _check_name(name, where=where)
+    mjcf = None if fields.get("mjcf") is None else _model_text(fields["mjcf"], where=where, folder=folder)
     values: dict[str, Any] = {
         **{field.name: field.default for field in dataclasses.fields(Body) if field.default is not dataclasses.MISSING},
-        "link_length": LINK_LENGTH,
-        "link_mass": LINK_MASS,
-        "gear": GEAR,
-        "joint_damping": 0.0,
-        "joint_limit": 360.0 / links * (math.pi / 180.0),
-        "name": name,
+        **(_chain_mechanics(fields, where) if mjcf is None else _model_mechanics(mjcf, name)),
         **fields,
+        "name": name,
+        "model": "dm_control" if mjcf is None else "mjcf",
+        "mjcf": mjcf,
     }
+    links = _check_whole(values, "links", 2, MOST_LINKS, where=where)
+    joints = links - 1
     for field in ("link_length", "link_mass"):
         values[field] = _repeated(values[field], links)
     for field in ("gear", "joint_damping", "joint_limit"):
@@ -214,9 +246,43 @@ def body_from_mapping(fields: Mapping[str, Any], *, name: str, where: str) -> Bo
     for field in ("lesioned", "locked"):
         values[field] = _joint_numbers(values[field])
     # The body checks itself again, but does not know which file it is from.
-    _check_name(values["name"], where=where)
     _check_fields(values, where=where)
     return Body(**values)
+
+
+def _chain_mechanics(fields: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """Return the mechanics of dm_control's swimmer of as many links as the fields say."""
+    if "links" not in fields:
+        raise bad_input("missing key", where=where, expected="links: a whole number of at least 2", got=sorted(fields))
+    return {
+        "link_length": LINK_LENGTH,
+        "link_mass": LINK_MASS,
+        "gear": GEAR,
+        "joint_damping": 0.0,
+        "joint_limit": 360.0 / _check_whole(fields, "links", 2, MOST_LINKS, where=where) * (math.pi / 180.0),
+    }
+
+
+def _model_mechanics(mjcf: str, name: str) -> dict[str, Any]:
+    """Return the mechanics of the swimmer in an MJCF model."""
+    found = read_swimmer(mjcf, where=name)
+    return {field: value for field, value in vars(found).items() if field in Body.__dataclass_fields__}
+
+
+def _model_text(mjcf: Any, *, where: str, folder: Path | None) -> str:
+    """Return the text of a model that is given, or that of the file that is named."""
+    if isinstance(mjcf, str) and mjcf.lstrip().startswith("<"):
+        return mjcf
+    if folder is None or not isinstance(mjcf, str):
+        raise bad_input("mjcf", where=where, expected="the text of an MJCF model", got=mjcf)
+    return _read_model(folder / mjcf)
+
+
+def _read_model(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, ValueError) as error:
+        raise bad_input("unreadable model", where=str(path), expected="an MJCF file", got=str(error)) from None
 
 
 GYMNASIUM_SWIMMER = Body(
@@ -240,7 +306,7 @@ def body_names() -> list[str]:
 
 
 def load_body(name_or_path: str | Path) -> Body:
-    """Return the body of a name, ``swimmer-N`` among them, or of a YAML file with the fields of ``Body``.
+    """Return the body of a name such as ``swimmer-N``, of a YAML file with the fields of ``Body``, or of an MJCF file.
 
     Raises:
         BadInput: there is no such name or file, or the file is not a body.
@@ -250,12 +316,15 @@ def load_body(name_or_path: str | Path) -> Body:
         return swimmer(int(match[1]))
     if text == GYMNASIUM_SWIMMER.name:
         return GYMNASIUM_SWIMMER
+    path = Path(text)
+    if path.suffix == ".xml":
+        return body_from_mapping({"mjcf": _read_model(path)}, name=path.stem, where=text)
     known = body_names()
-    if text not in known and Path(text).suffix not in (".yaml", ".yml"):
-        expected = f"swimmer-N of 2 to {MOST_LINKS} links, a name of `wormwood list bodies`, or a .yaml file"
+    if text not in known and path.suffix not in (".yaml", ".yml"):
+        expected = f"swimmer-N of 2 to {MOST_LINKS} links, a name of `wormwood list bodies`, or a .yaml or .xml file"
         raise bad_input("unknown body", where="body", expected=expected, got=text, nearest_to=known)
     content, where = read_preset_or_file("bodies", text, what="body", where="body")
-    return body_from_mapping(parse_mapping(content, where=where), name=Path(text).stem, where=where)
+    return body_from_mapping(parse_mapping(content, where=where), name=path.stem, where=where, folder=path.parent)
 
 
 def _repeated(value: Any, count: int) -> Any:

@@ -27,7 +27,7 @@ def build_model(body: Body) -> mujoco.MjModel:
     Raises:
         BadInput: MuJoCo refuses the body, as where a link is too light or too short.
     """
-    spec = _gymnasium_spec(body) if body.model == "gymnasium" else _chain_spec(body)
+    spec = {"dm_control": _chain_spec, "gymnasium": _gymnasium_spec, "mjcf": _users_spec}[body.model](body)
     try:
         return spec.compile()
     except ValueError as error:
@@ -132,4 +132,30 @@ def _gymnasium_spec(body: Body) -> mujoco.MjSpec:
         gear = 0.0 if joint in body.lesioned else body.gear[joint]
         spec.actuators[joint].gear = [gear, 0, 0, 0, 0, 0]
     _add_sensors(spec, body, head="torso")
+    return spec
+
+
+def _users_spec(body: Body) -> mujoco.MjSpec:
+    """Load a user's model, put the sensors in place of its own, and change what the body says."""
+    found = body.swimmer_model
+    spec = mujoco.MjSpec.from_string(body.mjcf)
+    spec.option.density = body.density
+    spec.option.viscosity = body.viscosity
+    ours = {"nose", *(f"link_{link}" for link in range(body.links))}
+    for old in (*spec.sensors, *spec.keys, *(site for site in spec.sites if site.name in ours)):
+        spec.delete(old)
+    spec.compile()  # numbers its parts
+    links, joints = ({part.id: part for part in parts} for parts in (spec.bodies, spec.joints))
+    for link, frame in enumerate(found.frames):
+        links[frame.body].add_site(name=f"link_{link}", pos=frame.position, quat=frame.quaternion)
+    links[found.frames[0].body].add_site(name="nose", pos=found.nose)
+    motors = list(spec.actuators)
+    for joint, number in enumerate(found.joints):
+        if joint in body.locked:
+            spec.delete(motors[joint])
+            spec.delete(joints[number])
+            continue
+        joints[number].damping = [body.joint_damping[joint], *joints[number].damping[1:]]
+        motors[joint].gear = [0.0 if joint in body.lesioned else body.gear[joint], 0, 0, 0, 0, 0]
+    _add_sensors(spec, body, head="link_0")
     return spec

@@ -16,7 +16,7 @@ from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 from wormwood.agents.catalogue import AgentConfig
 from wormwood.agents.learners import LEARNERS, Demand, LearnerConfig, Setting
 from wormwood.configs.yaml_files import parse_mapping, parse_value, read_preset_or_file, to_yaml
-from wormwood.envs.bodies import GYMNASIUM_SWIMMER
+from wormwood.envs.bodies import GYMNASIUM_SWIMMER, body_fields
 from wormwood.envs.faces import LARGEST_SEED
 from wormwood.envs.specs import SwimmerSpec
 from wormwood.errors import BadInput, bad_input
@@ -53,7 +53,7 @@ class RunConfig:
     iterations: Count
     """Rounds of collecting and learning."""
     body: str | dict[str, Any] = "swimmer-6"
-    """What swims: a name of `wormwood list bodies`, a YAML file, or the fields of a body."""
+    """What swims: a name of `wormwood list bodies`, a YAML file, an MJCF file, or the fields of a body."""
     task: str = "swim"
     """What it is asked to do: a name of `wormwood list tasks`."""
     task_options: dict[str, Any] = field(default_factory=dict)
@@ -141,8 +141,7 @@ class RunConfig:
         named = self.body == GYMNASIUM_SWIMMER.name or re.fullmatch(r"swimmer-\d+", str(self.body))
         if isinstance(self.spec, SwimmerSpec) and not named:
             # Read from a file, which may be changed or gone tomorrow.
-            fields = dataclasses.asdict(self.spec.body)
-            mapping["body"] = {name: value for name, value in fields.items() if name != "model"}
+            mapping["body"] = body_fields(self.spec.body)
         plain: dict[str, Any] = json.loads(json.dumps(mapping))
         return plain
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
-from wormwood.envs.bodies import GYMNASIUM_SWIMMER, Body, body_from_mapping, load_body
+from wormwood.envs.bodies import GYMNASIUM_SWIMMER, Body, body_fields, body_from_mapping, load_body
 from wormwood.envs.gymnasium_spec import GymnasiumSpec
 from wormwood.envs.meta.trials import TrialSpec, trial_from_name
 from wormwood.envs.specs import SwimmerSpec
@@ -59,7 +59,10 @@ def build_spec(settings: Mapping[str, Any]) -> Spec:
     if chosen == "environment":
         return GymnasiumSpec(settings["environment"], settings["environment_options"], settings["environment_wrappers"])
     body = settings["body"]
-    built = load_body(body) if isinstance(body, str) else body_from_mapping(body, name="body", where=f"{WHERE}, body")
+    if isinstance(body, str):
+        built = load_body(body)
+    else:
+        built = body_from_mapping(body, name="body", where=f"{WHERE}, body", folder=Path())
     return SwimmerSpec(built, task_from_name(settings["task"], options=settings["task_options"]))
 
 
@@ -89,7 +92,8 @@ def describe_spec(spec: Spec) -> dict[str, Any]:
             "environment_options": dict(spec.options),
             "environment_wrappers": list(spec.wrappers),
         }
-    return {"task": spec.task.name, "task_options": options_of(spec.task), "body": dataclasses.asdict(spec.body)}
+    body = {**body_fields(spec.body), "model": spec.body.model}
+    return {"task": spec.task.name, "task_options": options_of(spec.task), "body": body}
 
 
 def read_spec(described: Mapping[str, Any], *, where: str) -> Spec:

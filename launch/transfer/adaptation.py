@@ -104,6 +104,6 @@ def fit_agent(agent: Agent, spec: SwimmerSpec, *, pad: bool = False) -> Agent:
 
 def _own_body(own: SwimmerSpec, other: SwimmerSpec) -> Any:
     """Return the agent's own body, with the control step of the other one where the agent counts time by it."""
-    if own.body.model == "gymnasium" and other.body.model == "dm_control":
+    if own.body.model == "gymnasium" and other.body.model != "gymnasium":
         return dataclasses.replace(own.body, model="dm_control")
     return own.body

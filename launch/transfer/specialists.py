@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ import numpy as np
 from wormwood.agents.catalogue import initial_weights
 from wormwood.agents.interfaces import Arrays
 from wormwood.agents.learners import make_learner
-from wormwood.envs.bodies import GYMNASIUM_SWIMMER, Body
+from wormwood.envs.bodies import GYMNASIUM_SWIMMER, Body, body_fields
 from wormwood.envs.randomness import stream
 from wormwood.envs.specs import SwimmerSpec
 from wormwood.envs.tasks import options_of
@@ -144,10 +144,7 @@ def on_body(config: RunConfig, spec: SwimmerSpec) -> RunConfig:
 
 
 def _plain_body(body: Body) -> str | dict[str, Any]:
-    if body == GYMNASIUM_SWIMMER:
-        return body.name
-    fields: Mapping[str, Any] = dataclasses.asdict(body)
-    return {name: value for name, value in fields.items() if name != "model"}
+    return body.name if body == GYMNASIUM_SWIMMER else body_fields(body)
 
 
 def untrained(config: RunConfig) -> Agent:

@@ -164,9 +164,9 @@ def _build(body: Any, *, where: str, folder: Path | None) -> Body:
     if isinstance(body, dict):
         if "name" not in body:
             raise bad_input("missing key", where=where, expected="name: a text, beside the body's fields", got=body)
-        return body_from_mapping(body, name="body", where=where)
+        return body_from_mapping(body, name="body", where=where, folder=folder)
     if not isinstance(body, str):
-        raise bad_input("body", where=where, expected="a name, a YAML file or the fields of a body", got=body)
-    if folder is not None and Path(body).suffix in (".yaml", ".yml"):
+        raise bad_input("body", where=where, expected="a name, a YAML or MJCF file, or the fields of a body", got=body)
+    if folder is not None and Path(body).suffix in (".yaml", ".yml", ".xml"):
         return load_body(folder / body)
     return load_body(body)

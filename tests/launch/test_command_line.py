@@ -9,6 +9,7 @@ import sys
 import time
 from pathlib import Path
 
+import gymnasium
 import pytest
 import torch
 
@@ -222,6 +223,21 @@ def test_a_body_from_a_file_is_part_of_the_run(capsys) -> None:
     Path("swimmer-mine.yaml").unlink()
     assert "gear: [0.0004, 0.0004, 0.0004]" in Path("r/config.yaml").read_text()
     assert _json(capsys, "train", "--out", "r", "--resume", "--set", "iterations=2")["steps"] == 16 * 60 * 2
+
+
+def test_an_mjcf_model_is_part_of_the_run_and_of_its_agent(capsys) -> None:
+    model = Path(gymnasium.__file__).parent / "envs/mujoco/assets/swimmer.xml"
+    Path("fish.xml").write_text(model.read_text())
+    small = ["--set", "task_options.horizon=60", "--set", "iterations=1", "--set", "body=fish.xml"]
+    _json(capsys, "train", "swim-ncap-es", *small, "--out", "r")
+    (named,) = _json(capsys, "evaluate", "r", "--body", "fish.xml")["results"]
+    Path("fish.xml").unlink()
+    (kept,) = _json(capsys, "evaluate", "r")["results"]
+    assert kept == named
+    assert kept["body"] == "fish"
+    assert _json(capsys, "train", "--out", "r", "--resume", "--set", "iterations=2")["steps"] == 16 * 60 * 2
+    Path("fish.xml").write_text("<mujoco/>")
+    assert "at least 2 links" in _error(capsys, "evaluate", "ncap", "--body", "fish.xml")
 
 
 def test_an_agent_is_judged_on_the_task_it_was_trained_for(capsys) -> None:

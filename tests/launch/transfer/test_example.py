@@ -21,6 +21,11 @@ def test_a_suite_of_ones_own(tmp_path: Path) -> None:
     assert (tmp_path / "my-suite/report/report.html").is_file()
 
 
+def test_a_swimmer_of_ones_own(tmp_path: Path) -> None:
+    assert "thick-water" in _run("transfer_own_mjcf.py", cwd=tmp_path)
+    assert (tmp_path / "my-swimmer/report/report.html").is_file()
+
+
 @pytest.mark.slow
 def test_a_zip_of_stable_baselines3(tmp_path: Path) -> None:
     shown = _run("transfer_sb3_zip.py", "--steps", "2048", cwd=tmp_path)

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import gymnasium
 import pytest
 
 from wormwood.envs.bodies import load_body, swimmer
@@ -47,6 +48,19 @@ def test_every_suite_of_the_package_can_be_read(name: str) -> None:
     assert suite.spec(suite.bodies[0]).body.name == "swimmer-6"
 
 
+def test_a_suite_finds_mjcf_models_beside_itself(tmp_path: Path) -> None:
+    model = Path(gymnasium.__file__).parent / "envs/mujoco/assets/swimmer.xml"
+    (tmp_path / "fish.xml").write_text(model.read_text())
+    (tmp_path / "suite.yaml").write_text("""
+bodies:
+- {body: fish.xml, label: home}
+- {body: {name: lame, mjcf: fish.xml, lesioned: [0]}, label: extrapolation}
+""")
+    home, lame = (entry.body for entry in load_suite(str(tmp_path / "suite.yaml")).bodies)
+    assert (home.name, home.mjcf, home.lesioned) == ("fish", model.read_text(), ())
+    assert (lame.name, lame.mjcf, lame.lesioned) == ("lame", model.read_text(), (0,))
+
+
 def test_a_suite_of_ones_own_names_bodies_in_three_ways(tmp_path: Path) -> None:
     (tmp_path / "mine.yaml").write_text("links: 7")
     (tmp_path / "suite.yaml").write_text("""
@@ -88,7 +102,7 @@ HOME = "bodies: [{body: swimmer-6, label: home}]"
         (f"{HOME}\naxes: {{1: 6}}", r"name of an axis in test"),
         ("bodies: [{body: swimmer-6, label: hme}]", r"unknown label in test, body 1: .*nearest: 'home'"),
         ("bodies: [{body: swimmr-6, label: home}]", r"unknown body"),
-        ("bodies: [{body: 6, label: home}]", r"body in test, body 1: expected a name, a YAML file or the fields"),
+        ("bodies: [{body: 6, label: home}]", r"body in test, body 1: expected a name, a YAML or MJCF file, or the fields"),
         ("bodies: [{body: {links: 6}, label: home}]", r"missing key in test, body 1: expected name"),
         ("bodies: [{body: {name: x, links: 1}, label: home}]", r"links in test, body 1: .*got 1"),
         ("bodies: [{body: swimmer-6, label: home, axis: links, value: 6}]", r"unknown axis .*it has none"),
