@@ -16,11 +16,11 @@ from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 from wormwood.agents.catalogue import AgentConfig
 from wormwood.agents.learners import LEARNERS, Demand, LearnerConfig, Setting
 from wormwood.configs.yaml_files import parse_mapping, parse_value, read_preset_or_file, to_yaml
-from wormwood.envs.bodies import GYMNASIUM_SWIMMER, body_fields
+from wormwood.envs.bodies import GYMNASIUM_SWIMMER, Body, body_fields
 from wormwood.envs.faces import LARGEST_SEED
 from wormwood.envs.specs import SwimmerSpec
 from wormwood.errors import BadInput, bad_input
-from wormwood.launch.environment_settings import DEFAULTS, Spec, build_spec, settings_without_effect
+from wormwood.launch.environment_settings import DEFAULTS, Spec, build_others, build_spec, settings_without_effect
 from wormwood.launch.rollouts import RolloutPlan
 
 __all__ = ["LOOSE_KEYS", "RunConfig", "load_config", "parse_config"]
@@ -54,6 +54,9 @@ class RunConfig:
     """Rounds of collecting and learning."""
     body: str | dict[str, Any] = "swimmer-6"
     """What swims: a name of `wormwood list bodies`, a YAML file, an MJCF file, or the fields of a body."""
+    other_bodies: tuple[str | dict[str, Any], ...] = ()
+    """More bodies that evolution trains on, at the same time: each candidate plays its starts on all of them, and its
+    fitness is the mean return. What is exported and evaluated is for ``body``."""
     task: str = "swim"
     """What it is asked to do: a name of `wormwood list tasks`."""
     task_options: dict[str, Any] = field(default_factory=dict)
@@ -90,7 +93,10 @@ class RunConfig:
 
     def __post_init__(self) -> None:
         """Check what single values do not say."""
-        _ = self.spec.horizon  # builds it
+        _ = self.spec.horizon, self.others  # builds them
+        if self.others and not self.demand.population:
+            expected = "none: only evolution trains on several bodies"
+            raise bad_input("other_bodies", where="configuration", expected=expected, got=self.learner.kind)
         for name in ("population", "environments"):
             split = getattr(self.demand, name)
             if split % self.shards:
@@ -103,6 +109,11 @@ class RunConfig:
     def spec(self) -> Spec:
         """What the agent acts in; its body is read once."""
         return build_spec(self._environment)
+
+    @functools.cached_property
+    def others(self) -> tuple[SwimmerSpec, ...]:
+        """What a population acts in besides."""
+        return build_others(self._environment, self.spec)
 
     @property
     def _environment(self) -> dict[str, Any]:
@@ -131,6 +142,7 @@ class RunConfig:
             steps=demand.steps,
             population=demand.population,
             starts=demand.starts,
+            others=self.others,
         )
 
     def to_mapping(self) -> dict[str, Any]:
@@ -138,10 +150,14 @@ class RunConfig:
         mapping = dataclasses.asdict(self)
         for name in settings_without_effect(mapping):
             del mapping[name]
-        named = self.body == GYMNASIUM_SWIMMER.name or re.fullmatch(r"swimmer-\d+", str(self.body))
-        if isinstance(self.spec, SwimmerSpec) and not named:
-            # Read from a file, which may be changed or gone tomorrow.
-            mapping["body"] = body_fields(self.spec.body)
+        if isinstance(self.spec, SwimmerSpec):
+            mapping["body"] = _whole(self.body, self.spec.body)
+            if self.others:
+                mapping["other_bodies"] = [
+                    _whole(*pair) for pair in zip(self.other_bodies, (other.body for other in self.others), strict=True)
+                ]
+            else:
+                del mapping["other_bodies"]
         plain: dict[str, Any] = json.loads(json.dumps(mapping))
         return plain
 
@@ -154,6 +170,12 @@ class RunConfig:
         """Name of everything but how long the run goes on and what it keeps: checkpoints carry it."""
         fixed = {name: value for name, value in self.to_mapping().items() if name not in LOOSE_KEYS}
         return hashlib.sha256(json.dumps(fixed, sort_keys=True).encode()).hexdigest()
+
+
+def _whole(given: str | dict[str, Any], body: Body) -> str | dict[str, Any]:
+    """Return a body's name where it says all, and else its fields: a file may be changed or gone tomorrow."""
+    named = isinstance(given, str) and (given == GYMNASIUM_SWIMMER.name or re.fullmatch(r"swimmer-\d+", given))
+    return given if named else body_fields(body)
 
 
 def load_config(preset_or_file: str, *, overrides: Sequence[str] = (), seed: int | None = None) -> RunConfig:

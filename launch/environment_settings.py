@@ -13,14 +13,14 @@ from wormwood.envs.specs import SwimmerSpec
 from wormwood.envs.tasks import options_of, task_from_name
 from wormwood.errors import bad_input
 
-__all__ = ["DEFAULTS", "Spec", "build_spec", "describe_spec", "read_spec", "settings_without_effect"]
+__all__ = ["DEFAULTS", "Spec", "build_others", "build_spec", "describe_spec", "read_spec", "settings_without_effect"]
 
 Spec = SwimmerSpec | GymnasiumSpec | TrialSpec
 
 DEFAULTS: Mapping[str, Mapping[str, Any]] = {
     "family": {"family": None, "family_options": {}, "trial_episodes": 1},
     "environment": {"environment": None, "environment_options": {}, "environment_wrappers": ()},
-    "body": {"body": "swimmer-6", "task": "swim", "task_options": {}},
+    "body": {"body": "swimmer-6", "other_bodies": (), "task": "swim", "task_options": {}},
 }
 """The settings of each kind of environment, by the one that chooses it; a body is chosen where no other kind is."""
 
@@ -58,12 +58,25 @@ def build_spec(settings: Mapping[str, Any]) -> Spec:
         return trial_from_name(settings["family"], settings["family_options"], settings["trial_episodes"])
     if chosen == "environment":
         return GymnasiumSpec(settings["environment"], settings["environment_options"], settings["environment_wrappers"])
-    body = settings["body"]
+    task = task_from_name(settings["task"], options=settings["task_options"])
+    return SwimmerSpec(_build_body(settings["body"], "body"), task)
+
+
+def build_others(settings: Mapping[str, Any], spec: Spec) -> tuple[SwimmerSpec, ...]:
+    """Return the same task on the other bodies that a configuration asks for.
+
+    Raises:
+        BadInput: there is no such body.
+    """
+    if not isinstance(spec, SwimmerSpec):
+        return ()
+    return tuple(SwimmerSpec(_build_body(body, "other_bodies"), spec.task) for body in settings["other_bodies"])
+
+
+def _build_body(body: str | Mapping[str, Any], key: str) -> Body:
     if isinstance(body, str):
-        built = load_body(body)
-    else:
-        built = body_from_mapping(body, name="body", where=f"{WHERE}, body", folder=Path())
-    return SwimmerSpec(built, task_from_name(settings["task"], options=settings["task_options"]))
+        return load_body(body)
+    return body_from_mapping(body, name="body", where=f"{WHERE}, {key}", folder=Path())
 
 
 WHERE = "configuration"

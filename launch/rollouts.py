@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -39,11 +41,13 @@ class RolloutPlan:
     """Candidates whose weights arrive stacked, split evenly among the shards; 0 for a single policy."""
     starts: int = 1
     """With a population: episodes of each candidate, on the same starts for all. Each iteration begins afresh."""
+    others: tuple[EnvironmentSpec, ...] = ()
+    """With a population: where each candidate plays the same starts again, before it is judged by all its episodes."""
 
     @property
     def steps_per_iteration(self) -> int:
         """Environment steps of one iteration."""
-        return self.shards * self.environments * self.steps
+        return self.shards * self.environments * self.steps * (1 + len(self.others))
 
     def worker(self) -> RolloutWorker:
         """Build what executes the rollouts."""
@@ -80,7 +84,7 @@ class RolloutWorker:
         """Prepare for the rollouts of one plan."""
         warm_up(plan.agent, plan.spec)
         self._plan = plan
-        self._simulations: dict[int, BatchedEnvironment] = {}
+        self._simulations: dict[tuple[int, int], BatchedEnvironment] = {}
         self._latest: tuple[Arrays, Policy] | None = None
 
     def rollout(self, weights: Arrays, shard: Shard, iteration: int) -> Rollout:
@@ -97,11 +101,16 @@ class RolloutWorker:
         Raises:
             NonFiniteError: an observation, action or reward is NaN or infinite.
         """
-        simulation = self._simulation(shard.index, iteration)
-        if self._plan.population:
-            policy = make_policy(self._plan.agent, self._candidates(weights, shard.index), self._plan.spec)
-            return _play_episodes(simulation, policy, shard, iteration, self._plan)
-        return _play_on(simulation, self._policy(weights), shard, iteration, self._plan)
+        plan = self._plan
+        if not plan.population:
+            return _play_on(self._simulation(shard.index, iteration), self._policy(weights), shard, iteration, plan)
+        candidates, fragments = self._candidates(weights, shard.index), []
+        for place, spec in enumerate((plan.spec, *plan.others)):
+            simulation = self._simulation(shard.index, iteration, place=place)
+            policy = make_policy(plan.agent, candidates, spec)
+            there = dataclasses.replace(plan, spec=spec)
+            fragments.append(_play_episodes(simulation, policy, shard, iteration, there))
+        return _together(fragments), shard
 
     def _policy(self, weights: Arrays) -> Policy:
         # The shards of an iteration share their weights: a policy of many trees is built once for all of them.
@@ -113,12 +122,12 @@ class RolloutWorker:
         share = self._plan.population // self._plan.shards
         return {name: stacked[shard * share : (shard + 1) * share] for name, stacked in weights.items()}
 
-    def _simulation(self, shard: int, iteration: int) -> BatchedEnvironment:
+    def _simulation(self, shard: int, iteration: int, *, place: int = 0) -> BatchedEnvironment:
         plan, streams = self._plan, _streams(self._plan, iteration)
-        if shard not in self._simulations:
-            first = shard * plan.environments
-            self._simulations[shard] = plan.spec.simulate(plan.environments, streams=streams, first=first)
-        simulation = self._simulations[shard]
+        if (shard, place) not in self._simulations:
+            spec, first = (plan.spec, *plan.others)[place], shard * plan.environments
+            self._simulations[shard, place] = spec.simulate(plan.environments, streams=streams, first=first)
+        simulation = self._simulations[shard, place]
         simulation.streams = streams
         return simulation
 
@@ -131,7 +140,7 @@ def _streams(plan: RolloutPlan, iteration: int) -> EpisodeStreams:
 
 def _play_episodes(
     simulation: BatchedEnvironment, policy: Policy, shard: Shard, iteration: int, plan: RolloutPlan
-) -> Rollout:
+) -> Fragment:
     """Play one whole episode in each environment, without noise, and report the returns."""
     place = _Place(plan, shard.index, iteration)
     observation, memory = simulation.reset(), Arrays()
@@ -152,8 +161,21 @@ def _play_episodes(
         played += simulation.count
         if not alive.any():
             break
-    fragment = Fragment(shard.index, iteration, played, tally.episodes(), None)
-    return fragment, shard
+    return Fragment(shard.index, iteration, played, tally.episodes(), None)
+
+
+def _together(fragments: Sequence[Fragment]) -> Fragment:
+    """Return the episodes of several places as one fragment, in which those of one environment stand together."""
+    episodes = [fragment.episodes for fragment in fragments]
+    columns = {
+        column.name: np.concatenate([getattr(part, column.name) for part in episodes])
+        for column in dataclasses.fields(Episodes)
+    }
+    columns["environment"] = np.concatenate(
+        [len(episodes) * part.environment + place for place, part in enumerate(episodes)]
+    )
+    steps = sum(fragment.steps for fragment in fragments)
+    return Fragment(fragments[0].shard, fragments[0].iteration, steps, Episodes(**columns), None)
 
 
 def _play_on(

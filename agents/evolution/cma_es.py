@@ -57,7 +57,7 @@ class CMAES:
 
     def update(self, fragments: Sequence[Fragment], iteration: int) -> Mapping[str, float]:
         config = self._config
-        returns = candidate_returns(fragments, population=config.population, starts=config.starts)
+        returns = candidate_returns(fragments, population=config.population)
         self._search.tell([(vector, -score) for vector, score in zip(self.candidates(), returns, strict=True)])
         self._decompose()
         return {**return_metrics(returns), "sigma": float(self._search._sigma)}

@@ -61,7 +61,7 @@ class OpenAIES:
 
     def update(self, fragments: Sequence[Fragment], iteration: int) -> Mapping[str, float]:
         config = self._config
-        returns = candidate_returns(fragments, population=config.population, starts=config.starts)
+        returns = candidate_returns(fragments, population=config.population)
         gradient = centred_ranks(returns) @ self._noise() / (config.population * config.sigma)
         gradient -= config.weight_decay * self._mean
         self._generation += 1

@@ -11,21 +11,22 @@ from wormwood.agents.interfaces import Floats, Fragment
 __all__ = ["candidate_returns", "return_metrics"]
 
 
-def candidate_returns(fragments: Sequence[Fragment], *, population: int, starts: int) -> Floats:
-    """Return the mean return ``[M]`` over the starts of each candidate.
+def candidate_returns(fragments: Sequence[Fragment], *, population: int) -> Floats:
+    """Return the mean return ``[M]`` over the episodes of each candidate: its starts, on each body.
 
-    Environment ``m * starts + s`` plays candidate ``m`` from start ``s``, one episode each; fragments and episodes may
-    stand in any order.
+    Of K episodes each, environment ``m * K + k`` plays number ``k`` of candidate ``m``; fragments and episodes may stand
+    in any order.
 
     Raises:
         ValueError: an environment has no episode, or more than one.
     """
     environment = np.concatenate([fragment.episodes.environment for fragment in fragments])
     reward = np.concatenate([fragment.episodes.reward for fragment in fragments])
-    if not np.array_equal(np.sort(environment), np.arange(population * starts)):
-        expected = f"one episode of each of {population * starts} environments"
+    episodes = max(1, len(environment) // population)
+    if not np.array_equal(np.sort(environment), np.arange(population * episodes)):
+        expected = f"one episode of each of {population * episodes} environments"
         raise ValueError(f"expected {expected}, got those of {environment}")
-    means: Floats = reward[np.argsort(environment)].reshape(population, starts).mean(axis=1)
+    means: Floats = reward[np.argsort(environment)].reshape(population, episodes).mean(axis=1)
     return means
 
 

@@ -137,6 +137,7 @@ def on_body(config: RunConfig, spec: SwimmerSpec) -> RunConfig:
     return dataclasses.replace(
         config,
         body=_plain_body(spec.body),
+        other_bodies=(),
         task=spec.task.name,
         task_options=options_of(spec.task),
         evaluate_every=max(1, config.iterations // EVALUATIONS),

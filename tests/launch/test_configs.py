@@ -18,10 +18,10 @@ SMALL = "agent: {kind: ncap}\nlearner: {kind: cma-es}\niterations: 2\n"
 def test_every_preset_is_complete_and_survives_being_written(name: str) -> None:
     config = load_config(name)
     again = parse_config(config.to_yaml(), where="written")
-    assert again == config
-    assert again.hash == config.hash
+    assert again.to_mapping() == config.to_mapping()
+    assert again.plan == config.plan
     plan = config.plan
-    assert plan.steps_per_iteration == plan.shards * plan.environments * plan.steps
+    assert plan.steps_per_iteration == plan.shards * plan.environments * plan.steps * (1 + len(plan.others))
 
 
 def test_what_is_left_out_has_defaults_and_types() -> None:
@@ -48,6 +48,23 @@ def test_a_body_is_written_in_full_unless_its_name_says_it_all() -> None:
     assert written["link_length"] == [0.14, 0.13, 0.11, 0.09, 0.07, 0.06]
     assert parse_config(tapered.to_yaml(), where="written").spec == tapered.spec
     assert parse_config(SMALL, where="test").to_mapping()["body"] == "swimmer-6"
+
+
+def test_other_bodies_are_written_in_full_too_and_only_evolution_trains_on_them(tmp_path) -> None:
+    (tmp_path / "weak.yaml").write_text("links: 6\ngear: 1e-4")
+    named = f"other_bodies=[head-lesion, swimmer-8, {tmp_path}/weak.yaml]"
+    config = load_config("swim-ncap-cma", overrides=[named])
+    (tmp_path / "weak.yaml").unlink()
+    assert [other.body.name for other in config.others] == ["head-lesion", "swimmer-8", "weak"]
+    assert config.plan.others == config.others
+    again = parse_config(config.to_yaml(), where="test")
+    assert again.others == config.others
+    assert again.hash == config.hash != load_config("swim-ncap-cma").hash
+    assert "other_bodies" not in load_config("swim-ncap-cma").to_mapping()
+    with pytest.raises(BadInput, match=r"other_bodies .* only evolution trains on several bodies, got 'ppo'"):
+        load_config("swim-mlp-ppo", overrides=["other_bodies=[swimmer-6]"])
+    with pytest.raises(BadInput, match="no body, other_bodies, task or task_options beside an environment"):
+        load_config("swim-mlp-es", overrides=["other_bodies=[swimmer-6]", "environment=Pendulum-v1"])
 
 
 def test_the_hash_names_what_decides_the_result() -> None:
@@ -145,5 +162,5 @@ def test_an_environment_takes_the_place_of_body_and_task() -> None:
     assert not {"body", "task", "task_options"} & written.keys()
     assert parse_config(config.to_yaml(), where="written").hash == config.hash
     assert not {name for name in parse_config(BOOSTED, where="p").to_mapping() if name.startswith("environment")}
-    with pytest.raises(BadInput, match="body in configuration: expected no body, task or task_options beside an env"):
+    with pytest.raises(BadInput, match="body in configuration: expected no body, other_bodies, task or task_options beside an env"):
         parse_config(BOOSTED, where="p", overrides=[*overrides, "body=swimmer-3"])

@@ -123,6 +123,27 @@ def test_each_candidate_plays_the_same_starts_and_gets_its_own_return() -> None:
         np.testing.assert_array_equal(got[candidate], total)
 
 
+def test_each_candidate_plays_the_same_starts_on_every_body() -> None:
+    home, lame = (SwimmerSpec(swimmer(4, lesioned=dead), Swim(horizon=25)) for dead in ([], [0]))
+    longer = SwimmerSpec(swimmer(7), Swim(horizon=25))
+    alone = [_make_plan(population=4, starts=3, environments=6, steps=25, spec=spec) for spec in (home, lame, longer)]
+    together = dataclasses.replace(alone[0], others=(lame, longer))
+    candidates = {
+        name: np.stack([values * scale for scale in (0.5, 1.0, 1.5, 2.0)])
+        for name, values in initial_weights(together.agent, home, stream(0, "update")).items()
+    }
+    for shard in (Shard(0), Shard(1)):
+        fragment, _ = RolloutWorker(together).rollout(candidates, shard, 5)
+        assert fragment.steps == 3 * 6 * 25
+        assert sorted(fragment.episodes.environment) == list(range(18 * shard.index, 18 * (shard.index + 1)))
+        for body, plan in enumerate(alone):
+            expected = RolloutWorker(plan).rollout(candidates, shard, 5)[0].episodes
+            rows = fragment.episodes.environment % 3 == body
+            assert (fragment.episodes.environment[rows] // 3).tolist() == expected.environment.tolist()
+            np.testing.assert_array_equal(fragment.episodes.reward[rows], expected.reward)
+    assert together.steps_per_iteration == 3 * alone[0].steps_per_iteration
+
+
 def test_a_policy_with_a_memory_begins_each_episode_without_it() -> None:
     plan = _make_plan(spec=SwimmerSpec(GYMNASIUM_SWIMMER, GymnasiumForward(horizon=25)), environments=1, shards=1)
     shard, times = Shard(0), []

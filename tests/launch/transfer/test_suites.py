@@ -102,7 +102,10 @@ HOME = "bodies: [{body: swimmer-6, label: home}]"
         (f"{HOME}\naxes: {{1: 6}}", r"name of an axis in test"),
         ("bodies: [{body: swimmer-6, label: hme}]", r"unknown label in test, body 1: .*nearest: 'home'"),
         ("bodies: [{body: swimmr-6, label: home}]", r"unknown body"),
-        ("bodies: [{body: 6, label: home}]", r"body in test, body 1: expected a name, a YAML or MJCF file, or the fields"),
+        (
+            "bodies: [{body: 6, label: home}]",
+            r"body in test, body 1: expected a name, a YAML or MJCF file, or the fields",
+        ),
         ("bodies: [{body: {links: 6}, label: home}]", r"missing key in test, body 1: expected name"),
         ("bodies: [{body: {name: x, links: 1}, label: home}]", r"links in test, body 1: .*got 1"),
         ("bodies: [{body: swimmer-6, label: home, axis: links, value: 6}]", r"unknown axis .*it has none"),
