@@ -14,8 +14,8 @@ __all__ = ["candidate_returns", "return_metrics"]
 def candidate_returns(fragments: Sequence[Fragment], *, population: int) -> Floats:
     """Return the mean return ``[M]`` over the episodes of each candidate: its starts, on each body.
 
-    Of K episodes each, environment ``m * K + k`` plays number ``k`` of candidate ``m``; fragments and episodes may stand
-    in any order.
+    Of K episodes each, environment ``m * K + k`` plays number ``k`` of candidate ``m``. Fragments and episodes may
+    stand in any order.
 
     Raises:
         ValueError: an environment has no episode, or more than one.

@@ -162,5 +162,5 @@ def test_an_environment_takes_the_place_of_body_and_task() -> None:
     assert not {"body", "task", "task_options"} & written.keys()
     assert parse_config(config.to_yaml(), where="written").hash == config.hash
     assert not {name for name in parse_config(BOOSTED, where="p").to_mapping() if name.startswith("environment")}
-    with pytest.raises(BadInput, match="body in configuration: expected no body, other_bodies, task or task_options beside an env"):
+    with pytest.raises(BadInput, match="body in configuration: expected no body, other_bodies, task or task_options"):
         parse_config(BOOSTED, where="p", overrides=[*overrides, "body=swimmer-3"])
