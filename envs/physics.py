@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from wormwood.envs.bodies import Body
 from wormwood.envs.models import build_model
+from wormwood.envs.profiling import stop_timers
 
 __all__ = ["ROOT_JOINTS", "SENSOR_HEADER", "Physics", "Readings", "link_columns"]
 
@@ -19,10 +20,13 @@ ROOT_JOINTS = 3  # two slides and a hinge move the head in the plane
 SENSOR_HEADER = 9  # numbers before the links' sensors: nose position, x and y axis of the head
 DIVERGED = slice(int(mujoco.mjtWarning.mjWARN_BADQPOS), int(mujoco.mjtWarning.mjWARN_BADQACC) + 1)
 """The warnings after which MuJoCo has reset a simulation: bad position, velocity or acceleration."""
-OFF_IN_PHYSICS = int(mujoco.mjtDisableBit.mjDSBL_SENSOR)
-"""What a physics step leaves out: it depends on no sensor."""
+OFF_IN_PHYSICS = int(mujoco.mjtDisableBit.mjDSBL_SENSOR | mujoco.mjtDisableBit.mjDSBL_CONTACT)
+"""What a physics step leaves out: it depends on no sensor, and no swimmer has anything to touch."""
 OFF_IN_SENSING = int(
-    mujoco.mjtDisableBit.mjDSBL_CONSTRAINT | mujoco.mjtDisableBit.mjDSBL_SPRING | mujoco.mjtDisableBit.mjDSBL_DAMPER
+    mujoco.mjtDisableBit.mjDSBL_CONTACT
+    | mujoco.mjtDisableBit.mjDSBL_CONSTRAINT
+    | mujoco.mjtDisableBit.mjDSBL_SPRING
+    | mujoco.mjtDisableBit.mjDSBL_DAMPER
 )
 """What reading the sensors leaves out: positions and velocities depend on no force."""
 
@@ -69,6 +73,7 @@ class Physics:
         self.count = count
         self.model = build_model(body)
         self.substeps = round(body.control_timestep / self.model.opt.timestep)
+        stop_timers()
         self._batch = Batch(self.model, count, nthread=threads)
         self._qpos, self._qvel = self._batch.bind("qpos"), self._batch.bind("qvel")
         self._control, self._sensors = self._batch.bind("ctrl"), self._batch.bind("sensordata")
