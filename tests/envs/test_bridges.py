@@ -86,6 +86,12 @@ def test_joints_are_found_by_column_in_the_order_given() -> None:
     assert (reward, truncated) == (1.0, True)
 
 
+def test_gymnasium_can_build_them_again() -> None:
+    env = SwimmerV5Observation(gymnasium.make("Swimmer-v5"))
+    again = gymnasium.make(env.spec)
+    np.testing.assert_array_equal(again.reset(seed=4)[0], env.reset(seed=4)[0])
+
+
 def test_what_is_not_there_is_named() -> None:
     with pytest.raises(
         BadInput, match=r"joints in SwimObservation: expected one of .*, got 'joint' \(nearest: 'joints'"
