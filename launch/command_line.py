@@ -74,6 +74,7 @@ def _add_evaluate(verbs: Any) -> None:
     parser.add_argument("--task", help="a name of `wormwood list tasks`; default: the agent's own")
     parser.add_argument("--episodes", type=episodes, default=10, help="held-out starts; default 10")
     parser.add_argument("--seed", type=seed, default=0, help="of the held-out starts; default 0")
+    parser.add_argument("--plot", metavar="FILE", help="trials: a .png of the return of each episode of the trial")
 
 
 def _add_inspect(verbs: Any) -> None:

@@ -11,8 +11,10 @@ from typing import Any
 
 import numpy as np
 
+from wormwood.agents.references.anchors import anchors_of
 from wormwood.configs.yaml_files import preset_names
 from wormwood.envs.bodies import load_body
+from wormwood.envs.meta.trials import TrialSpec
 from wormwood.envs.picture_files import write_picture, write_video
 from wormwood.envs.rendering import draw_strip, draw_video
 from wormwood.envs.specs import SwimmerSpec, require_swimmer
@@ -167,12 +169,22 @@ def evaluate_command(options: argparse.Namespace) -> None:
     """Play held-out episodes of an agent on bodies."""
     agent = load_agent(options.agent)
     specs = [_spec(agent, body, options.task) for body in options.body or [None]]
+    if options.plot and not isinstance(specs[0], TrialSpec):
+        expected = "an agent that was trained on trials of a task family"
+        raise bad_input("option", where="--plot", expected=expected, got=f"{agent.name} on {specs[0].name}")
     results = []
     with contextlib.ExitStack() as stack:
         show = (lambda done: None) if options.json else stack.enter_context(progress_bar("evaluating", len(specs)))
         for done, spec in enumerate(specs):
             show(done)
-            results.append(evaluate(agent, spec, episodes=options.episodes, seed=options.seed).to_row())
+            evaluation = evaluate(agent, spec, episodes=options.episodes, seed=options.seed)
+            anchors = anchors_of(spec, options.episodes, seed=options.seed)
+            results.append({**evaluation.to_row(), **(anchors.to_row(evaluation.returns) if anchors else {})})
+    if options.plot:
+        # matplotlib is slow to load: only who draws waits for it.
+        from wormwood.launch.trial_plots import plot_adaptation
+
+        plot_adaptation(results[0], Path(options.plot), title=specs[0].name, anchors=anchors)
     if options.json:
         print_json({"results": results})
         return
@@ -182,6 +194,13 @@ def evaluate_command(options: argparse.Namespace) -> None:
     for row in results:
         if 1 < len(row.get("episode_means", [])) <= LONGEST_TABLE:
             print_table("by episode of the trial", ["episode", "return", "95 % interval"], list(_episode_rows(row)))
+        if "score" in row:
+            print_text(
+                f"score {row['score']:.3f} ({row['score_low']:.3f} to {row['score_high']:.3f}), where 0 is random,"
+                f" {row['random_return']:.2f}, and 1 is {row['optimum']}, {row['optimal_return']:.2f}"
+            )
+    if options.plot:
+        print_text(f"wrote {options.plot}")
 
 
 def _episode_rows(row: dict[str, Any]) -> Iterator[tuple[object, ...]]:

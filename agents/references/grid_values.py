@@ -10,9 +10,10 @@ import numpy as np
 from wormwood.envs.meta.grid_navigation import FOUND, GOALS, MOVES, SEARCH_COST, SIZE
 from wormwood.errors import bad_input
 
-__all__ = ["bayes_optimal_return", "oracle_return"]
+__all__ = ["LONGEST_EPISODE", "bayes_optimal_return", "oracle_return", "random_return"]
 
 LONGEST_EPISODE = 30
+"""Steps up to which the Bayes-optimal return is worked out."""
 CELLS = [(x, y) for x in range(SIZE) for y in range(SIZE)]
 BIT = {cell: 1 << GOALS.index(cell) if cell in GOALS else 0 for cell in CELLS}
 NEIGHBOURS = {
@@ -38,6 +39,22 @@ def _found_at(step: int, steps: int) -> float:
 def oracle_return(episodes: int, *, steps: int = 15) -> float:
     """Return the mean return of a whole trial for who knows the goal: 44.286 for 4 episodes of 15 steps."""
     return float(np.mean([_known(goal, steps) for goal in GOALS])) * episodes
+
+
+def random_return(episodes: int, *, steps: int = 15) -> float:
+    """Return the mean return of a trial whose actions are all drawn alike: a random walk over the cells."""
+    places, total = np.zeros((SIZE, SIZE)), 0.0
+    places[0, 0] = 1.0
+    x, y = np.indices(places.shape)
+    for _ in range(steps):
+        walked = np.zeros_like(places)
+        for dx, dy in MOVES.tolist():
+            to = np.clip(x + dx, 0, SIZE - 1), np.clip(y + dy, 0, SIZE - 1)
+            np.add.at(walked, to, places / len(MOVES))
+        places = walked
+        found = sum(places[goal] for goal in GOALS) / len(GOALS)
+        total += SEARCH_COST + (FOUND - SEARCH_COST) * float(found)
+    return total * episodes
 
 
 def bayes_optimal_return(episodes: int, *, steps: int = 15) -> float:
