@@ -23,6 +23,8 @@ from wormwood.agents.perceptrons.mlp import search_space as perceptron_space
 from wormwood.agents.recurrent.config import GRUConfig
 from wormwood.agents.recurrent.policy import initial_weights as initial_recurrent
 from wormwood.agents.recurrent.policy import make_recurrent_policy
+from wormwood.agents.repertoires import repertoire
+from wormwood.agents.repertoires.config import RepertoireConfig
 from wormwood.agents.search_space import SearchSpace
 from wormwood.envs.specs import ActionSpace, EnvironmentSpec, require_swimmer
 from wormwood.errors import bad_input
@@ -39,7 +41,7 @@ __all__ = [
     "warm_up",
 ]
 
-AgentConfig = NCAPConfig | MLPConfig | BoostedConfig | GRUConfig | MemoryConfig
+AgentConfig = NCAPConfig | MLPConfig | BoostedConfig | GRUConfig | MemoryConfig | RepertoireConfig
 
 
 @dataclass(frozen=True)
@@ -106,6 +108,12 @@ AGENTS = {
     ),
     "gru": AgentKind(initial_recurrent, make_recurrent_policy, _no_search, "a gated recurrent unit"),
     "memory": AgentKind(initial_recurrent, make_recurrent_policy, _no_search, "controllers that share a memory"),
+    "repertoire": AgentKind(
+        repertoire.initial_weights,
+        repertoire.Repertoire,
+        repertoire.search_space,
+        "several circuits, tried on the body at hand",
+    ),
 }
 
 

@@ -22,6 +22,7 @@ from wormwood.agents.memory.config import MemoryConfig
 from wormwood.agents.perceptrons.config import MLPConfig
 from wormwood.agents.perceptrons.mlp import MLP
 from wormwood.agents.recurrent.config import GRUConfig
+from wormwood.agents.repertoires.config import RepertoireConfig
 from wormwood.agents.search_space import SMALLEST
 from wormwood.envs.bodies import swimmer
 from wormwood.envs.specs import SwimmerSpec
@@ -107,7 +108,8 @@ def test_evolution_gives_back_the_policy_it_was_given(config: AgentConfig) -> No
 
 
 def test_every_agent_of_the_table_has_a_summary() -> None:
-    assert set(AGENTS) == {config.kind for config in (*AGENT_CONFIGS, BoostedConfig(), GRUConfig(), MemoryConfig())}
+    others = (BoostedConfig(), GRUConfig(), MemoryConfig(), RepertoireConfig())
+    assert set(AGENTS) == {config.kind for config in (*AGENT_CONFIGS, *others)}
     assert all(kind.summary for kind in AGENTS.values())
 
 
