@@ -67,9 +67,10 @@ def record_activity(
         raise bad_input("steps", where="activity", expected="at least 1 control step", got=steps)
     policy = NCAP(config, weights, body=body, layout=task.layout(body))
     simulation = Simulation(body, task, 1, streams=evaluation_streams(seed))
-    observation, rows = simulation.reset(), []
+    observation, rows, memory = simulation.reset(), [], Arrays()
     for _ in range(steps):
-        row = _one_row(policy, simulation, observation)
+        time, memory = policy.patient_time(observation, simulation.steps.astype(np.float64), memory)
+        row = _one_row(policy, simulation, observation, time)
         step = simulation.step(row["action"][None])
         rows.append({**row, "speed": step.speed[0]})
         if step.done[0]:
@@ -78,13 +79,12 @@ def record_activity(
     return Recording(**{field.name: np.array([row[field.name] for row in rows]) for field in fields(Recording)})
 
 
-def _one_row(policy: NCAP, simulation: Simulation, observation: Floats) -> dict[str, Floats]:
-    steps = simulation.steps.astype(np.float64)
-    activity = policy.activity(observation, steps)
+def _one_row(policy: NCAP, simulation: Simulation, observation: Floats, time: Floats) -> dict[str, Floats]:
+    activity = policy.activity(observation, time)
     row = {name: getattr(activity, name)[:, 0, 0] for name in ("oscillator", "receptors", "neurons", "muscles")}
     return {
         **row,
-        "time": steps[0] * simulation.body.control_timestep,
+        "time": float(simulation.steps[0]) * simulation.body.control_timestep,
         "angles": observation[0, simulation.layout.joints].copy(),
         "action": row["muscles"][0] - row["muscles"][1],
     }

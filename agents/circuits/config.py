@@ -69,6 +69,13 @@ class NCAPConfig:
     lag: float = 0.15
     """Share of a period by which each local oscillator is later than the one in front, at the start. Evolution searches
     it with the weights; no gradient reaches it."""
+    patience: float = 0.0
+    """Longest that the oscillators wait in each half of an oscillation, in periods, until the joint next to the head
+    has bent by ``reach``: where links are slow to turn, the period grows by itself. 0 keeps time, as the published
+    circuit does. Evolution alone can train with it."""
+    reach: float = 0.4
+    """Share of its limit by which that joint has to bend before the oscillators turn, if they have patience. More than
+    it bends at home slows the circuit down there."""
     speed_control: bool = False
     """Let a command inhibit all B neurons."""
     turn_control: bool = False
@@ -95,6 +102,10 @@ class NCAPConfig:
         for name, period in periods.items():
             _check_positive(name, period, "a positive number of control steps")
         _check_positive("lag", self.lag, "a positive share of a period")
+        _check_positive("reach", self.reach, "a positive share of a limit")
+        if not is_number(self.patience, low=0.0, high=LARGEST):
+            expected = f"a number of periods from 0 to {LARGEST:g}"
+            raise bad_input("patience", where="agent ncap", expected=expected, got=self.patience)
         known = [*SYNAPSES, "period", "lag"]
         for name, (low, high) in self.bounds.items():
             if name not in known:

@@ -22,11 +22,14 @@ class NCAPActor(nn.Module):
         """Take the weights of ``initial_weights``.
 
         Raises:
-            BadInput: the period is to be learned, the observation has no clock, or the weights do not fit the body.
+            BadInput: the period is to be learned or waits, the observation has no clock, or the weights do not fit.
         """
         super().__init__()
         if config.learn_period:
             raise bad_input("learn_period", where="agent ncap", expected="false: no gradient reaches it", got=True)
+        if config.patience:
+            expected = "0: who learns from gradients has no state"
+            raise bad_input("patience", where="agent ncap", expected=expected, got=config.patience)
         if layout.clock is None:
             expected = "an observation with a clock, as of the task swim"
             raise bad_input("task", where="agent ncap", expected=expected, got=f"{layout.size} numbers without one")

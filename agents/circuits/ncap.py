@@ -8,9 +8,10 @@ Equations: Bhattasali, Zador and Engel, *Neural Circuit Architectural Priors for
     mD_i = graded(ipsi bD_i + contra bV_i)
     a_i  = mD_i - mV_i                               graded(x) = clip(x, 0, 1)
 
-with the square wave ``o_d = 1`` where ``(t mod period) < period / 2`` and ``o_v = 1 - o_d``. Two additions, which are
-this project's, are left out unless asked for: ``own`` adds ``own d_i`` to ``bD_i``, and ``local`` adds
-``[i > 0] local o_d(t - i lag period)``.
+with the square wave ``o_d = 1`` where ``(t mod period) < period / 2`` and ``o_v = 1 - o_d``. Three additions, which are
+this project's, are left out unless asked for: ``own`` adds ``own d_i`` to ``bD_i``, ``local`` adds
+``[i > 0] local o_d(t - i lag period)``, and with ``patience`` the clock ``t`` stands still at the end of each half
+period while ``d_0`` (``v_0`` in the ventral half) is below ``reach``, for ``patience`` periods at most.
 """
 
 from __future__ import annotations
@@ -108,7 +109,8 @@ class NCAP:
     """The circuit as a policy.
 
     Weights may carry a leading population axis M; the N rows of an observation then belong to the candidates in turn,
-    N / M to each. Where the observation has no clock, the circuit counts the steps itself, as ``time`` in its state.
+    N / M to each. Where the observation has no clock, the circuit counts the steps itself, as ``time`` in its state. A
+    patient one also remembers how many steps its clock has stood still, ``held``, and how many in a row, ``waited``.
     """
 
     def __init__(
@@ -148,10 +150,12 @@ class NCAP:
             BadInput: N is no multiple of the number of candidates, or the noise is for another number of joints.
         """
         if self._layout.clock is not None:
-            time = observation[:, self._layout.clock]
+            time, counted = observation[:, self._layout.clock], Arrays()
         else:
             time = state.get("time", np.zeros(len(observation)))
-            state = {"time": time + 1.0}
+            counted = {"time": time + 1.0}
+        time, waited = self.patient_time(observation, time, state)
+        state = {**counted, **waited}
         dorsal, ventral = self.activity(observation, time).muscles
         action = (dorsal - ventral).reshape(len(observation), self._joints)
         if rng is None or self._noise_std is None:
@@ -161,6 +165,27 @@ class NCAP:
             raise bad_input("exploration noise", where="agent ncap", expected=expected, got=got)
         action, extras = gaussian_action(action, self._noise_std, rng)
         return action, state, extras
+
+    def patient_time(self, observation: Floats, time: Floats, state: Arrays) -> tuple[Floats, Arrays]:
+        """Return what the oscillators' clock shows ``[N]``, and what to remember of it.
+
+        Args:
+            observation: ``[N, D]``
+            time: ``[N]`` control steps after reset.
+            state: what it returned at the step before; nothing at the first.
+        """
+        if not self._config.patience:
+            return time, {}
+        check_rows(len(observation), len(self._period))
+        held, waited = (state.get(name, np.zeros(len(observation))) for name in ("held", "waited"))
+        period = np.repeat(self._period[:, 0], len(observation) // len(self._period))
+        time = time - held
+        half, before = np.floor(time / (period / 2)), np.floor((time - 1) / (period / 2))
+        head = observation[:, self._layout.joints][:, 0] / self._limit[0]
+        stretch = np.where(before % 2 == 0, head, -head)
+        turning = (half != before) & (time > 0)
+        waits = turning & (stretch < self._config.reach) & (waited < self._config.patience * period)
+        return time - waits, {"held": held + waits, "waited": np.where(waits, waited + 1, 0.0)}
 
     def activity(self, observation: Floats, time: Floats) -> Activity:
         """Return what the circuit does at observations ``[N, D]``, ``time [N]`` control steps after reset."""

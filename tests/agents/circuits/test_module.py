@@ -142,6 +142,8 @@ def test_projection_puts_weights_back_within_their_bounds() -> None:
 
 
 def test_what_does_not_fit_is_refused() -> None:
+    with pytest.raises(BadInput, match="patience in agent ncap: expected 0"):
+        _make_actor(NCAPConfig(patience=1.0))
     with pytest.raises(BadInput, match="learn_period in agent ncap: expected false"):
         _make_actor(NCAPConfig(learn_period=True))
     with pytest.raises(BadInput, match="expected an observation with a clock"):

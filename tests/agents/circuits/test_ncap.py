@@ -86,6 +86,38 @@ def test_feedback_and_oscillators_of_each_joint_by_hand() -> None:
     np.testing.assert_allclose(action, [[0.625, 0.4375 + 0.125, 0.25 - 0.125]])
 
 
+def test_a_patient_oscillator_waits_for_the_head_by_hand() -> None:
+    body = swimmer(4)
+    limit = body.joint_limit[0]
+    policy = _make_policy(NCAPConfig(patience=0.5, reach=0.5, period=4), body)
+    # Period 4: two steps dorsal, two ventral. The head has bent by 0.6 to the dorsal side from step 4 on, and never to
+    # the ventral one: it waits until then, and after that half a period, two steps, before it gives up.
+    bent = [0.0, 0.2, 0.4, 0.4, 0.6, 0.6, 0.6, 0.6, 0.6, 0.6, 0.6]
+    state, heads, held = {}, [], []
+    for step, stretch in enumerate(bent):
+        observation = np.concatenate([[stretch * limit, 0, 0], np.zeros(12), [step]])[None]
+        action, state, _ = policy.act(observation, state, None)
+        heads.append(float(action[0, 0]))
+        held.append(float(state["held"][0]))
+    assert heads == [1, 1, 1, 1, -1, -1, -1, -1, 1, 1, -1]
+    assert held == [0, 0, 1, 2, 2, 2, 3, 4, 4, 4, 4]
+
+
+@given(data=st.data())
+def test_an_oscillator_that_has_not_to_wait_keeps_time(data: Any) -> None:
+    body, period = swimmer(3), data.draw(st.floats(2.0, 40.0))
+    plain, patient = (
+        _make_policy(NCAPConfig(patience=patience, reach=0.2, period=period), body) for patience in (0.0, 3.0)
+    )
+    state = {}
+    for step in range(90):
+        half = np.floor((step - 1) / (period / 2))
+        head = body.joint_limit[0] * (0.5 if half % 2 == 0 else -0.5)
+        observation = np.concatenate([[head, 0.1], np.zeros(9), [step]])[None]
+        action, state, _ = patient.act(observation, state, None)
+        np.testing.assert_array_equal(action, plain.act(observation, {}, None)[0])
+
+
 def test_activity_has_all_neurons_of_both_sides() -> None:
     body = swimmer(4)
     policy = _make_policy(body=body, prop=2.0)
