@@ -34,7 +34,7 @@ LARGEST_SEED = 2**64 - 1
 
 
 def choose_body(body: str | Path | Body) -> Body:
-    """Return the body itself, or that of a name or YAML file.
+    """Return the body itself, or that of a name, a YAML or an MJCF file.
 
     Raises:
         BadInput: there is no such body.

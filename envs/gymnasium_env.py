@@ -59,7 +59,7 @@ class SwimmerEnv(gymnasium.Env[Floats, NDArray[np.float32]]):
 
         Args:
             task: a task or its name.
-            body: a body, its name, or a YAML file.
+            body: a body, its name, a YAML or an MJCF file.
             render_mode: ``"rgb_array"`` makes ``render`` return pictures.
             horizon: control steps of an episode; None keeps the task's own.
 

@@ -60,7 +60,7 @@ class SwimmerVecEnv(VecEnv):
         """Build the environments.
 
         Args:
-            body: a body, its name, or a YAML file.
+            body: a body, its name, a YAML or an MJCF file.
             count: number of environments.
             task: a task or its name.
             seed: of the first environment; None keeps to ``streams``.

@@ -70,7 +70,7 @@ def _add_evaluate(verbs: Any) -> None:
         verbs, "evaluate", commands.evaluate_command, "play held-out episodes on one or more bodies", example
     )
     parser.add_argument("agent", help=AGENT_HELP)
-    parser.add_argument("--body", nargs="+", default=[], help="names or YAML files; default: the agent's own")
+    parser.add_argument("--body", nargs="+", default=[], help="names, YAML or MJCF files; default: the agent's own")
     parser.add_argument("--task", help="a name of `wormwood list tasks`; default: the agent's own")
     parser.add_argument("--episodes", type=episodes, default=10, help="held-out starts; default 10")
     parser.add_argument("--seed", type=seed, default=0, help="of the held-out starts; default 0")
@@ -81,7 +81,7 @@ def _add_inspect(verbs: Any) -> None:
     example = "wormwood inspect ncap --out circuit"
     parser = add_verb(verbs, "inspect", commands.inspect_command, "show what an agent is made of", example)
     parser.add_argument("agent", help=AGENT_HELP)
-    parser.add_argument("--body", help="a name or YAML file; default: the agent's own")
+    parser.add_argument("--body", help="a name, a YAML or an MJCF file; default: the agent's own")
     parser.add_argument("--out", help="folder for JSON and picture; default: print only")
 
 
@@ -91,7 +91,7 @@ def _add_video(verbs: Any) -> None:
         verbs, "video", commands.video_command, "draw an agent on a held-out start as MP4, GIF or PNG", example
     )
     parser.add_argument("agent", help=AGENT_HELP)
-    parser.add_argument("--body", help="a name or YAML file; default: the agent's own")
+    parser.add_argument("--body", help="a name, a YAML or an MJCF file; default: the agent's own")
     parser.add_argument("--task", help="a name of `wormwood list tasks`; default: the agent's own")
     parser.add_argument("--seconds", type=seconds, default=12.0, help="simulated time; default 12")
     parser.add_argument("--seed", type=seed, default=0, help="of the held-out start; default 0")
