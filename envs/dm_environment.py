@@ -36,7 +36,7 @@ def load_environment(
     An episode that reaches the horizon ends with discount 1, one whose simulation becomes unstable with discount 0.
 
     Args:
-        body: a body, its name, or a YAML file.
+        body: a body, its name, a YAML or an MJCF file.
         task: a task or its name.
         seed: the episodes are those of environment 0 of ``training_streams(seed)``; None takes fresh entropy.
         horizon: control steps of an episode; None keeps the task's own.

@@ -58,7 +58,7 @@ class SwimmerVectorEnv(VectorEnv[Floats, NDArray[np.float32], NDArray[Any]]):
         Args:
             num_envs: how many.
             task: a task or its name.
-            body: a body, its name, or a YAML file.
+            body: a body, its name, a YAML or an MJCF file.
             render_mode: ``"rgb_array"`` makes ``render`` return pictures.
             horizon: control steps of an episode; None keeps the task's own.
             threads: on which MuJoCo steps the swimmers.
