@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.utils import obs_as_tensor
 
+from wormwood.agents.sb3_perceptron import GaussianPerceptron, has_twin
 from wormwood.envs.randomness import stream
 from wormwood.launch.distribution.observations import Observation
 
@@ -65,21 +66,25 @@ class Acted:
 
 
 class OnPolicyActing:
-    """Draws actions from the policy's distribution."""
+    """Draws actions from the policy's distribution, in NumPy where it has a twin there."""
 
-    def __init__(self, policy: Any, exploration: Exploration, *, seed: int, shard: int) -> None:
-        """Act with ``policy``."""
-        self._policy, self.exploration = policy, exploration
+    def __init__(self, policy: Any, exploration: Exploration, *, seed: int, shard: int, count: int) -> None:
+        """Act with ``policy`` in ``count`` environments."""
+        self._policy, self.exploration, self._count = policy, exploration, count
         self._space: Space[Any] = policy.action_space
+        self._twin = GaussianPerceptron(policy) if has_twin(policy, count) else None
 
-    def act(self, observation: Observation, t: int, count: int) -> Acted:
-        """Act at step ``t`` on ``count`` observations."""
-        policy = self._policy
-        _draw_sde(policy, self.exploration, t, count)
-        distribution = policy.get_distribution(obs_as_tensor(observation, policy.device))
-        drawn = distribution.get_actions(deterministic=False)
-        log_prob = distribution.log_prob(drawn).numpy()
-        actions = drawn.reshape((-1, *self._space.shape)).numpy()  # type: ignore[misc]
+    def act(self, observation: Observation, t: int) -> Acted:
+        """Act on the observations of step ``t``."""
+        policy, count = self._policy, self._count
+        if self._twin is not None:
+            actions, log_prob = self._twin.sample(observation)
+        else:
+            _draw_sde(policy, self.exploration, t, count)
+            distribution = policy.get_distribution(obs_as_tensor(observation, policy.device))
+            drawn = distribution.get_actions(deterministic=False)
+            actions, log_prob = drawn.numpy(), distribution.log_prob(drawn).numpy()
+        actions = actions.reshape((-1, *self._space.shape))  # type: ignore[misc]
         if isinstance(self._space, Box):
             squashed = policy.squash_output
             played = policy.unscale_action(actions) if squashed else actions.clip(self._space.low, self._space.high)
@@ -91,16 +96,16 @@ class OnPolicyActing:
 class OffPolicyActing:
     """Takes the policy's actions, with the noise of the algorithm, or uniform ones."""
 
-    def __init__(self, policy: BasePolicy, exploration: Exploration, *, seed: int, shard: int) -> None:
-        """Act with ``policy``; uniform actions depend on ``seed`` and ``shard`` alone."""
-        self._policy, self.exploration = policy, exploration
+    def __init__(self, policy: BasePolicy, exploration: Exploration, *, seed: int, shard: int, count: int) -> None:
+        """Act with ``policy`` in ``count`` environments; uniform actions depend on ``seed`` and ``shard`` alone."""
+        self._policy, self.exploration, self._count = policy, exploration, count
         self._space: Space[Any] = policy.action_space
         self._rng = stream(seed, "action", shard)
         self._space.seed(int(self._rng.integers(2**31)))
 
-    def act(self, observation: Observation, t: int, count: int) -> Acted:
-        """Act at step ``t`` on ``count`` observations."""
-        exploration, policy = self.exploration, self._policy
+    def act(self, observation: Observation, t: int) -> Acted:
+        """Act on the observations of step ``t``."""
+        exploration, policy, count = self.exploration, self._policy, self._count
         sde: Any = getattr(policy, "actor", policy)
         _draw_sde(sde, exploration, t, count)
         if t < exploration.random_steps:

@@ -167,7 +167,11 @@ class ModelWorker:
             lost = _differs(observation, before.get("observation"))
             exploration = weights.exploration[shard.index]
             acting = (OnPolicyActing if self._plan.on_policy else OffPolicyActing)(
-                self._load(weights.weights), exploration, seed=iteration, shard=shard.index
+                self._load(weights.weights),
+                exploration,
+                seed=iteration,
+                shard=shard.index,
+                count=environments.num_envs,
             )
             recording = _record(environments, observation, acting, weights, lost=lost)
             state: dict[str, Any] = {"environments": environments.state(), "noises": exploration.noises}
@@ -210,12 +214,12 @@ def _record(
     lost: NDArray[np.bool_],
 ) -> Recording:
     observations, acted, rewards, dones, infos = [observation], [], [], [], []
-    count, episodes = environments.num_envs, 0
+    episodes = 0
     for t in range(instruction.steps) if instruction.episodes is None else itertools.count():
         seen = observation
         for each in instruction.filters:
             seen = each(seen)
-        action: Acted = acting.act(seen, t, count)
+        action: Acted = acting.act(seen, t)
         observation, reward, done, info = environments.step(action.played)
         for row in np.flatnonzero(done):
             episodes += 1
