@@ -138,6 +138,11 @@ class SwimmerVecEnv(VecEnv):
         """The randomness of environments that were given no seed."""
         return self._simulation.streams
 
+    @property
+    def threads(self) -> int:
+        """On which MuJoCo steps the swimmers."""
+        return self._simulation.threads
+
     def state(self) -> dict[str, NDArray[Any]]:
         """Return all that the future depends on but ``streams``, as arrays with one row for each environment.
 

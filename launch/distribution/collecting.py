@@ -132,7 +132,8 @@ class Collector:
 
     def _start(self, model: BaseAlgorithm) -> Executor:
         on_policy = isinstance(model, OnPolicyAlgorithm)
-        plan = ModelPlan(packed_policy(model.policy), self.playback.recipe, self.sizes, on_policy)
+        recipe = self.playback.recipe if self.distribution.workers == 0 else self.playback.recipe.for_workers()
+        plan = ModelPlan(packed_policy(model.policy), recipe, self.sizes, on_policy)
         if self.distribution.workers == 0:
             return InProcessExecutor(plan)
         from wormwood.launch.ray_session import ray_session

@@ -6,6 +6,7 @@ Both are a ``VecEnv`` of Stable-Baselines3 with two verbs more: ``state``, and `
 from __future__ import annotations
 
 import copy
+import dataclasses
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -38,6 +39,9 @@ class Recipe(Protocol):
     def build(self, first: int, count: int) -> Any:
         """Build environments ``first`` to ``first + count - 1``."""
 
+    def for_workers(self) -> Recipe:
+        """Return how a worker of many builds them, which has one core for itself."""
+
 
 @dataclass(frozen=True)
 class SwimmerRecipe:
@@ -46,10 +50,15 @@ class SwimmerRecipe:
     body: Body
     task: Task
     streams: EpisodeStreams
+    threads: int
+    """On which they are stepped in this process; the same numbers come out of a worker's one."""
 
     def build(self, first: int, count: int) -> SwimmerVecEnv:
         streams = shifted_streams(self.streams, first=first)
-        return SwimmerVecEnv(self.body, count, task=self.task, streams=streams)
+        return SwimmerVecEnv(self.body, count, task=self.task, streams=streams, threads=self.threads)
+
+    def for_workers(self) -> SwimmerRecipe:
+        return dataclasses.replace(self, threads=1)
 
 
 @dataclass(frozen=True)
@@ -60,6 +69,9 @@ class GymnasiumRecipe:
 
     def build(self, first: int, count: int) -> GymnasiumVecEnv:
         return GymnasiumVecEnv(self.makers[first : first + count], first)
+
+    def for_workers(self) -> GymnasiumRecipe:
+        return self
 
 
 class _Replayable(gymnasium.Wrapper[Any, Any, Any, Any]):

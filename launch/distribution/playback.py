@@ -34,7 +34,7 @@ class Playback(VecEnv):
         self.metadata = venv.metadata
         self.recipe: Recipe
         if isinstance(venv, SwimmerVecEnv):
-            self.recipe = SwimmerRecipe(venv.body, venv.task, venv.streams)
+            self.recipe = SwimmerRecipe(venv.body, venv.task, venv.streams, venv.threads)
         else:
             self.recipe = GymnasiumRecipe(makers_of(venv, make))
         self._recording: Recording | None = None

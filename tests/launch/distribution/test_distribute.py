@@ -156,6 +156,17 @@ def test_what_is_learned_does_not_depend_on_the_workers(name: str) -> None:
     assert not np.array_equal(learned[0], _parameters(build()))
 
 
+def test_what_is_learned_does_not_depend_on_the_threads() -> None:
+    learned = []
+    for threads in (1, 2):
+        swimmers = SwimmerVecEnv("swimmer-4", 6, seed=0, horizon=20, threads=threads)
+        model: Any = wormwood.distribute(PPO("MlpPolicy", swimmers, **SHORT), workers=0, shards=1)
+        learned.append(_parameters(model.learn(192)))
+        assert model._collector.playback.recipe.build(0, 6).threads == threads
+        assert model._collector.playback.recipe.for_workers().build(0, 6).threads == 1
+    np.testing.assert_array_equal(*learned)
+
+
 @pytest.mark.usefixtures("_one_ray_for_all")
 def test_collecting_while_learning_is_as_reproducible() -> None:
     learned = []
