@@ -8,7 +8,10 @@ import urllib.request
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["ClusterError", "Head"]
+__all__ = ["LEARNER", "WORKER", "Actor", "ClusterError", "Head"]
+
+LEARNER, WORKER = "wormwood-learners", "wormwood-worker-"
+"""Names of actors, as ``ray_service`` and ``ray_workers`` give them; to import those takes Ray, and seconds."""
 
 
 class ClusterError(RuntimeError):
@@ -18,6 +21,18 @@ class ClusterError(RuntimeError):
         super().__init__(message)
         self.code = code
         """The HTTP status, where there was an answer."""
+
+
+@dataclass(frozen=True)
+class Actor:
+    """The learner service or a rollout worker."""
+
+    name: str
+    node: str
+    process: int
+    restarts: int
+    idle_share: float | None = None
+    """Share of the last second in which its process did not run; None: unknown."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +72,17 @@ class Head:
             for node in found
             if node["state"] == "ALIVE"
         }
+
+    def actors(self) -> list[Actor]:
+        """Return the learner service and the rollout workers that run."""
+        nodes = self.get("/api/v0/nodes?limit=10000")["data"]["result"]["result"]
+        names = {node["node_id"]: node["node_name"] for node in nodes}
+        found = self.get("/api/v0/actors?detail=1&limit=10000")["data"]["result"]["result"]
+        return [
+            Actor(actor["name"], names.get(actor["node_id"], ""), int(actor["pid"]), int(actor["num_restarts"]))
+            for actor in found
+            if actor["state"] == "ALIVE" and str(actor["name"]).startswith((LEARNER, WORKER))
+        ]
 
     def _ask(self, method: str, path: str, content: bytes | None) -> bytes:
         headers = {"Authorization": f"Bearer {self.token}", "Content-Type": "application/json"}

@@ -20,6 +20,7 @@ from wormwood.launch.clusters.jobs import list_jobs, send_again
 from wormwood.launch.clusters.start_node import loopback_environment
 from wormwood.launch.clusters.state import ClusterState, NodeState, locked, read_state, require_state
 from wormwood.launch.clusters.tls import tls_environment
+from wormwood.launch.clusters.usage import cluster_usage
 from wormwood.launch.clusters.versions import check_versions, require_ray
 
 __all__ = [
@@ -289,7 +290,7 @@ def cluster_down(cluster: Cluster) -> dict[str, Any]:
 
 
 def cluster_status(cluster: Cluster) -> dict[str, Any]:
-    """Return how a cluster is: its nodes with what they offer, and where it answers.
+    """Return how a cluster is: its nodes with what they offer and do, its jobs, and where it answers.
 
     Raises:
         BadInput: it has not been started.
@@ -298,10 +299,12 @@ def cluster_status(cluster: Cluster) -> dict[str, Any]:
     alive = _alive(state)
     known: dict[str, dict[str, Any]] = {}
     jobs: list[dict[str, Any]] = []
+    usage: dict[str, Any] = {"nodes": {}, "learner": None}
     if "head" in alive:
         with contextlib.suppress(ClusterError), open_head(state) as head:
             known = head.nodes()
             jobs = list_jobs(head, state)
+            usage = cluster_usage(head, state, jobs)
     nodes = [
         {
             "name": name,
@@ -312,6 +315,7 @@ def cluster_status(cluster: Cluster) -> dict[str, Any]:
             "cpus": node.cpus,
             "gpus": node.gpus,
             "object_store_used": known.get(name, {}).get("object_store_used"),
+            **usage["nodes"].get(name, {}),
         }
         for name, node in state.nodes.items()
     ]
@@ -324,5 +328,6 @@ def cluster_status(cluster: Cluster) -> dict[str, Any]:
         "client": f"ray://{state.head.host}:{state.ports['client']}",
         "token": str(state.token_path),
         "nodes": nodes,
+        "learner": usage["learner"],
         "jobs": jobs,
     }

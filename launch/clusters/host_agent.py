@@ -23,7 +23,15 @@ from pathlib import Path
 from typing import Any
 
 from wormwood.errors import BadInput
-from wormwood.launch.clusters.processes import MARK, Process, end_processes, identify, is_alive, marked_processes
+from wormwood.launch.clusters.processes import (
+    MARK,
+    Process,
+    end_processes,
+    identify,
+    is_alive,
+    marked_processes,
+    processor_seconds,
+)
 from wormwood.launch.clusters.tls import check_tls
 from wormwood.launch.clusters.versions import installed_versions
 
@@ -138,6 +146,16 @@ def _alive(request: Mapping[str, Any]) -> dict[str, Any]:
     return {"alive": [name for name, process in nodes.items() if process in marked and is_alive(process)]}
 
 
+def _watch(request: Mapping[str, Any]) -> dict[str, Any]:
+    """Tell for what share of some seconds each of some processes ran."""
+    before = {pid: used for pid in request["processes"] if (used := processor_seconds(pid)) is not None}
+    began = time.monotonic()
+    time.sleep(request["seconds"])
+    after = {pid: used for pid in before if (used := processor_seconds(pid)) is not None}
+    seconds = time.monotonic() - began
+    return {"busy": {str(pid): (used - before[pid]) / seconds for pid, used in after.items()}}
+
+
 def _stop(request: Mapping[str, Any]) -> dict[str, Any]:
     """End the processes of a mark, and remove what they kept on the disk."""
     ended = end_processes(request["mark"])
@@ -154,7 +172,7 @@ def _make_temp(request: Mapping[str, Any]) -> dict[str, Any]:
     return {"path": tempfile.mkdtemp(prefix="wormwood-", dir="/tmp")}
 
 
-_TASKS = {"inspect": _inspect, "start": _start, "alive": _alive, "stop": _stop, "temp": _make_temp}
+_TASKS = {"inspect": _inspect, "start": _start, "alive": _alive, "watch": _watch, "stop": _stop, "temp": _make_temp}
 
 
 def busy_ports(ports: Sequence[int]) -> list[int]:

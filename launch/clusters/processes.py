@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["MARK", "Process", "end_processes", "identify", "is_alive", "marked_processes"]
+__all__ = ["MARK", "Process", "end_processes", "identify", "is_alive", "marked_processes", "processor_seconds"]
 
 MARK = "WORMWOOD_CLUSTER"
 """Environment variable that every process of a cluster inherits: ``ID/NODE``."""
@@ -37,6 +37,7 @@ class _Stat:
     state: str
     parent: int
     started: int
+    ticks: int
 
 
 def identify(pid: int) -> Process | None:
@@ -48,6 +49,12 @@ def identify(pid: int) -> Process | None:
 def is_alive(process: Process) -> bool:
     """Return True while this very process runs; one that only waits to be buried does not."""
     return identify(process.pid) == process
+
+
+def processor_seconds(pid: int) -> float | None:
+    """Return for how long the process of this number has run on a processor, or None where there is none."""
+    stat = _stat(pid)
+    return None if stat is None else stat.ticks / os.sysconf("SC_CLK_TCK")
 
 
 def marked_processes(mark: str) -> list[Process]:
@@ -98,7 +105,9 @@ def _stat(pid: int) -> _Stat | None:
         return None
     # The second field is the program's name in brackets, in which anything may stand.
     fields = text[text.rindex(")") + 2 :].split()
-    stat = _Stat(state=fields[0], parent=int(fields[1]), started=int(fields[19]))
+    stat = _Stat(
+        state=fields[0], parent=int(fields[1]), started=int(fields[19]), ticks=int(fields[11]) + int(fields[12])
+    )
     return None if stat.state in "ZX" else stat
 
 

@@ -175,6 +175,10 @@ def down_command(options: argparse.Namespace) -> None:
         print_text(f"cluster {result['cluster']} does not run")
 
 
+def _print_rows(title: str, columns: list[str], rows: list[dict[str, Any]]) -> None:
+    print_table(title, columns, [["" if row.get(name) is None else row[name] for name in columns] for row in rows])
+
+
 def _show(status: dict[str, Any], options: argparse.Namespace) -> None:
     if options.json:
         print_json(status)
@@ -182,8 +186,10 @@ def _show(status: dict[str, Any], options: argparse.Namespace) -> None:
     names = ("cluster", "kind", "state", "address", "dashboard", "client", "token")
     print_table("", ["what", "value"], [(name, status[name]) for name in names])
     columns = ["name", "group", "host", "state", "process", "cpus", "gpus", "object_store_used"]
-    rows = [["" if node[name] is None else node[name] for name in columns] for node in status["nodes"]]
-    print_table("nodes", columns, rows)
+    _print_rows("nodes", columns, status["nodes"])
+    _print_rows("rollout workers", ["name", "workers", "steps_per_second", "idle_share", "restarts"], status["nodes"])
+    if status["learner"]:
+        _print_rows("learner service", ["node", "process", "idle_share", "restarts"], [status["learner"]])
     if status["jobs"]:
         columns = ["job", "status", "run"]
         print_table("jobs", columns, [[job[name] or "" for name in columns] for job in status["jobs"]])
