@@ -108,7 +108,9 @@ def _add_bench(verbs: Any) -> None:
     parser.add_argument("what", metavar="benchmark", choices=tuple(commands.BENCHMARKS))
     parser.add_argument("--seconds", type=seconds, default=40.0, help="about how long to measure; default 40")
     parser.add_argument(
-        "--peers", metavar="PYTHON", help="trees: a Python with gbrl and xgboost; default: $WORMWOOD_PEERS, or neither"
+        "--peers",
+        metavar="PYTHON",
+        help="trees: a Python with gbrl and xgboost, default $WORMWOOD_PEERS, or neither; train: one with RLlib",
     )
     parser.add_argument(
         "--what", dest="experiment", default="few-shot", help="memory: which experiment; default few-shot"

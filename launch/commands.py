@@ -305,9 +305,7 @@ def _bench_trees(options: argparse.Namespace, progress: Any) -> Mapping[str, obj
 def _bench_train(options: argparse.Namespace, progress: Any) -> Mapping[str, object]:
     from wormwood.launch.benchmarks.training import bench_training
 
-    if options.peers is not None:
-        raise bad_input("option", where="--peers", expected="none for train, whose peer is here", got=options.peers)
-    return bench_training(seconds=options.seconds, progress=progress)
+    return bench_training(seconds=options.seconds, peers=options.peers, progress=progress)
 
 
 def _bench_memory(options: argparse.Namespace, progress: Any) -> Mapping[str, object]:

@@ -1,4 +1,4 @@
-"""gbrl and XGBoost in a Python of their own, which plays the slices that it is asked for."""
+"""Peers in a Python of their own, which plays the slices that it is asked for: gbrl and XGBoost, or RLlib."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import threading
 from collections import deque
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from pathlib import Path
+from types import ModuleType
 from typing import IO
 
 from wormwood.errors import BadInput, bad_input
@@ -29,7 +29,7 @@ class PeerError(RuntimeError):
 
 
 class Peers:
-    """The process of both peers. It works only while it is asked for a slice."""
+    """The process of the peers. It works only while it is asked for a slice."""
 
     def __init__(self, process: subprocess.Popen[str]) -> None:
         """Wait until the process is ready.
@@ -43,13 +43,13 @@ class Peers:
         self._listener = threading.Thread(target=_listen, args=(process.stderr, self._said), daemon=True)
         self._listener.start()
         self.versions: Mapping[str, str] = self._answer()
-        """Of gbrl and XGBoost."""
+        """Of each peer."""
 
     def play(self, peer: str, play: str, **arguments: object) -> float:
-        """Return the speed of one slice, in calls per CPU second.
+        """Return the speed of one slice, in the script's own unit.
 
         Args:
-            peer: ``gbrl``, ``gbrl_oblivious`` or ``xgboost``.
+            peer: as the script calls it, such as ``gbrl``, ``gbrl_oblivious`` or ``xgboost``.
             play: the name of one of its methods.
             arguments: of the method.
 
@@ -84,46 +84,57 @@ class Peers:
 
 
 @contextmanager
-def running_peers(python: str) -> Iterator[Peers]:
-    """Start the peers with a Python that has both, and end them afterwards.
+def running_peers(
+    python: str,
+    *,
+    script: ModuleType = trees_peer_script,
+    wanted: str = "gbrl and xgboost",
+    how_to_get_them: str = HOW_TO_GET_PEERS,
+    patience: float = PATIENCE,
+) -> Iterator[Peers]:
+    """Start the peers with a Python that has them, and end them afterwards.
+
+    Args:
+        python: the Python.
+        script: what it runs: it answers as ``trees_peer_script`` does.
+        wanted: the peers, for messages.
+        how_to_get_them: the command, for messages.
+        patience: seconds to wait for the script's end, before it is killed.
 
     Raises:
         BadInput: it is no Python, or one of them is missing in it.
     """
+
+    def no_peers(problem: str) -> BadInput:
+        expected = f"a Python that has {wanted}, such as peers/bin/python after `{how_to_get_them}`"
+        return bad_input("no peers", where=f"--peers {python}", expected=expected, got=problem)
+
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     # Isolated: neither this folder's modules nor this project's packages must come before the peers' own.
-    command = [python, "-I", str(Path(trees_peer_script.__file__))]
+    command = [python, "-I", str(script.__file__)]
     pipe = subprocess.PIPE
     try:
         process = subprocess.Popen(command, env=environment, text=True, stdin=pipe, stdout=pipe, stderr=pipe)
     except OSError as error:
-        raise _no_peers(python, str(error.strerror)) from error
+        raise no_peers(str(error.strerror)) from error
     with process:
         try:
-            yield _ready(process, python)
+            try:
+                peers = Peers(process)
+            except PeerError as error:
+                raise no_peers(str(error)) from error
+            yield peers
         finally:
-            _hang_up(process)
+            _hang_up(process, patience)
 
 
-def _ready(process: subprocess.Popen[str], python: str) -> Peers:
-    try:
-        return Peers(process)
-    except PeerError as error:
-        raise _no_peers(python, str(error)) from error
-
-
-def _no_peers(python: str, problem: str) -> BadInput:
-    expected = f"a Python that has gbrl and xgboost, such as peers/bin/python after `{HOW_TO_GET_PEERS}`"
-    return bad_input("no peers", where=f"--peers {python}", expected=expected, got=problem)
-
-
-def _hang_up(process: subprocess.Popen[str]) -> None:
+def _hang_up(process: subprocess.Popen[str], patience: float = PATIENCE) -> None:
     """Let the process end by itself, which has nothing more to read, or else kill it."""
     assert process.stdin is not None
     with suppress(BrokenPipeError):  # of a request that it did not live to read
         process.stdin.close()
     try:
-        process.wait(timeout=PATIENCE)
+        process.wait(timeout=patience)
     except subprocess.TimeoutExpired:
         process.kill()
 

@@ -7,12 +7,19 @@ import pytest
 import ray
 
 from wormwood.errors import BadInput
+from wormwood.launch import command_line
 from wormwood.launch.benchmarks.training import bench_training
 
 
 def test_there_is_an_environment_for_each_thread() -> None:
     with pytest.raises(BadInput, match="threads in bench train: expected at least 1 thread, and an environment for"):
         bench_training(environments=2, threads=3)
+
+
+def test_a_python_without_rllib_is_bad_input_in_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    assert command_line.main(["bench", "train", "--seconds", "0.01", "--peers", "/none/python"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("wormwood: no peers in --peers /none/python: expected a Python that has RLlib")
 
 
 @pytest.fixture
@@ -30,7 +37,7 @@ def test_every_way_is_measured_beside_sb3s_own_and_the_bound() -> None:
     for size in (512, 64):
         assert result[f"rounds_{size}"] >= 3
         assert result[f"sb3_{size}_best"] in ("sb3_dummy", "sb3_subproc")
-        for way in ("vec_env", "distribute", "lag"):
+        for way in ("vec_env", "in_process", "distribute", "lag"):
             assert result[f"{way}_{size}_ratio_low"] <= result[f"{way}_{size}_ratio_median"]
             assert result[f"{way}_{size}_bound_share"] > 0
     assert result["ratio_median"] == result[f"{result['ratio_median_way']}_512_ratio_median"]

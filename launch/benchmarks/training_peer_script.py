@@ -1,0 +1,111 @@
+"""Trains RLlib's PPO on Swimmer-v5: run by path, in an environment of its own that has RLlib and not this package.
+
+It reads one JSON object a line, ``{"peer": "rllib", "play": "iteration", "batch": ...}``, plays a whole iteration, and
+answers with the environment steps per second. The package imports it for what both sides have in common.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.metadata
+import json
+import os
+import sys
+import time
+from typing import Any
+
+__all__ = ["ENVIRONMENTS", "EPOCHS", "HIDDEN", "RATE", "STEPS"]
+
+ENVIRONMENTS, STEPS = 16, 128  # of a rollout, and steps of each
+EPOCHS, HIDDEN, RATE = 10, (64, 64), 3e-4
+RUNNERS = 2  # processes that collect
+
+
+class RLlib:
+    """PPO as SB3's defaults have it: clipped at 0.2, no KL term, gradients of norm 0.5, half the value's loss."""
+
+    def __init__(self) -> None:
+        """Start Ray for these runners alone, in a cluster of its own."""
+        self._ray: Any = importlib.import_module("ray")
+        self._ray.init(address="local", num_cpus=RUNNERS + 1, include_dashboard=False, log_to_driver=False)
+        self._algorithms: dict[int, Any] = {}
+
+    def iteration(self, batch: int) -> float:
+        """Collect a rollout and learn from it in minibatches of ``batch``."""
+        if batch not in self._algorithms:
+            self._stop()
+            self._algorithms[batch] = self._algorithm(batch)
+            self._steps_of_one(batch)  # starts what is started only once
+        began = time.perf_counter()
+        steps = self._steps_of_one(batch)
+        return steps / (time.perf_counter() - began)
+
+    def close(self) -> None:
+        """End the runners, and Ray with them."""
+        self._stop()
+        self._ray.shutdown()
+
+    def _stop(self) -> None:
+        for algorithm in self._algorithms.values():
+            algorithm.stop()
+        self._algorithms.clear()
+
+    def _steps_of_one(self, batch: int) -> int:
+        result = self._algorithms[batch].train()
+        return int(result["env_runners"]["num_env_steps_sampled"])
+
+    def _algorithm(self, batch: int) -> Any:
+        ppo: Any = importlib.import_module("ray.rllib.algorithms.ppo")
+        model: Any = importlib.import_module("ray.rllib.core.rl_module.default_model_config")
+        return (
+            ppo.PPOConfig()
+            .environment("Swimmer-v5")
+            .env_runners(
+                num_env_runners=RUNNERS,
+                num_envs_per_env_runner=ENVIRONMENTS // RUNNERS,
+                rollout_fragment_length=STEPS,
+            )
+            .learners(num_learners=0)
+            .training(
+                train_batch_size_per_learner=ENVIRONMENTS * STEPS,
+                minibatch_size=batch,
+                num_epochs=EPOCHS,
+                lr=RATE,
+                gamma=0.99,
+                lambda_=0.95,
+                clip_param=0.2,
+                vf_clip_param=float("inf"),
+                vf_loss_coeff=0.5,
+                entropy_coeff=0.0,
+                use_kl_loss=False,
+                grad_clip=0.5,
+                grad_clip_by="global_norm",
+            )
+            .rl_module(
+                model_config=model.DefaultModelConfig(
+                    fcnet_hiddens=list(HIDDEN), fcnet_activation="tanh", vf_share_layers=False, free_log_std=True
+                )
+            )
+            .build_algo()
+        )
+
+
+def _main() -> None:
+    # What the libraries print must not come between the answers.
+    answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)
+    importlib.import_module("ray.rllib.algorithms.ppo")
+    importlib.import_module("torch").set_num_threads(1)
+    rllib = RLlib()
+    try:
+        print(json.dumps({"ray": importlib.metadata.version("ray")}), file=answers, flush=True)
+        for line in sys.stdin:
+            request = json.loads(line)
+            del request["peer"]
+            print(json.dumps({"speed": getattr(rllib, request.pop("play"))(**request)}), file=answers, flush=True)
+    finally:
+        rllib.close()
+
+
+if __name__ == "__main__":
+    _main()
