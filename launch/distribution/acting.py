@@ -84,7 +84,7 @@ class OnPolicyActing:
             distribution = policy.get_distribution(obs_as_tensor(observation, policy.device))
             drawn = distribution.get_actions(deterministic=False)
             actions, log_prob = drawn.numpy(), distribution.log_prob(drawn).numpy()
-        actions = actions.reshape((-1, *self._space.shape))  # type: ignore[misc]
+        actions = actions.reshape(len(actions), *(self._space.shape or ()))
         if isinstance(self._space, Box):
             squashed = policy.squash_output
             played = policy.unscale_action(actions) if squashed else actions.clip(self._space.low, self._space.high)
