@@ -1,20 +1,25 @@
-"""Plays a policy on the held-out tasks of a family, all side by side."""
+"""Plays a policy on trials, all side by side."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from wormwood.agents.interfaces import Arrays, Floats, Policy
-from wormwood.envs.meta.trials import TrialSpec
+from wormwood.envs.meta.trials import TrialEnvironments, TrialSpec
 from wormwood.envs.randomness import evaluation_streams
 
-__all__ = ["held_out_returns"]
+__all__ = ["held_out_returns", "trial_returns"]
 
 
 def held_out_returns(policy: Policy, spec: TrialSpec, tasks: int, *, first: int = 0, seed: int = 0) -> Floats:
     """Return the return of each inner episode ``[tasks, episodes]``, on a seed's held-out tasks from ``first`` on."""
-    environments = spec.held_out.simulate(tasks, streams=evaluation_streams(seed), first=first)
-    returns, rows = np.zeros((tasks, spec.episodes)), np.arange(tasks)
+    return trial_returns(policy, spec.held_out.simulate(tasks, streams=evaluation_streams(seed), first=first))
+
+
+def trial_returns(policy: Policy, environments: TrialEnvironments) -> Floats:
+    """Return the return of each inner episode ``[N, episodes]`` of the first trial of each environment."""
+    spec, rows = environments.spec, np.arange(environments.count)
+    returns = np.zeros((environments.count, spec.episodes))
     observation, memory = environments.reset(), Arrays()
     for _ in range(spec.horizon):
         action, memory, _ = policy.act(observation, memory, None)

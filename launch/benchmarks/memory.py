@@ -12,6 +12,7 @@ from wormwood.envs.few_shot.classification import Classification, PrototypeClass
 from wormwood.envs.few_shot.regression import Sinusoids
 from wormwood.envs.few_shot.sequences import Copy, Recall
 from wormwood.errors import bad_input
+from wormwood.launch.benchmarks.memory_bodies import bench_bodies
 from wormwood.launch.benchmarks.memory_footprint import footprint
 from wormwood.launch.benchmarks.memory_runs import Pupil, Setting, play
 from wormwood.launch.benchmarks.rounds import Progress
@@ -184,5 +185,6 @@ EXPERIMENTS: Mapping[str, Callable[[Iterable[int], int | None, Progress], Result
     "schedules": _schedules,
     "sharing": _sharing,
     "footprint": _footprint,
+    "bodies": lambda seeds, updates, progress: bench_bodies(seeds, progress),
 }
 """By name: (seeds, updates or None, progress) -> scores of its arms."""
