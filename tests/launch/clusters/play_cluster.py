@@ -10,6 +10,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -24,6 +25,22 @@ TINY = [
     *("--set", "learner.environments=8", "--set", "learner.steps=32"),
 ]
 ITERATIONS = 300
+JOBS = {
+    "boosted": [
+        *("train", "swim-boosted-ppo", "--set", "iterations=2", "--set", "learner.batch_size=64"),
+        *TINY[1:],
+    ],
+    "memory": [
+        *("train", "bandit-5-10-fastslow", "--set", "iterations=2"),
+        *("--set", "learner.environments=16", "--set", "evaluation_episodes=20"),
+    ],
+    "transfer": ["transfer", "ncap", "random", "--suite", "small.yaml", "--seeds", "2"],
+}
+SUITE = """
+task_options: {horizon: 50}
+axes: {links: 6}
+bodies: [{label: home, body: swimmer-6}, {label: extrapolation, axis: links, value: 4, body: swimmer-4}]
+"""
 CONNECT = """
 import sys
 import ray
@@ -117,9 +134,23 @@ def sha256_of(file: Path, job: str) -> str:
     return str(run("cluster", "submit", str(file), "--follow", job)["result"]["state_sha256"])
 
 
+def do_every_kind(file: Path, folder: Path, found: dict[str, Any]) -> None:
+    """Have the cluster do a job of each kind, all at once, and do the same without it."""
+    (folder / "small.yaml").write_text(SUITE)
+    jobs = {kind: run("cluster", "submit", str(file), "--detach", *words) for kind, words in JOBS.items()}
+    for kind, job in jobs.items():
+        ended = run("cluster", "submit", str(file), "--follow", job["job"])["result"]
+        alone = run(*JOBS[kind], "--out", str(folder / f"{kind}-alone"))
+        key = "rows" if kind == "transfer" else "state_sha256"
+        found[kind] = [ended[key], alone[key]]
+        found["shown"] = [*found.get("shown", []), (folder / "runs" / Path(job["run"]).name).is_dir()]
+
+
 def lose_nodes(file: Path, up: dict[str, Any], folder: Path, found: dict[str, Any]) -> None:
     """Kill a node in the middle of a training, have another one come, and then lose the head."""
     job = send(file, folder / "elastic")
+    status = run("cluster", "status", str(file))
+    found["usage"] = {"learner": status["learner"], **{node["name"]: node for node in status["nodes"]}}
     os.kill(next(node["process"] for node in up["nodes"] if node["name"] == "cpu-1"), signal.SIGKILL)
     found["killed_in_the_middle"] = count_iterations(folder / "elastic") < ITERATIONS
     again = run("cluster", "up", str(file))
@@ -132,13 +163,55 @@ def lose_nodes(file: Path, up: dict[str, Any], folder: Path, found: dict[str, An
     found["sha256_after_loss_of_the_head"] = sha256_of(file, job)
 
 
-def end(file: Path, found: dict[str, Any]) -> None:
+FOREIGN_PORT = 6390
+ASK_FOREIGN = f"""
+import ray
+ray.init(address="10.9.0.1:{FOREIGN_PORT}", log_to_driver=False, logging_level="ERROR")
+print(ray.get(ray.remote(lambda: 6 * 7).remote()))
+"""
+
+
+def start_foreign(folder: Path) -> subprocess.Popen[bytes]:
+    """Start a Ray that is not ours, as its own documentation says."""
+    words = ["start", "--head", "--block", f"--port={FOREIGN_PORT}", "--num-cpus=1", "--include-dashboard=false"]
+    temp = tempfile.mkdtemp(prefix="foreign-", dir="/tmp")
+    command = [sys.executable, "-m", "ray.scripts.scripts", *words, "--object-store-memory=80000000"]
+    with (folder / "foreign.log").open("wb") as log:
+        return subprocess.Popen([*command, f"--temp-dir={temp}"], env=foreign_environment(), stdout=log, stderr=log)
+
+
+def foreign_environment() -> dict[str, str]:
+    return {**os.environ, "RAY_AUTH_MODE": "disabled"}
+
+
+def ask_foreign() -> str:
+    command = [sys.executable, "-c", ASK_FOREIGN]
+    done = subprocess.run(command, env=foreign_environment(), capture_output=True, text=True, timeout=300, check=False)
+    return done.stdout.strip() or done.stderr[-500:]
+
+
+def live_side_by_side(file: Path, folder: Path, found: dict[str, Any]) -> subprocess.Popen[bytes]:
+    """Start another cluster and a foreign Ray, end the other cluster, and see that the rest lives."""
+    foreign = start_foreign(folder)
+    other = folder / "beside.yaml"
+    other.write_text("{kind: local, name: beside, head: {cpus: 1}}\n")
+    found["beside"] = run("cluster", "up", str(other))["state"]
+    found["down_beside"] = run("cluster", "down", str(other))["processes_ended"]
+    status = run("cluster", "status", str(file))
+    found["nodes_beside"] = [(node["name"], node["state"]) for node in status["nodes"]]
+    wait_for(lambda: "Ray runtime started" in (folder / "foreign.log").read_text())
+    return foreign
+
+
+def end(file: Path, foreign: subprocess.Popen[bytes], found: dict[str, Any]) -> None:
     script = "import time; time.sleep(600)"
     bystander = subprocess.Popen([sys.executable, "-c", script, "raylet", "gcs_server"])
     found["down"] = run("cluster", "down", str(file))["was_running"]
     found["bystander_lives"] = bystander.poll() is None
-    bystander.kill()
-    bystander.wait()
+    found["foreign_answers"] = ask_foreign()
+    for process in (bystander, foreign):
+        process.terminate()
+        process.wait()
     left = subprocess.run(["ps", "ax", "-o", "args"], capture_output=True, text=True, check=True).stdout
     found["left"] = [line for line in left.splitlines() if "raylet" in line or "gcs_server" in line or "ray::" in line]
     found["down_again"] = run("cluster", "down", str(file))["was_running"]
@@ -150,13 +223,14 @@ def main(folder: Path) -> None:
     file.write_text("{kind: local, name: two, head: {cpus: 0}, workers: {cpu: {count: 2, cpus: 1}}}\n")
     up = start(file, found)
     try_doors(up, folder, found)
+    do_every_kind(file, folder, found)
     lose_nodes(file, up, folder, found)
     # A port that is taken, by a stranger's program.
     with socket.create_server(("127.0.0.1", 29_999)):
         other = folder / "other.yaml"
         other.write_text("{kind: local, name: other, ports: {gcs: 29999}}\n")
         found["busy"] = refused("cluster", "up", str(other))
-    end(file, found)
+    end(file, live_side_by_side(file, folder, found), found)
     print(json.dumps(found))
 
 

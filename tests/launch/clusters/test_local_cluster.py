@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -30,13 +31,24 @@ def _play(folder: Path) -> str:
     script = Path(__file__).with_name("play_cluster.py")
     command = [*NAMESPACE, "sh", "-c", f"{NETWORK} && cd {folder} && {sys.executable} {script} {folder}"]
     state = {**os.environ, "WORMWOOD_STATE": str(folder / "state")}
-    done = subprocess.run(command, env=state, capture_output=True, text=True, timeout=1100, check=False)
+    done = subprocess.run(command, env=state, capture_output=True, text=True, timeout=1400, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout.splitlines()[-1]
 
 
+def _check_usage(usage: dict[str, Any]) -> None:
+    """Check what a cluster does in the middle of a training on two workers."""
+    assert 0 <= usage["learner"]["idle_share"] <= 1 and usage["learner"]["node"] in ("head", "cpu-0", "cpu-1")
+    assert usage["head"]["workers"] == 0
+    for name in ("cpu-0", "cpu-1"):
+        assert usage[name]["workers"] == 1 and usage[name]["restarts"] == 0
+        assert usage[name]["steps_per_second"] > 0
+        assert 0 <= usage[name]["idle_share"] <= 1
+        assert usage[name]["object_store_used"] > 0
+
+
 @pytest.mark.slow
-@pytest.mark.timeout(1200)
+@pytest.mark.timeout(1500)
 def test_a_cluster_lives_and_ends_and_lets_nobody_in(tmp_path: Path, train_in) -> None:
     found = json.loads(_play(tmp_path))
     assert found["nodes"] == [["head", "alive"], ["cpu-0", "alive"], ["cpu-1", "alive"]]
@@ -47,6 +59,11 @@ def test_a_cluster_lives_and_ends_and_lets_nobody_in(tmp_path: Path, train_in) -
     for port in ("gcs", "client"):
         assert found[port][2] == "in"
         assert all(answer.startswith("refused") for answer in found[port][:2]), found[port]
+    for kind in ("boosted", "memory", "transfer"):
+        on_the_cluster, alone = found[kind]
+        assert on_the_cluster and on_the_cluster == alone, kind
+    assert found["shown"] == [True, True, True]
+    _check_usage(found["usage"])
     assert found["killed_in_the_middle"]
     assert found["nodes_again"] == found["nodes"]
     overrides = ["body=swimmer-4", "task_options.horizon=50", "learner.environments=8", "learner.steps=32"]
@@ -58,6 +75,9 @@ def test_a_cluster_lives_and_ends_and_lets_nobody_in(tmp_path: Path, train_in) -
     assert "ports.gcs in cluster other on 127.0.0.1: expected a port on which nothing listens yet" in said
     assert len(said.splitlines()) == 1
     assert seconds < 60  # 10 on a machine that has nothing else to do
+    assert found["beside"] == "running" and found["down_beside"] > 0
+    assert found["nodes_beside"] == found["nodes"]
+    assert found["foreign_answers"] == "42"
     assert (found["down"], found["down_again"]) == (True, False)
     assert found["bystander_lives"]
     assert found["left"] == []
