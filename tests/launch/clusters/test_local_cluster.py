@@ -37,14 +37,16 @@ def _play(folder: Path) -> str:
 
 
 def _check_usage(usage: dict[str, Any]) -> None:
-    """Check what a cluster does in the middle of a training on two workers."""
+    """Check what a cluster does in the middle of a training on two workers, of which one may not have come yet."""
     assert 0 <= usage["learner"]["idle_share"] <= 1 and usage["learner"]["node"] in ("head", "cpu-0", "cpu-1")
     assert usage["head"]["workers"] == 0
-    for name in ("cpu-0", "cpu-1"):
-        assert usage[name]["workers"] == 1 and usage[name]["restarts"] == 0
-        assert usage[name]["steps_per_second"] > 0
-        assert 0 <= usage[name]["idle_share"] <= 1
-        assert usage[name]["object_store_used"] > 0
+    nodes = [usage["cpu-0"], usage["cpu-1"]]
+    assert 1 <= sum(node["workers"] for node in nodes) <= 2
+    assert sum(node["steps_per_second"] for node in nodes) > 0
+    for node in nodes:
+        assert node["idle_share"] is None or 0 <= node["idle_share"] <= 1
+        assert node["restarts"] == 0
+        assert node["object_store_used"] is not None
 
 
 @pytest.mark.slow
