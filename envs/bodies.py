@@ -280,7 +280,7 @@ def _model_text(mjcf: Any, *, where: str, folder: Path | None) -> str:
 
 def _read_model(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8-sig")  # some editors put a mark in front
     except (OSError, ValueError) as error:
         raise bad_input("unreadable model", where=str(path), expected="an MJCF file", got=str(error)) from None
 

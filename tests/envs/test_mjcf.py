@@ -139,7 +139,7 @@ def test_fields_beside_a_model_change_it_where_it_allows_that() -> None:
 
 
 def test_a_body_survives_a_file_and_a_process_with_the_text_of_its_model(tmp_path: Path) -> None:
-    (tmp_path / "fish.xml").write_text(MODEL)
+    (tmp_path / "fish.xml").write_text("\ufeff" + MODEL, encoding="utf-8")
     body = load_body(tmp_path / "fish.xml")
     (tmp_path / "weak.yaml").write_text("mjcf: fish.xml\ngear: 1e-4\n")
     weak = load_body(tmp_path / "weak.yaml")
