@@ -20,9 +20,9 @@ from wormwood.launch.benchmarks.rounds import Progress
 
 __all__ = ["CANDIDATES", "bench_bodies", "played_in_turn"]
 
-CANDIDATES = ((40.0, 1.0), (40.0, 2.0), (60.0, 1.0), (90.0, 1.0), (90.0, 4.0), (130.0, 1.0))
+CANDIDATES = ((40.0, 2.0), (60.0, 1.0), (90.0, 1.0), (90.0, 4.0), (130.0, 1.0))
 """Period in control steps and weight of proprioception of the circuits to choose from."""
-TRIALS = 36
+TRIALS = 24
 """On training bodies, to choose by, and on held-out ones, to judge by; of each seed."""
 EPISODES = 3
 
