@@ -5,6 +5,7 @@ python stand_in_ssh.py [options] HOST COMMAND
 ``STAND_IN_HOSTS`` says, as JSON, what each host is: ``network`` (a file of a namespace) and ``python_path``.
 """
 
+import contextlib
 import ctypes
 import json
 import os
@@ -24,9 +25,10 @@ def enter(host: dict[str, Any]) -> None:
 
 
 def copy(source: socket.socket, target: socket.socket) -> None:
-    while content := source.recv(65536):
-        target.sendall(content)
-    target.shutdown(socket.SHUT_WR)
+    with contextlib.suppress(OSError):  # one end has closed
+        while content := source.recv(65536):
+            target.sendall(content)
+        target.shutdown(socket.SHUT_WR)
 
 
 def forward(host: dict[str, Any], spec: str) -> None:
@@ -37,7 +39,11 @@ def forward(host: dict[str, Any], spec: str) -> None:
     enter(host)
     while True:
         near, _ = server.accept()
-        far = socket.create_connection((other, int(other_port)))
+        try:
+            far = socket.create_connection((other, int(other_port)))
+        except OSError:  # nothing listens there yet
+            near.close()
+            continue
         for ends in ((near, far), (far, near)):
             threading.Thread(target=copy, args=ends, daemon=True).start()
 
