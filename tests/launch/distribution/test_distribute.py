@@ -28,7 +28,6 @@ from stable_baselines3.common.callbacks import (
 )
 from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.noise import OrnsteinUhlenbeckActionNoise
-from stable_baselines3.common.policies import ActorCriticPolicy
 from stable_baselines3.common.vec_env import DummyVecEnv, VecFrameStack, VecMonitor, VecNormalize
 
 import wormwood
@@ -275,26 +274,6 @@ def test_the_density_of_an_action_is_that_of_the_policy_that_drew_it() -> None:
     values, log_prob, _ = model.policy.evaluate_actions(flat[0], flat[1])
     np.testing.assert_allclose(log_prob.detach(), flat[2], atol=1e-5)
     np.testing.assert_allclose(values.detach().ravel(), buffer.values.ravel(), atol=1e-5)
-
-
-class TorchPolicy(ActorCriticPolicy):
-    """Stable-Baselines3's own, which has no twin in NumPy for it might act in another way."""
-
-    def get_distribution(self, obs: Any) -> Any:
-        return super().get_distribution(obs)
-
-
-def test_a_rollout_in_numpy_is_the_one_in_torch() -> None:
-    buffers: list[Any] = []
-    for policy in ("MlpPolicy", TorchPolicy):
-        model = wormwood.distribute(PPO(policy, _swimmers(), **SHORT), workers=0)
-        model.train = lambda: None  # type: ignore[method-assign]
-        model.learn(192)
-        buffers.append(model.rollout_buffer)
-    in_numpy, in_torch = buffers
-    for name in ("actions", "log_probs", "observations", "advantages"):
-        np.testing.assert_allclose(getattr(in_numpy, name), getattr(in_torch, name), rtol=1e-4, atol=1e-4)
-    assert abs(in_numpy.actions - in_torch.actions)[0].max() < 1e-6
 
 
 def test_callbacks_are_called_as_before(tmp_path: Path) -> None:
