@@ -20,15 +20,13 @@ ROOT_JOINTS = 3  # two slides and a hinge move the head in the plane
 SENSOR_HEADER = 9  # numbers before the links' sensors: nose position, x and y axis of the head
 DIVERGED = slice(int(mujoco.mjtWarning.mjWARN_BADQPOS), int(mujoco.mjtWarning.mjWARN_BADQACC) + 1)
 """The warnings after which MuJoCo has reset a simulation: bad position, velocity or acceleration."""
-OFF_IN_PHYSICS = int(mujoco.mjtDisableBit.mjDSBL_SENSOR | mujoco.mjtDisableBit.mjDSBL_CONTACT)
-"""What a physics step leaves out: it depends on no sensor, and no swimmer has anything to touch."""
+OFF_IN_PHYSICS = int(mujoco.mjtDisableBit.mjDSBL_SENSOR)
+"""What a physics step leaves out: it depends on no sensor."""
 OFF_IN_SENSING = int(
-    mujoco.mjtDisableBit.mjDSBL_CONTACT
-    | mujoco.mjtDisableBit.mjDSBL_CONSTRAINT
-    | mujoco.mjtDisableBit.mjDSBL_SPRING
-    | mujoco.mjtDisableBit.mjDSBL_DAMPER
+    mujoco.mjtDisableBit.mjDSBL_CONSTRAINT | mujoco.mjtDisableBit.mjDSBL_SPRING | mujoco.mjtDisableBit.mjDSBL_DAMPER
 )
 """What reading the sensors leaves out: positions and velocities depend on no force."""
+CONTACTS = int(mujoco.mjtDisableBit.mjDSBL_CONTACT)
 
 Floats = NDArray[np.float64]
 
@@ -79,6 +77,7 @@ class Physics:
         self._control, self._sensors = self._batch.bind("ctrl"), self._batch.bind("sensordata")
         self._divergences = self._batch.warning[:, DIVERGED, 1]
         self._disabled = self._batch.expand("opt.disableflags")
+        self._always_off = self.model.opt.disableflags | (0 if _can_touch(self.model) else CONTACTS)
         self._free_joints = np.array(body.free_joints, dtype=np.intp)
         self._link_columns = link_columns(body)
         self.readings = self._make_readings()
@@ -101,7 +100,7 @@ class Physics:
     def _sense(self, rows: NDArray[np.intp] | None = None) -> None:
         # Once after the last physics step, not in each: a sixteenth less work. The references run a whole forward pass,
         # which leaves the same state and the same sensors.
-        self._disabled[:] = self.model.opt.disableflags | OFF_IN_SENSING
+        self._disabled[:] = self._always_off | OFF_IN_SENSING
         self._batch.forward(rows, stage=int(mujoco.mjtStage.mjSTAGE_VEL))
         readings = self.readings
         if self.body.locked:
@@ -159,7 +158,7 @@ class Physics:
         """
         self._control[:] = action[:, self._free_joints] if self.body.locked else action
         np.copyto(self.readings.previous_root, self.readings.root)
-        self._disabled[:] = self.model.opt.disableflags | OFF_IN_PHYSICS
+        self._disabled[:] = self._always_off | OFF_IN_PHYSICS
         self._batch.step(nstep=self.substeps)
         self._sense()
         diverged: NDArray[np.bool_] = self._divergences.any(axis=1)
@@ -167,3 +166,8 @@ class Physics:
             # A view of MuJoCo's own counts: without this it would tell of each divergence once more.
             self._divergences[:] = 0
         return diverged
+
+
+def _can_touch(model: mujoco.MjModel) -> bool:
+    """Return whether any two of its geoms may ever touch; else MuJoCo need not look for it."""
+    return bool(model.npair or model.geom_contype.any())

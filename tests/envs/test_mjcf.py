@@ -12,6 +12,7 @@ import pytest
 from wormwood.envs.bodies import GYMNASIUM_SWIMMER, Body, body_fields, body_from_mapping, load_body, swimmer
 from wormwood.envs.mjcf import read_swimmer
 from wormwood.envs.models import build_model
+from wormwood.envs.physics import Physics
 from wormwood.envs.randomness import training_streams
 from wormwood.envs.simulation import Simulation
 from wormwood.envs.tasks import Navigate, Swim
@@ -82,6 +83,26 @@ def test_the_built_in_body_written_as_mjcf_moves_like_it_to_the_bit(changes: dic
         one, other = (simulation.step(action) for simulation in simulations)
         np.testing.assert_array_equal(one.reward, other.reward)
         first, second = one.observation, other.observation
+
+
+def test_a_swimmer_in_a_basin_stops_at_its_wall() -> None:
+    wall = '<geom type="box" pos="0 -0.2 0.05" size="1 0.01 0.05"/>'
+    text = _chain(6).replace('<flag contact="disable"/>', "").replace("<worldbody>", f"<worldbody>{wall}")
+    body = _body(text)
+    physics, model = Physics(body, 1), build_model(body)
+    velocity = np.array([[0.0, -2.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0]])  # towards the wall
+    physics.place(np.array([0]), np.zeros((1, 3)), np.zeros((1, 5)), velocity)
+    alone = mujoco.MjData(model)
+    alone.qvel[:] = velocity[0]
+    touched = False
+    for _ in range(10):
+        physics.step(np.zeros((1, 5)))
+        for _ in range(physics.substeps):
+            mujoco.mj_step(model, alone)
+            touched |= alone.ncon > 0
+    assert touched
+    np.testing.assert_array_equal(physics.positions[0], alone.qpos)
+    assert physics.positions[0, 1] > -0.2
 
 
 def test_gymnasiums_file_reads_as_its_body() -> None:
