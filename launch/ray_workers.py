@@ -15,12 +15,11 @@ from typing import Any
 import ray
 from ray.exceptions import ActorUnavailableError, ObjectLostError, RayActorError
 
-from wormwood.agents.interfaces import Arrays
 from wormwood.launch.executors import WorkerError, WorkerStatus
 from wormwood.launch.ray_session import get_result
 from wormwood.launch.rollouts import Plan, Rollout, Shard
 from wormwood.launch.service import Job
-from wormwood.launch.shipments import Piece, Shipper, joined_pieces
+from wormwood.launch.shipments import Shipper, joined_pieces
 
 __all__ = ["PoolWorker", "RayExecutor"]
 
@@ -41,14 +40,14 @@ class PoolWorker:
     def __init__(self) -> None:
         """Start without environments."""
         self._workers: OrderedDict[str, Any] = OrderedDict()
-        self._weights: tuple[str, Arrays] = "", {}
+        self._weights: tuple[str, Any] = "", None
 
     def prepare(self, key: str, plan: Plan) -> dict[str, Any]:
         """Get ready for a plan, and return process and host: whoever answers can work."""
         self._worker(key, plan)
         return {"process": os.getpid(), "node": socket.gethostname()}
 
-    def rollout(self, key: str, plan: Plan, shard: Shard, iteration: int, shipment: str, *pieces: Piece) -> Rollout:
+    def rollout(self, key: str, plan: Plan, shard: Shard, iteration: int, shipment: str, *pieces: Any) -> Rollout:
         """Run one shard of the plan with that key, by the weights of a shipment; see ``RolloutWorker.rollout``."""
         if self._weights[0] != shipment:
             self._weights = shipment, joined_pieces(pieces)

@@ -28,17 +28,20 @@ class Piece:
 class Shipper:
     """Sends the weights of one iteration after the other, a growing forest as its new trees."""
 
-    def __init__(self, send: Callable[[Piece], Any]) -> None:
+    def __init__(self, send: Callable[[Any], Any]) -> None:
         """Take what sends a piece and returns a reference to it, such as ``ray.put``."""
         self._send = send
         self._sent: Arrays = {}
         self._references: list[Any] = []
 
-    def ship(self, weights: Arrays) -> Sequence[Any]:
+    def ship(self, weights: Arrays | Any) -> Sequence[Any]:
         """Return references to the pieces of which ``joined_pieces`` makes these weights, to the bit.
 
-        Pieces are added to those that were sent before as long as that saves at least half of the bytes.
+        Pieces are added to those that were sent before as long as that saves at least half of the bytes. What is no
+        dictionary of arrays is sent as it is.
         """
+        if not isinstance(weights, dict):
+            return (self._send(weights),)
         piece = growth(self._sent, weights)
         if len(self._references) >= MOST_PIECES or 2 * _size(piece.arrays) > _size(weights):
             self._references, piece = [], Piece(weights)
@@ -54,8 +57,10 @@ def growth(before: Arrays, weights: Arrays) -> Piece:
     return Piece(new, grown)
 
 
-def joined_pieces(pieces: Sequence[Piece]) -> Arrays:
+def joined_pieces(pieces: Sequence[Any]) -> Any:
     """Return the weights of which pieces were made."""
+    if not isinstance(pieces[0], Piece):
+        return pieces[0]
     parts: dict[str, list[NDArray[Any]]] = {}
     for piece in pieces:
         for name, array in piece.arrays.items():

@@ -56,6 +56,11 @@ def test_everything_is_sent_anew_once_there_are_many_pieces() -> None:
     assert counts == [*range(1, MOST_PIECES + 1)] * 2
 
 
+def test_instructions_that_are_no_arrays_arrive_as_they_are() -> None:
+    instruction = ("weights", 1)
+    assert joined_pieces(Shipper(lambda piece: piece).ship(instruction)) is instruction
+
+
 def test_a_zero_of_another_sign_is_a_change() -> None:
     piece = growth({"rows": np.array([0.0, 1.0])}, {"rows": np.array([-0.0, 1.0, 2.0])})
     assert piece.grown == frozenset()
