@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -28,5 +29,6 @@ def run_on_ray(jobs: Sequence[Job], *, workers: int, address: str) -> Iterator[t
                 for reference in done:
                     yield running.pop(reference), get_result(reference)
         finally:
-            for reference in running:
-                ray.cancel(reference, force=True)
+            with contextlib.suppress(Exception):  # Ray may be gone, too: what ended the loop is what counts
+                for reference in running:
+                    ray.cancel(reference, force=True)
