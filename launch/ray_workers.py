@@ -101,16 +101,16 @@ class RayExecutor:
     bit.
     """
 
-    def __init__(self, plan: Plan, workers: int, *, key: str = "run", deadline: float = 300.0) -> None:
+    def __init__(self, plan: Plan, workers: int, *, deadline: float = 300.0) -> None:
         """Start ``workers`` actors, of which more than there are shards would idle.
 
         Args:
             plan: of all rollouts.
             workers: how many.
-            key: of the plan, among those of the cluster.
             deadline: seconds after which a rollout counts as hung.
         """
-        self._plan, self._key, self._deadline = ray.put(plan), key, deadline
+        self._plan, self._deadline = ray.put(plan), deadline
+        self._key = self._plan.hex()  # no other plan of the cluster has it
         self._members = [_Member(f"worker-{k}", _named_worker(k)) for k in range(min(workers, plan.shards))]
         self._joining: dict[Any, _Member] = {}
         self._idle: deque[_Member] = deque()

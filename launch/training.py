@@ -64,7 +64,7 @@ def train(
         NonFiniteError: an observation, action or reward is NaN or infinite; nothing was learned from it.
     """
     name = str(run.path.resolve())
-    with _backend(config, workers, name, address) as (service, executor):
+    with _backend(config, workers, address) as (service, executor):
         training = _Training(run, config, service, executor, watcher or Watcher(), name)
         while (final := training.attempt()) is None:
             # Go on from the newest checkpoint, in the service that Ray has started again.
@@ -159,7 +159,7 @@ class _Training:
 
 
 @contextlib.contextmanager
-def _backend(config: RunConfig, workers: int, name: str, address: str) -> Iterator[tuple[LearnerService, Executor]]:
+def _backend(config: RunConfig, workers: int, address: str) -> Iterator[tuple[LearnerService, Executor]]:
     """Give the service and the executor: plain objects, or Ray actors."""
     if workers == 0:
         yield LearnerService(), InProcessExecutor(config.plan)
@@ -169,7 +169,7 @@ def _backend(config: RunConfig, workers: int, name: str, address: str) -> Iterat
     from wormwood.launch.ray_workers import RayExecutor
 
     with ray_session(min(workers, config.shards), address=address):
-        executor = RayExecutor(config.plan, workers, key=f"{name} {config.hash}", deadline=config.rollout_deadline)
+        executor = RayExecutor(config.plan, workers, deadline=config.rollout_deadline)
         with contextlib.closing(executor):
             yield remote_service(), executor
 

@@ -1,5 +1,6 @@
 """Training on Ray: the same bits with any number of workers, killed ones among them, and the original errors."""
 
+import contextlib
 import dataclasses
 import os
 import signal
@@ -75,6 +76,18 @@ def test_workers_killed_in_the_middle_change_nothing(kind, tmp_path, make_config
     assert killed.state_sha256("run") == alone.state_sha256("run")
 
 
+def test_workers_keep_the_plans_of_several_runs_apart(make_config, tmp_path) -> None:
+    for kind in ("ppo", "cart-pole", "ppo"):
+        config, service = make_config(kind), LearnerService()
+        service.create("run", config, tmp_path / kind)
+        job = service.job("run")
+        assert job is not None
+        with contextlib.closing(RayExecutor(config.plan, 1)) as on_ray:
+            remote = [fragment for fragment, _ in ray.get(on_ray.start(job).result())]
+        alone = [fragment for fragment, _ in InProcessExecutor(config.plan).start(job).result()]
+        assert [fragment_sha256(fragment) for fragment in remote] == [fragment_sha256(f) for f in alone]
+
+
 @dataclass(frozen=True)
 class _Broken(Swim):
     """An environment of a user that fails."""
@@ -93,9 +106,7 @@ def _collect_with(task, make_config, tmp_path) -> None:
     config = make_config("ppo")
     service = LearnerService()
     service.create("run", config, tmp_path)
-    executor = RayExecutor(
-        dataclasses.replace(config.plan, spec=SwimmerSpec(config.spec.body, task)), 2, key=type(task).__name__
-    )
+    executor = RayExecutor(dataclasses.replace(config.plan, spec=SwimmerSpec(config.spec.body, task)), 2)
     try:
         executor.start(service.job("run")).result()
     finally:
@@ -198,7 +209,7 @@ def test_a_worker_that_hangs_is_replaced_and_the_rollout_is_run_again(make_confi
     plain = InProcessExecutor(config.plan).start(job).result()
     task = _HangsOnce(horizon=50, flag=str(tmp_path / "flag"))
     hanging = dataclasses.replace(config.plan, spec=SwimmerSpec(config.spec.body, task))
-    executor = RayExecutor(hanging, 2, key="hanging", deadline=2.0)
+    executor = RayExecutor(hanging, 2, deadline=2.0)
     rollouts = ray.get(executor.start(job).result())
     assert sum(worker["restarts"] for worker in executor.status()) == 1
     executor.close()
