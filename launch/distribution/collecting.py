@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import atexit
 import contextlib
-import uuid
 from dataclasses import dataclass
 from typing import Any
 
@@ -141,7 +140,7 @@ class Collector:
 
         workers = min(self.distribution.workers, len(self.sizes))
         _SESSIONS.enter_context(ray_session(workers, address=self.distribution.address))
-        return RayExecutor(plan, workers, key=f"model {uuid.uuid4()}", deadline=self.distribution.deadline)
+        return RayExecutor(plan, workers, deadline=self.distribution.deadline)
 
     def wait(self) -> None:
         """Wait until a rollout that has begun ahead is over, if there is one on workers."""

@@ -77,15 +77,16 @@ def test_workers_killed_in_the_middle_change_nothing(kind, tmp_path, make_config
 
 
 def test_workers_keep_the_plans_of_several_runs_apart(make_config, tmp_path) -> None:
-    for kind in ("ppo", "cart-pole", "ppo"):
-        config, service = make_config(kind), LearnerService()
-        service.create("run", config, tmp_path / kind)
-        job = service.job("run")
-        assert job is not None
-        with contextlib.closing(RayExecutor(config.plan, 1)) as on_ray:
-            remote = [fragment for fragment, _ in ray.get(on_ray.start(job).result())]
-        alone = [fragment for fragment, _ in InProcessExecutor(config.plan).start(job).result()]
-        assert [fragment_sha256(fragment) for fragment in remote] == [fragment_sha256(f) for f in alone]
+    with contextlib.ExitStack() as stack:
+        for kind in ("ppo", "cart-pole"):
+            config, service = make_config(kind), LearnerService()
+            service.create("run", config, tmp_path / kind)
+            job = service.job("run")
+            assert job is not None
+            on_ray = stack.enter_context(contextlib.closing(RayExecutor(config.plan, 1)))
+            remote = ray.get(on_ray.start(job).result())
+            alone = InProcessExecutor(config.plan).start(job).result()
+            assert [fragment_sha256(f) for f, _ in remote] == [fragment_sha256(f) for f, _ in alone]
 
 
 @dataclass(frozen=True)
