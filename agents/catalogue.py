@@ -15,14 +15,12 @@ from wormwood.agents.circuits.ncap import NCAP
 from wormwood.agents.circuits.ncap import initial_weights as initial_circuit
 from wormwood.agents.circuits.ncap import search_space as circuit_space
 from wormwood.agents.interfaces import Arrays, Floats, Policy
-from wormwood.agents.memory.config import MemoryConfig
 from wormwood.agents.perceptrons.config import MLPConfig
 from wormwood.agents.perceptrons.mlp import MLP
 from wormwood.agents.perceptrons.mlp import initial_weights as initial_perceptron
 from wormwood.agents.perceptrons.mlp import search_space as perceptron_space
-from wormwood.agents.recurrent.config import GRUConfig
+from wormwood.agents.recurrent.policy import RecurrentConfig, make_recurrent_policy
 from wormwood.agents.recurrent.policy import initial_weights as initial_recurrent
-from wormwood.agents.recurrent.policy import make_recurrent_policy
 from wormwood.agents.repertoires import repertoire
 from wormwood.agents.repertoires.config import RepertoireConfig
 from wormwood.agents.search_space import SearchSpace
@@ -41,7 +39,7 @@ __all__ = [
     "warm_up",
 ]
 
-AgentConfig = NCAPConfig | MLPConfig | BoostedConfig | GRUConfig | MemoryConfig | RepertoireConfig
+AgentConfig = NCAPConfig | MLPConfig | BoostedConfig | RecurrentConfig | RepertoireConfig
 
 
 @dataclass(frozen=True)
@@ -86,7 +84,7 @@ def _warm_up_boosted(config: BoostedConfig, spec: EnvironmentSpec) -> None:
     warm_up([forest_of(initial_weights(config, spec)).outputs])
 
 
-def _no_search(config: BoostedConfig | GRUConfig | MemoryConfig, weights: Arrays) -> SearchSpace:
+def _no_search(config: BoostedConfig | RecurrentConfig, weights: Arrays) -> SearchSpace:
     expected = "kind boosted" if isinstance(config, BoostedConfig) else "kind recurrent-ppo"
     raise bad_input("learner", where=f"agent {config.kind}", expected=expected, got="a search of its weights")
 
@@ -105,6 +103,9 @@ AGENTS = {
         _no_search,
         "a gradient-boosted forest",
         _warm_up_boosted,
+    ),
+    "linear-transformer": AgentKind(
+        initial_recurrent, make_recurrent_policy, _no_search, "a transformer whose attention is a memory of slots"
     ),
     "gru": AgentKind(initial_recurrent, make_recurrent_policy, _no_search, "a gated recurrent unit"),
     "memory": AgentKind(initial_recurrent, make_recurrent_policy, _no_search, "controllers that share a memory"),

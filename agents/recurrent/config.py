@@ -10,7 +10,7 @@ from pydantic import ConfigDict, Field
 from wormwood.agents.memory.config import FeedbackConfig, ScheduleConfig
 from wormwood.agents.numbers import Count, Positive, Rate, Share
 
-__all__ = ["FastSlowConfig", "GRUConfig", "RecurrentPPOConfig"]
+__all__ = ["FastSlowConfig", "GRUConfig", "KickstartConfig", "LinearTransformerConfig", "RecurrentPPOConfig"]
 
 
 @dataclass(frozen=True)
@@ -23,6 +23,44 @@ class GRUConfig:
     """Which agent this is."""
     units: Annotated[int, Field(ge=1, le=4096)] = 32
     """Numbers that it remembers. More can remember more, and learn slower."""
+
+
+@dataclass(frozen=True)
+class LinearTransformerConfig:
+    """A transformer with linear attention, which is a memory of slots (after Katharopoulos et al. 2020)."""
+
+    __pydantic_config__ = ConfigDict(extra="forbid")
+
+    kind: Literal["linear-transformer"] = "linear-transformer"
+    """Which agent this is."""
+    units: Annotated[int, Field(ge=1, le=4096)] = 64
+    """Numbers that stand for one step."""
+    layers: Annotated[int, Field(ge=1, le=64)] = 2
+    """Layers, each with slots of its own. What one has recalled, the next can store."""
+    heads: Annotated[int, Field(ge=1, le=256)] = 4
+    """Questions that each layer asks at once, each of its own slots."""
+    slots: Annotated[int, Field(ge=1, le=4096)] = 16
+    """Slots of each head. More can hold more things apart."""
+    width: Annotated[int, Field(ge=1, le=4096)] = 16
+    """Numbers in each slot."""
+
+
+@dataclass(frozen=True)
+class KickstartConfig:
+    """A teacher for the first updates: kickstarting (Schmitt et al. 2018, https://arxiv.org/abs/1803.03835).
+
+    The agent acts by itself. Of every step, the teacher says what it would have done, having seen the same, and the
+    loss gets the cross-entropy to that.
+    """
+
+    __pydantic_config__ = ConfigDict(extra="forbid")
+
+    teacher: str
+    """A classic policy of the task family, by name."""
+    weight: Positive = 1.0
+    """Weight of the cross-entropy in the first update."""
+    updates: Annotated[int, Field(ge=1, le=100_000_000)] = 300
+    """Updates over which the weight falls in a line to 0. From then on the agent is on its own."""
 
 
 @dataclass(frozen=True)
@@ -68,6 +106,8 @@ class RecurrentPPOConfig:
     """Gradients longer than this are scaled down to it."""
     noise_std: Annotated[float, Field(ge=1e-6, le=1e3, allow_inf_nan=False)] = 0.5
     """Standard deviation of the exploration noise at the start, where actions are numbers; it is learned."""
+    kickstart: KickstartConfig | None = None
+    """A teacher for the first updates; none, unless one is named. It needs whole trials (``steps`` 0)."""
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ import torch
 from wormwood.agents.catalogue import AgentConfig
 from wormwood.agents.interfaces import Arrays, Fragment
 from wormwood.agents.recurrent.config import RecurrentPPOConfig
+from wormwood.agents.recurrent.kickstarting import teacher_of
 from wormwood.agents.recurrent.losses import ppo_loss
 from wormwood.agents.recurrent.module import RecurrentActorCritic
 from wormwood.agents.recurrent.policy import CORES
@@ -47,13 +48,14 @@ class RecurrentPPOLearner:
         """Start from ``weights``.
 
         Raises:
-            BadInput: the agent does not remember anything, or ``device`` is not there.
+            BadInput: the agent does not remember anything, there is no such teacher, or ``device`` is not there.
         """
         if agent.kind not in CORES:
             expected = f"one of {', '.join(CORES)}"
             raise bad_input("agent", where="learner recurrent-ppo", expected=expected, got=agent.kind)
         torch.set_num_threads(1)  # the order of sums, and so the bits, depend on it
         self._config, self._seed, self._updates = config, seed, 0
+        self._teacher = teacher_of(config, spec)
         cuda = checked_device(device) != "cpu" and torch.cuda.is_available()
         self._device = torch.device("cuda" if cuda else "cpu")
         self._model = RecurrentActorCritic(agent, weights, spec, noise_std=config.noise_std).to(self._device)
@@ -70,14 +72,17 @@ class RecurrentPPOLearner:
         share = self._annealed()
         for group in self._optimizer.param_groups:
             group["lr"] = self._config.rate * share
-        batch = judged_trials(self._model, fragments, self._config)
+        weight = self._teacher_weight()
+        batch = judged_trials(self._model, fragments, self._config, teacher=self._teacher if weight else None)
         rng = stream(self._seed, "update", self._updates)
         count = batch.observation.shape[1]
         metrics: list[dict[str, float]] = []
         for _ in range(self._config.epochs):
             order = torch.tensor(rng.permutation(count), device=self._device)
             for rows in order.chunk(min(self._config.minibatches, count)):
-                metrics.append(self._step(batch.some(rows), entropy=self._config.entropy_coefficient * share))
+                metrics.append(
+                    self._step(batch.some(rows), entropy=self._config.entropy_coefficient * share, teacher=weight)
+                )
         mean = {name: float(np.mean([step[name] for step in metrics])) for name in metrics[0]}
         return {**mean, "rate": self._config.rate * share}
 
@@ -86,8 +91,13 @@ class RecurrentPPOLearner:
             return 1.0
         return max(FINAL_SHARE, 1.0 - (1.0 - FINAL_SHARE) * (self._updates - 1) / self._config.anneal)
 
-    def _step(self, batch: Trials, *, entropy: float) -> dict[str, float]:
-        """Take one gradient step."""
+    def _teacher_weight(self) -> float:
+        """Return what the teacher weighs in this update: 0 once the agent is on its own."""
+        kickstart = self._config.kickstart
+        return 0.0 if kickstart is None else max(0.0, kickstart.weight * (1 - (self._updates - 1) / kickstart.updates))
+
+    def _step(self, batch: Trials, *, entropy: float, teacher: float) -> dict[str, float]:
+        """Take one gradient step; ``entropy`` and ``teacher`` are the weights of their parts of the loss."""
         config = self._config
         outputs, value, _ = self._model(batch.observation, batch.starts, batch.state)
         log_prob, entropies = self._model.likelihood(outputs, batch.action)
@@ -100,6 +110,10 @@ class RecurrentPPOLearner:
             value_coefficient=config.value_coefficient,
             entropy_coefficient=entropy,
         )
+        if batch.advice is not None:
+            advised, _ = self._model.likelihood(outputs, batch.advice)
+            metrics["teacher_loss"] = -advised.mean()
+            loss = loss + teacher * metrics["teacher_loss"]
         self._optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(self._model.parameters(), config.max_grad_norm)

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from wormwood.agents.interfaces import Arrays
 from wormwood.agents.memory.config import MemoryConfig
 from wormwood.agents.memory.network import MemoryNetwork
+from wormwood.agents.recurrent.linear_transformer_module import LinearTransformerCore
 from wormwood.envs.specs import EnvironmentSpec
 
 __all__ = ["CORES", "GRUCore", "RecurrentActorCritic", "TorchCore", "action_likelihood"]
@@ -97,6 +98,7 @@ class MemoryCore(nn.Module):
 CORES: dict[str, Callable[[Any, Arrays, int], Any]] = {
     "gru": lambda config, weights, inputs: GRUCore(weights),
     "memory": MemoryCore,
+    "linear-transformer": LinearTransformerCore,
 }
 """(config, weights, inputs) -> the core of each kind of recurrent agent."""
 

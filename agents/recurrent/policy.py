@@ -13,8 +13,8 @@ from wormwood.agents.exploration import categorical_action, gaussian_action, lik
 from wormwood.agents.interfaces import Arrays, Floats
 from wormwood.agents.memory import memory_numpy
 from wormwood.agents.memory.config import MemoryConfig
-from wormwood.agents.recurrent import gru
-from wormwood.agents.recurrent.config import GRUConfig
+from wormwood.agents.recurrent import gru, linear_transformer
+from wormwood.agents.recurrent.config import GRUConfig, LinearTransformerConfig
 from wormwood.agents.weights import check_arrays
 from wormwood.envs.specs import ActionSpace, EnvironmentSpec
 from wormwood.errors import bad_input
@@ -30,7 +30,7 @@ __all__ = [
     "make_recurrent_policy",
 ]
 
-RecurrentConfig = GRUConfig | MemoryConfig
+RecurrentConfig = GRUConfig | MemoryConfig | LinearTransformerConfig
 
 STARTED = "started"
 """Part of the memory: 1 where a trial goes on. Rollouts put zeros in place of all memory where a new one begins."""
@@ -64,6 +64,11 @@ def _make_gru(config: GRUConfig, weights: Arrays, inputs: int) -> gru.GRU:
     return gru.GRU(weights)
 
 
+def _make_linear_transformer(config: LinearTransformerConfig, weights: Arrays, inputs: int) -> Core:
+    linear_transformer.check_weights(weights, config, inputs)
+    return linear_transformer.LinearTransformer(config, weights)
+
+
 class _Memory:
     """The memory network of ``memory_numpy``."""
 
@@ -86,6 +91,10 @@ CORES: dict[str, CoreKind] = {
     "memory": CoreKind(
         lambda config, inputs, rng: memory_numpy.initial_weights(config, inputs=inputs, rng=rng),
         _Memory,
+    ),
+    "linear-transformer": CoreKind(
+        lambda config, inputs, rng: linear_transformer.initial_weights(config, inputs=inputs, rng=rng),
+        _make_linear_transformer,
     ),
 }
 

@@ -10,7 +10,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from wormwood.agents.interfaces import Fragment
+from wormwood.agents.interfaces import Fragment, Policy
+from wormwood.agents.recurrent.kickstarting import advice
 from wormwood.agents.recurrent.module import RecurrentActorCritic, State
 from wormwood.agents.recurrent.policy import STARTED
 from wormwood.agents.recurrent.returns import generalized_advantages
@@ -55,6 +56,8 @@ class Trials:
     """``[T, N]`` the step begins a trial."""
     state: State
     """The memory before the first step."""
+    advice: Tensor | None = None
+    """``[T, N, J]`` what a teacher would have done; None without one."""
 
     def some(self, rows: Tensor) -> Trials:
         """Return some of the trials."""
@@ -67,14 +70,21 @@ class Trials:
             self.next_observation[rows],
             self.starts[:, rows],
             {name: values[rows] for name, values in self.state.items()},
+            None if self.advice is None else self.advice[:, rows],
         )
 
 
 @torch.no_grad()
-def judged_trials(model: RecurrentActorCritic, fragments: Sequence[Fragment], discounting: Discounting) -> Trials:
+def judged_trials(
+    model: RecurrentActorCritic,
+    fragments: Sequence[Fragment],
+    discounting: Discounting,
+    *,
+    teacher: Policy | None = None,
+) -> Trials:
     """Put the fragments of one iteration together, and judge every step of them by the model's values.
 
-    Advantages are standardised over the iteration.
+    Advantages are standardised over the iteration. A teacher, where there is one, says what it would have done.
     """
     experience = joined(fragments)
     device = next(model.parameters()).device
@@ -107,4 +117,5 @@ def judged_trials(model: RecurrentActorCritic, fragments: Sequence[Fragment], di
         following,
         starts,
         state,
+        None if teacher is None else torch.tensor(advice(teacher, experience), device=device),
     )

@@ -8,26 +8,24 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 
 from wormwood.agents.interfaces import Floats, Policy
-from wormwood.agents.references.bandit_policies import (
-    BanditPolicy,
-    gittins,
-    greedy,
-    thompson,
-    upper_confidence_bound,
-)
 from wormwood.agents.references.bandit_values import MOST_PULLS, bayes_optimal_value
+from wormwood.agents.references.classics import classic_policies
 from wormwood.agents.references.grid_values import bayes_optimal_return, oracle_return
 from wormwood.agents.references.playing import held_out_returns
-from wormwood.agents.references.tabular_policies import TabularPolicy, bonus_model, posterior_sample, value_iteration
+from wormwood.agents.references.tabular_policies import value_iteration
 from wormwood.envs.meta.bandits import BernoulliBandit
 from wormwood.envs.meta.families import held_out_tasks
 from wormwood.envs.meta.tabular import TabularMDP, tables
 from wormwood.envs.meta.trials import TrialSpec
 
-TUNED_WIDTHS = {10: 0.1, 100: 0.2}
-"""Of upper confidence bounds, by the number of pulls."""
-TUNED_BONUS = 0.5
-"""Of BEB."""
+TITLES = {
+    "gittins": "Gittins index",
+    "ucb": "UCB, Beta prior",
+    "thompson": "Thompson sampling",
+    "greedy": "greedy",
+    "beb": "BEB",
+    "psrl": "PSRL",
+}
 AT_ONCE = 1000
 """Tasks of processes that are played side by side: each remembers some 4 kB."""
 
@@ -42,26 +40,20 @@ def bandit_rows(arms: int, pulls: int, tasks: int) -> Iterator[tuple[str, str]]:
     spec = TrialSpec(BernoulliBandit(arms), pulls)
     if pulls <= MOST_PULLS:
         yield "Bayes-optimal", f"{bayes_optimal_value(arms, pulls):.3f}"
-    rules = {
-        "Gittins index": gittins(pulls),
-        "UCB, Beta prior": upper_confidence_bound(TUNED_WIDTHS[pulls]),
-        "Thompson sampling": thompson,
-        "greedy": greedy,
-    }
-    for name, rule in rules.items():
-        yield name, _shown(held_out_returns(BanditPolicy(arms, rule), spec, tasks).sum(axis=1))
+    for name, build in classic_policies(spec).items():
+        yield TITLES[name], _shown(held_out_returns(build(), spec, tasks).sum(axis=1))
     yield "random", f"{pulls / 2:.2f}"
 
 
 def tabular_rows(episodes: int, tasks: int) -> Iterator[tuple[str, str]]:
     """Give the name and the return of each answer to tabular processes."""
     family = TabularMDP()
+    spec = TrialSpec(family, episodes)
     values = np.array([task.values for task in held_out_tasks(family, tasks)])
     optimum, _ = value_iteration(*tables(family, values), family.steps)
     yield "value iteration, process known", _shown(episodes * optimum[:, 0])
-    models = {"BEB": bonus_model(TUNED_BONUS), "PSRL": posterior_sample}
-    for name, model in models.items():
-        yield name, _shown(_tabular_returns(TabularPolicy(family, model), TrialSpec(family, episodes), tasks))
+    for name, build in classic_policies(spec).items():
+        yield TITLES[name], _shown(_tabular_returns(build(), spec, tasks))
     yield "random", f"{episodes * family.steps:.2f}"
 
 

@@ -21,7 +21,7 @@ from wormwood.agents.circuits.ncap import NCAP
 from wormwood.agents.memory.config import MemoryConfig
 from wormwood.agents.perceptrons.config import MLPConfig
 from wormwood.agents.perceptrons.mlp import MLP
-from wormwood.agents.recurrent.config import GRUConfig
+from wormwood.agents.recurrent.config import GRUConfig, LinearTransformerConfig
 from wormwood.agents.repertoires.config import RepertoireConfig
 from wormwood.agents.search_space import SMALLEST
 from wormwood.envs.bodies import swimmer
@@ -108,7 +108,7 @@ def test_evolution_gives_back_the_policy_it_was_given(config: AgentConfig) -> No
 
 
 def test_every_agent_of_the_table_has_a_summary() -> None:
-    others = (BoostedConfig(), GRUConfig(), MemoryConfig(), RepertoireConfig())
+    others = (BoostedConfig(), GRUConfig(), LinearTransformerConfig(), MemoryConfig(), RepertoireConfig())
     assert set(AGENTS) == {config.kind for config in (*AGENT_CONFIGS, *others)}
     assert all(kind.summary for kind in AGENTS.values())
 
