@@ -104,11 +104,11 @@ AGENTS = {
         "a gradient-boosted forest",
         _warm_up_boosted,
     ),
+    "gru": AgentKind(initial_recurrent, make_recurrent_policy, _no_search, "a gated recurrent unit"),
+    "memory": AgentKind(initial_recurrent, make_recurrent_policy, _no_search, "controllers that share a memory"),
     "linear-transformer": AgentKind(
         initial_recurrent, make_recurrent_policy, _no_search, "a transformer whose attention is a memory of slots"
     ),
-    "gru": AgentKind(initial_recurrent, make_recurrent_policy, _no_search, "a gated recurrent unit"),
-    "memory": AgentKind(initial_recurrent, make_recurrent_policy, _no_search, "controllers that share a memory"),
     "repertoire": AgentKind(
         repertoire.initial_weights,
         repertoire.Repertoire,

@@ -71,6 +71,15 @@ family_options: {arms: 3}
 trial_episodes: 6
 shards: 4
 """
+KICKSTART = """
+agent: {kind: linear-transformer, units: 8, heads: 2, slots: 3, width: 4}
+learner: {kind: recurrent-ppo, environments: 8, minibatches: 2, kickstart: {teacher: ucb, updates: 2}}
+iterations: 3
+family: bandit
+family_options: {arms: 3}
+trial_episodes: 6
+shards: 4
+"""
 FAST_SLOW = """
 agent: {kind: memory, slots: 3, width: 4, hidden: 8}
 learner: {kind: fast-slow, environments: 8, minibatches: 2, schedule: {fast_every: 2, slow_every: 4}}
@@ -81,6 +90,7 @@ shards: 4
 """
 CONFIGS = {
     "rl2": RL2,
+    "kickstart": KICKSTART,
     "fast-slow": FAST_SLOW,
     "boosted": BOOSTED,
     "td3": TD3,

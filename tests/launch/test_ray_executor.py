@@ -38,7 +38,7 @@ def _one_ray_for_all() -> Iterator[None]:
         yield
 
 
-SLOW_KINDS = [pytest.param(kind, marks=pytest.mark.slow) for kind in ("td3", "boosted", "fast-slow")]
+SLOW_KINDS = [pytest.param(kind, marks=pytest.mark.slow) for kind in ("td3", "boosted", "kickstart", "fast-slow")]
 
 
 @pytest.mark.parametrize("kind", ["cma-es", "ppo", "cart-pole", "rl2", *SLOW_KINDS])

@@ -54,7 +54,9 @@ def test_only_the_whole_iteration_is_learned_and_only_once(tmp_path: Path, make_
         service.receive("run", *rollouts)
 
 
-@pytest.mark.parametrize("kind", ["cma-es", "ppo", "mlp-es", "cart-pole", "td3", "boosted", "rl2", "fast-slow"])
+@pytest.mark.parametrize(
+    "kind", ["cma-es", "ppo", "mlp-es", "cart-pole", "td3", "boosted", "rl2", "kickstart", "fast-slow"]
+)
 def test_it_goes_on_from_its_checkpoint(kind: str, tmp_path: Path, make_config) -> None:
     config, first, second = make_config(kind), LearnerService(), LearnerService()
     first.create("run", config, tmp_path)

@@ -17,7 +17,19 @@ from wormwood.launch.run_status import audit_run
 from wormwood.launch.runs import RunFolder, read_metrics
 from wormwood.launch.training import Interrupted, Watcher
 
-KINDS = ["cma-es", "ppo", "mlp-ppo", "mlp-es", "cart-pole", "pendulum", "td3", "boosted", "rl2", "fast-slow"]
+KINDS = [
+    "cma-es",
+    "ppo",
+    "mlp-ppo",
+    "mlp-es",
+    "cart-pole",
+    "pendulum",
+    "td3",
+    "boosted",
+    "rl2",
+    "kickstart",
+    "fast-slow",
+]
 
 
 @pytest.mark.parametrize("kind", KINDS)
