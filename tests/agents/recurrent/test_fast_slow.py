@@ -73,7 +73,5 @@ def test_trials_beyond_the_horizon_are_refused() -> None:
 
 
 def test_an_agent_without_memory_is_refused() -> None:
-    with pytest.raises(
-        BadInput, match=r"learner fast-slow: expected one of gru, memory, linear-transformer, got 'mlp'"
-    ):
+    with pytest.raises(BadInput, match=r"learner fast-slow: expected one of gru, memory, .*, got 'mlp'"):
         _learner(MLPConfig())
