@@ -22,15 +22,15 @@ def _shapes(config: LinearTransformerConfig, inputs: int) -> dict[str, Shape]:
     shapes: dict[str, Shape] = {"input_weight": (2 * inputs, units), "input_bias": (units,)}
     for layer in range(config.layers):
         shapes |= {
-            f"{layer}_key_weight": (units, slots),
-            f"{layer}_key_bias": (slots,),
-            f"{layer}_query_weight": (units, slots),
-            f"{layer}_query_bias": (slots,),
-            f"{layer}_value_weight": (units, heads * config.width),
-            f"{layer}_read_weight": (heads * (config.width + 1), units),
-            f"{layer}_up_weight": (units, 2 * units),
-            f"{layer}_up_bias": (2 * units,),
-            f"{layer}_down_weight": (2 * units, units),
+            f"layer{layer}_key_weight": (units, slots),
+            f"layer{layer}_key_bias": (slots,),
+            f"layer{layer}_query_weight": (units, slots),
+            f"layer{layer}_query_bias": (slots,),
+            f"layer{layer}_value_weight": (units, heads * config.width),
+            f"layer{layer}_read_weight": (heads * (config.width + 1), units),
+            f"layer{layer}_up_weight": (units, 2 * units),
+            f"layer{layer}_up_bias": (2 * units,),
+            f"layer{layer}_down_weight": (2 * units, units),
         }
     return shapes
 
@@ -98,7 +98,7 @@ class LinearTransformer:
         weights, sums, counts = self._weights, state["sums"].copy(), state["counts"].copy()
         features = np.concatenate([x, state["input"]], axis=1) @ weights["input_weight"] + weights["input_bias"]
         for layer in range(self._config.layers):
-            own = {name: weights[f"{layer}_{name}"] for name in _PARTS}
+            own = {name: weights[f"layer{layer}_{name}"] for name in _PARTS}
             features = features + self._recalled(normalized(features), own, sums[:, layer], counts[:, layer])
             inner = np.tanh(normalized(features) @ own["up_weight"] + own["up_bias"])
             features = features + inner @ own["down_weight"]

@@ -26,7 +26,7 @@ class LinearTransformerCore(nn.Module):
         super().__init__()
         self._config, self._inputs = config, inputs
         self.features: int = config.units
-        own = {name for name in weights if name.startswith("input_") or name[:1].isdigit()}
+        own = {name for name in weights if name.startswith(("input_", "layer"))}
         self.parts = nn.ParameterDict({name: torch.tensor(weights[name], dtype=torch.float32) for name in sorted(own)})
 
     def initial_state(self, count: int) -> State:
@@ -83,7 +83,7 @@ class LinearTransformerCore(nn.Module):
         return recalled, sums + key.transpose(2, 3) @ value, counts + key.sum(2)
 
     def _part(self, layer: int, name: str) -> Tensor:
-        part: Tensor = self.parts[f"{layer}_{name}"]
+        part: Tensor = self.parts[f"layer{layer}_{name}"]
         return part
 
     def weights(self) -> Arrays:

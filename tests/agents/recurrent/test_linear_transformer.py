@@ -29,9 +29,9 @@ def test_a_slot_holds_the_mean_of_what_was_put_there_and_how_often() -> None:
     weights = {name: np.zeros(values.shape) for name, values in _weights(config, 2).items()}
     weights["input_weight"][:2] = np.eye(2)
     # Units of root mean square 1: (1, 0) becomes (√2, 0), and 1000 √2 is certainty.
-    weights["0_key_weight"] = weights["0_query_weight"] = 1000 * np.eye(2)
-    weights["0_value_weight"] = np.array([[3.0], [5.0]]) / np.sqrt(2)
-    weights["0_read_weight"] = np.array([[1.0, 0.0], [0.0, 1.0]])
+    weights["layer0_key_weight"] = weights["layer0_query_weight"] = 1000 * np.eye(2)
+    weights["layer0_value_weight"] = np.array([[3.0], [5.0]]) / np.sqrt(2)
+    weights["layer0_read_weight"] = np.array([[1.0, 0.0], [0.0, 1.0]])
     transformer = LinearTransformer(config, weights)
     state = transformer.initial_state(1)
     for steps, (x, read, known) in enumerate([((1, 0), 3 / 2, 1), ((1, 0), 6 / 3, 2), ((0, 1), 5 / 2, 1)], start=1):
