@@ -68,6 +68,11 @@ class RecurrentPPOLearner:
         return self._model.policy_weights()
 
     def update(self, fragments: Sequence[Fragment], iteration: int) -> Mapping[str, float]:
+        """Improve from one iteration's fragments, in shard order, and return metrics.
+
+        Raises:
+            BadInput: the loss of a minibatch is NaN or infinite.
+        """
         self._updates += 1
         share = self._annealed()
         for group in self._optimizer.param_groups:
@@ -114,6 +119,9 @@ class RecurrentPPOLearner:
             advised, _ = self._model.likelihood(outputs, batch.advice)
             metrics["teacher_loss"] = -advised.mean()
             loss = loss + teacher * metrics["teacher_loss"]
+        if not torch.isfinite(loss):
+            expected = "a finite number; the weights are left as they were"
+            raise bad_input("loss", where="learner recurrent-ppo", expected=expected, got=loss.item())
         self._optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(self._model.parameters(), config.max_grad_norm)

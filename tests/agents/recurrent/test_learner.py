@@ -104,6 +104,16 @@ def test_a_window_in_the_middle_of_a_trial_goes_on_from_what_was_remembered() ->
     assert _learner(epochs=1, minibatches=1).update(forgotten, 0)["approx_kl"] > 1e-3
 
 
+def test_a_loss_that_is_no_number_changes_no_weight() -> None:
+    learner = _learner(epochs=1, minibatches=1)
+    before, fragments = learner.weights(), [_fragment(learner.weights(), shard=shard) for shard in range(2)]
+    assert fragments[1].transitions is not None
+    fragments[1].transitions.log_prob[2, 1] = np.nan
+    with pytest.raises(BadInput, match=r"loss in learner recurrent-ppo: expected a finite number.*got nan"):
+        learner.update(fragments, 0)
+    _assert_same(before, learner.weights())
+
+
 def test_step_size_and_bonus_fall_to_a_tenth() -> None:
     learner = _learner(rate=0.01, anneal=2)
     rates = [_update(learner, k)["rate"] for k in range(4)]
