@@ -51,8 +51,11 @@ class RLlib:
         self._algorithms.clear()
 
     def _steps_of_one(self, batch: int) -> int:
-        result = self._algorithms[batch].train()
-        return int(result["env_runners"]["num_env_steps_sampled"])
+        steps = 0
+        while not steps:  # on busy cores an iteration may find no runner ready, and reports nothing of them
+            result = self._algorithms[batch].train()
+            steps = int(result.get("env_runners", {}).get("num_env_steps_sampled", 0))
+        return steps
 
     def _algorithm(self, batch: int) -> Any:
         ppo: Any = importlib.import_module("ray.rllib.algorithms.ppo")
