@@ -32,6 +32,7 @@ from wormwood.errors import BadInput, bad_input
 from wormwood.launch.environment_settings import Spec, describe_spec, read_spec
 from wormwood.launch.runs import RunFolder, to_json, write_text_atomic
 from wormwood.launch.states import little_endian
+from wormwood.launch.storage import is_url, local_copy
 
 __all__ = ["BUILT_IN", "Agent", "load_agent", "save_agent"]
 
@@ -115,11 +116,19 @@ def save_agent(folder: Path, agent: Agent, *, origin: Mapping[str, object] | Non
 def load_agent(name_or_path: str) -> Agent:
     """Return a built-in agent, or that of a run, of an exported folder or of a zip of Stable-Baselines3.
 
+    Runs and exported folders may also be at a URL.
+
     Raises:
         BadInput: there is no such agent, or its files are damaged or from a later version.
     """
     if name_or_path in BUILT_IN:
         return Agent(name_or_path, BUILT_IN[name_or_path][0])
+    if is_url(name_or_path):
+        with local_copy(name_or_path, leave_out="checkpoints") as folder:
+            if not any(folder.iterdir()):
+                expected = "a run or an exported agent at the URL"
+                raise bad_input("unknown agent", where="agent", expected=expected, got=name_or_path)
+            return load_agent(str(folder))
     if re.match(r"\w+:", name_or_path) or name_or_path.endswith(".zip"):
         from wormwood.launch.sb3_zip import load_sb3_zip  # it builds on this module
 

@@ -22,6 +22,7 @@ from wormwood.launch.clusters.verbs import add_cluster
 from wormwood.launch.executors import WorkerError
 from wormwood.launch.listing import LISTS, list_command
 from wormwood.launch.rollouts import NonFiniteError
+from wormwood.launch.storage import StorageError
 from wormwood.launch.training import Interrupted, ServiceLostError
 from wormwood.launch.transfer.command import add_transfer
 
@@ -51,7 +52,7 @@ def _add_train(verbs: Any) -> None:
     parser.add_argument("--seed", type=seed, help="of all randomness; default: the preset's, which is 0")
     parser.add_argument("--workers", type=workers, default=0, help="Ray actors that collect experience; 0 uses none")
     parser.add_argument("--address", default="local", help="of a running Ray cluster; default: one of its own")
-    parser.add_argument("--out", help="folder of the run; default: a new one in runs/")
+    parser.add_argument("--out", help="folder of the run, or a URL; default: a new one in runs/")
     parser.add_argument("--resume", action="store_true", help="go on with the run in --out, from its newest checkpoint")
     parser.add_argument("--tensorboard", action="store_true", help="write TensorBoard's event files into the run, too")
     parser.add_argument(
@@ -139,6 +140,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return DONE
 
 
+TOLD = (
+    BadInput,
+    CheckpointError,
+    ClusterError,
+    NonFiniteError,
+    PeerError,
+    ServiceLostError,
+    StorageError,
+    WorkerError,
+)
+"""Errors whose message is all that the user has to know."""
+
+
 def _explain(error: BaseException) -> int:
     """Print what went wrong, in one line where it is not a mistake of ours or of the user's code."""
     no_room = isinstance(error, OSError) and error.errno in NO_ROOM
@@ -148,8 +162,7 @@ def _explain(error: BaseException) -> int:
         return INTERRUPTED
     if no_room:
         _give_up_stdout()
-    known = (BadInput, CheckpointError, ClusterError, NonFiniteError, PeerError, ServiceLostError, WorkerError)
-    if no_room or isinstance(error, known):
+    if no_room or isinstance(error, TOLD):
         print(f"wormwood: {line}", file=sys.stderr)
         return BAD_INPUT if isinstance(error, BadInput) else FAILED
     traceback.print_exception(error)

@@ -27,6 +27,7 @@ from wormwood.launch.environment_settings import Spec
 from wormwood.launch.evaluation import evaluate, record_poses
 from wormwood.launch.run_status import run_status
 from wormwood.launch.runs import Run, RunFolder, read_metrics, to_json
+from wormwood.launch.storage import Mirror, is_url, local_copy
 from wormwood.launch.tensorboard import tensorboard_watcher
 from wormwood.launch.training import Interrupted, train
 
@@ -59,7 +60,7 @@ def train_command(options: argparse.Namespace) -> None:
     with _open_run(options) as (run, config):
         if not options.json:
             what = f"{config.agent.kind} on {config.spec.name}, by {config.learner.kind}"
-            note(f"{what}: {run.path}")
+            note(f"{what}: {run.place}")
         try:
             with contextlib.ExitStack() as stack:
                 watcher = stack.enter_context(training_watcher(config.iterations, quiet=options.json))
@@ -67,20 +68,22 @@ def train_command(options: argparse.Namespace) -> None:
                     watcher = stack.enter_context(tensorboard_watcher(run, watcher))
                 summary = train(run, config, workers=options.workers, address=options.address, watcher=watcher)
         except KeyboardInterrupt:
-            raise Interrupted(f"stopped; go on with: wormwood train --out {run.path} --resume") from None
+            raise Interrupted(f"stopped; go on with: wormwood train --out {run.place} --resume") from None
         # matplotlib is slow to load: only who draws waits for it.
         from wormwood.launch.plots import plot_learning_curve
 
         curve = run.path / "curve.png"
         plot_learning_curve(read_metrics(run.metrics), curve, title=run.path.name, final=summary["return_mean"])
+        run.send()
     if options.json:
         print_json({key: summary[key] for key in TRAIN_KEYS})
         return
     print_table("", ["result", "value"], [(key, _text(summary[key])) for key in TRAIN_KEYS if summary[key] is not None])
     bodies = "--body swimmer-6 swimmer-12" if isinstance(config.spec, SwimmerSpec) else "--episodes 100"
     if options.tensorboard:
-        print_text(f"events: tensorboard --logdir {run.path}")
-    print_text(f"agent: {run.agent}\ncurve: {curve}\nnext:  wormwood evaluate {run.path} {bodies}")
+        print_text(f"events: tensorboard --logdir {run.place}")
+    agent, picture = f"{run.place}/{run.agent.name}", f"{run.place}/{curve.name}"
+    print_text(f"agent: {agent}\ncurve: {picture}\nnext:  wormwood evaluate {run.place} {bodies}")
 
 
 @contextlib.contextmanager
@@ -90,7 +93,7 @@ def _open_run(options: argparse.Namespace) -> Any:
     if options.preset:
         given = load_config(options.preset, overrides=options.overrides, seed=options.seed)
     if options.resume:
-        with Run.resume(_run_to_resume(options)) as run:
+        with _folder(_run_to_resume(options)) as (out, mirror), Run.resume(out, mirror=mirror) as run:
             config = parse_config(run.config_yaml, where=str(run.config))
             if given is None:
                 given = parse_config(
@@ -103,13 +106,34 @@ def _open_run(options: argparse.Namespace) -> Any:
     if given is None:
         names = ", ".join(preset_names("train"))
         raise bad_input("missing preset", where="train", expected=f"one of {names}, or a .yaml file", got=None)
-    out = Path(options.out) if options.out else _free_folder(options.preset, given)
-    with Run.create(out, given.to_yaml()) as run:
+    place = options.out or str(_free_folder(options.preset, given))
+    with _folder(place, new=True) as (out, mirror), Run.create(out, given.to_yaml(), mirror=mirror) as run:
         try:
             yield run, given
         except BadInput:
             run.discard()  # so that the corrected command can be given at once
             raise
+
+
+@contextlib.contextmanager
+def _folder(place: str, *, new: bool = False) -> Iterator[tuple[Path, Mirror | None]]:
+    """Give the folder of a run; where the place is a URL, a local copy of what is there, without the checkpoints.
+
+    Raises:
+        BadInput: the URL cannot be reached, or has a run where a new one is to be.
+    """
+    if not is_url(place):
+        yield Path(place), None
+        return
+    with contextlib.closing(Mirror(place)) as mirror:
+        is_run = mirror.has("config.yaml")
+        if new and is_run:
+            raise BadInput(f"--out {place} already has a run: add --resume or choose another --out")
+        if not new and not is_run:
+            raise BadInput(f"{place} is not a run folder: expected config.yaml in it")
+        if is_run:
+            mirror.fetch(leave_out="checkpoints")
+        yield mirror.folder, mirror
 
 
 def _free_folder(preset: str, config: RunConfig) -> Path:
@@ -119,13 +143,13 @@ def _free_folder(preset: str, config: RunConfig) -> Path:
     return first if not first.exists() else next(folder for folder in numbered if not folder.exists())
 
 
-def _run_to_resume(options: argparse.Namespace) -> Path:
+def _run_to_resume(options: argparse.Namespace) -> str:
     if not options.out:
         raise bad_input("missing option", where="train --resume", expected="--out with the folder of a run", got=None)
-    return Path(options.out)
+    return str(options.out)
 
 
-def _require_continuation(config: RunConfig, given: RunConfig, run: RunFolder) -> None:
+def _require_continuation(config: RunConfig, given: RunConfig, run: Run) -> None:
     """Refuse to go on with a run under settings that change what it was, or that end before where it stands.
 
     Raises:
@@ -134,14 +158,14 @@ def _require_continuation(config: RunConfig, given: RunConfig, run: RunFolder) -
     done = max((line["iteration"] for line in read_metrics(run.metrics)), default=0)
     if given.iterations < done:
         expected = f"at least the {done} that are done"
-        raise bad_input("iterations", where=f"train --resume {run.path}", expected=expected, got=given.iterations)
+        raise bad_input("iterations", where=f"train --resume {run.place}", expected=expected, got=given.iterations)
     if config.hash == given.hash:
         return
     was, now = _flat(config.to_mapping()), _flat(given.to_mapping())
     different = (name for name in was | now if repr(was.get(name)) != repr(now.get(name)))
     key = next(name for name in different if name not in LOOSE_KEYS)
     expected = f"the run's own {was.get(key)!r}; start a new run to change it"
-    raise bad_input(key, where=f"train --resume {run.path}", expected=expected, got=now.get(key))
+    raise bad_input(key, where=f"train --resume {run.place}", expected=expected, got=now.get(key))
 
 
 def _flat(mapping: dict[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -154,7 +178,8 @@ def _flat(mapping: dict[str, Any], prefix: str = "") -> dict[str, Any]:
 
 def status_command(options: argparse.Namespace) -> None:
     """Show how a run is."""
-    status = run_status(RunFolder(Path(options.run_folder)))
+    with local_copy(options.run_folder) as folder:
+        status = run_status(RunFolder(folder)) | {"run": options.run_folder}
     if options.json:
         print_json(status)
         return

@@ -18,6 +18,7 @@ from typing import IO, Any, Self
 import numpy as np
 
 from wormwood.errors import BadInput, nearest
+from wormwood.launch.storage import Mirror
 
 __all__ = ["Run", "RunFolder", "read_metrics", "sync_directory", "to_json", "write_text_atomic"]
 
@@ -102,9 +103,11 @@ class Run(RunFolder):
     config_yaml: str
     """The text of ``config.yaml``."""
     _lock: IO[str]
+    mirror: Mirror | None = None
+    """Keeps the folder at a URL, too. The checkpoints are then sent there by whoever makes them, and are not here."""
 
     @classmethod
-    def create(cls, out: Path, config_yaml: str) -> Self:
+    def create(cls, out: Path, config_yaml: str, *, mirror: Mirror | None = None) -> Self:
         """Start a run in a new or empty folder.
 
         Raises:
@@ -122,10 +125,10 @@ class Run(RunFolder):
                 folder.lock.unlink()
                 lock.close()
                 raise
-        return cls(out, config_yaml, lock)
+        return cls(out, config_yaml, lock, mirror)
 
     @classmethod
-    def resume(cls, out: Path) -> Self:
+    def resume(cls, out: Path, *, mirror: Mirror | None = None) -> Self:
         """Go on with the run in ``out``.
 
         Raises:
@@ -134,7 +137,26 @@ class Run(RunFolder):
         folder = RunFolder(out)
         config_yaml = folder.read_config()
         with _named(out):
-            return cls(out, config_yaml, _acquire(folder))
+            return cls(out, config_yaml, _acquire(folder), mirror)
+
+    @property
+    def place(self) -> str:
+        """Where users find the run: its URL, or its folder."""
+        return self.mirror.url if self.mirror else str(self.path)
+
+    @property
+    def checkpoints_place(self) -> Path | str:
+        """Where checkpoints go: a folder, or a URL."""
+        return f"{self.mirror.url}/{self.checkpoints.name}" if self.mirror else self.checkpoints
+
+    def send(self) -> None:
+        """Bring the run's URL up to date, where it has one.
+
+        Raises:
+            StorageError: it cannot be written.
+        """
+        if self.mirror:
+            self.mirror.send()
 
     def replace_config(self, config_yaml: str) -> None:
         """Replace the text of ``config.yaml``, as when a run is to go on for longer."""

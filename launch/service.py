@@ -19,6 +19,7 @@ from wormwood.launch.configs import RunConfig
 from wormwood.launch.ledger import EMPTY, Entry, chain, make_entry
 from wormwood.launch.rollouts import NonFiniteError, Rollout, Shard
 from wormwood.launch.states import State, nest, state_sha256, unnest
+from wormwood.launch.storage import Mirror
 
 __all__ = ["Job", "LearnerService", "Progress", "Update"]
 
@@ -65,8 +66,10 @@ class _HostedRun:
     taken before the update that runs while it is collected, and belong to the state.
     """
 
-    def __init__(self, config: RunConfig, checkpoints: Path) -> None:
-        self.config, self.checkpoints, self.lag = config, checkpoints, config.demand.lag
+    def __init__(self, config: RunConfig, checkpoints: Path | str) -> None:
+        self.config, self.lag = config, config.demand.lag
+        self.mirror = Mirror(checkpoints) if isinstance(checkpoints, str) else None
+        self.checkpoints = self.mirror.folder if self.mirror else Path(checkpoints)
         setting = config.setting
         weights = initial_weights(config.agent, setting.spec, stream(config.seed, "update"))
         self.learner: Learner = make_learner(config.learner, weights, setting)
@@ -106,17 +109,21 @@ class LearnerService:
         """Start without learners."""
         self._runs: dict[str, _HostedRun] = {}
 
-    def create(self, name: str, config: RunConfig, checkpoints: Path) -> Progress:
-        """Start a learner, or go on from the newest good checkpoint in ``checkpoints``.
+    def create(self, name: str, config: RunConfig, checkpoints: Path | str) -> Progress:
+        """Start a learner, or go on from the newest good checkpoint in ``checkpoints``, a folder or a URL.
 
         A learner of this name is replaced: who creates it again has lost track of it.
 
         Raises:
-            BadInput: the configuration asks for what cannot be, or the checkpoints are of another one.
+            BadInput: the configuration asks for what cannot be, the checkpoints are of another one, or the URL cannot
+                be reached.
+            StorageError: the checkpoints at the URL cannot be read.
         """
         run, notes = _HostedRun(config, checkpoints), list[str]()
+        if run.mirror:
+            run.mirror.fetch()
         found = load_newest(
-            checkpoints,
+            run.checkpoints,
             on_skip=lambda path, reason: notes.append(f"skipped checkpoint {path}: {reason}"),
             config_hash=config.hash,
         )
@@ -181,6 +188,7 @@ class LearnerService:
         Raises:
             BadInput: the folder cannot be written.
             CheckpointError: writing failed; the older checkpoints are intact.
+            StorageError: it could not be sent to the run's URL, where the older ones are intact.
         """
         run = self._runs[name]
         if run.waiting:
@@ -197,6 +205,8 @@ class LearnerService:
             keep=run.config.keep_checkpoints,
             keep_best="return_mean",
         )
+        if run.mirror:
+            run.mirror.send(prune=True)
         run.saved = run.iteration
 
     def policy_weights(self, name: str) -> Arrays:
@@ -217,7 +227,9 @@ class LearnerService:
 
     def remove(self, name: str) -> None:
         """Forget a learner, if it is there; its checkpoints stay."""
-        self._runs.pop(name, None)
+        run = self._runs.pop(name, None)
+        if run is not None and run.mirror:
+            run.mirror.close()
 
     def status(self) -> dict[str, dict[str, Any]]:
         """Return how far each run has come. It may be asked at any time, also while an update runs."""

@@ -105,8 +105,9 @@ class _Training:
         With a lag of 1, the next iteration is collected while the learner learns from this one. Ctrl-C takes effect
         while experience is collected, so that every checkpoint is one between two updates.
         """
-        progress = self.service.create(self.name, self.config, self.run.checkpoints)
+        progress = self.service.create(self.name, self.config, self.run.checkpoints_place)
         self.run.truncate_logs(progress.iteration)
+        self.run.send()
         lines = read_metrics(self.run.metrics)
         self.seconds, self.began = lines[-1]["seconds"] if lines else 0.0, time.monotonic()
         self.watcher.started(progress)
@@ -124,9 +125,9 @@ class _Training:
                     self._learn()
                 collection = self._collect() if remaining and not lag else ahead
         except KeyboardInterrupt:
-            self.service.save(self.name)
+            self._save()
             raise Interrupted from None
-        self.service.save(self.name)
+        self._save()
 
     def count_loss(self) -> None:
         """Give up where the service dies again and again without any progress in between.
@@ -154,8 +155,12 @@ class _Training:
             metrics |= _held_out(config, self.service.policy_weights(self.name))
         self.run.log(metrics, ledger=update.entries, workers=self.executor.status())
         if metrics["iteration"] % config.checkpoint_every == 0:
-            self.service.save(self.name)
+            self._save()
         self.watcher.advanced(metrics)
+
+    def _save(self) -> None:
+        self.service.save(self.name)
+        self.run.send()
 
 
 @contextlib.contextmanager
@@ -190,11 +195,11 @@ def _held_out(config: RunConfig, weights: Arrays) -> dict[str, float]:
 
 def _finish(run: Run, config: RunConfig, weights: Arrays, *, workers: int, sha256: str) -> dict[str, Any]:
     """Export and evaluate the policy, and write the summary."""
-    agent = _agent(config, weights, run.path.name)
+    agent = _agent(config, weights, run.path.name)  # a URL's local folder has the name of its last part
     row = _evaluate(config, agent).to_row()
     last = read_metrics(run.metrics)[-1]
     summary = {
-        "run": str(run.path),
+        "run": run.place,
         "seed": config.seed,
         "workers": workers,
         "steps": last["steps"],

@@ -10,11 +10,13 @@ import os
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from wormwood.errors import BadInput
+from wormwood.launch.storage import Mirror, StorageError, has_run, is_url
 
 __all__ = ["JOB", "job_arguments", "main"]
 
@@ -33,12 +35,11 @@ def job_arguments(job: dict[str, Any], *, address: str, folder: Path) -> list[st
     """
     from wormwood.launch.transfer.command import OUTCOMES
 
-    out = Path(job["out"])
     words = [*job["words"], "--address", address, "--out", job["out"], "--json"]
     if job["verb"] == "transfer":
-        begun = (out / OUTCOMES).is_dir() and "--resume" not in words
+        begun = Path(job["out"], OUTCOMES).is_dir() and "--resume" not in words
         return ["transfer", *words, *(["--resume"] if begun else [])]
-    if job["config"] is None or (out / "config.yaml").exists():
+    if job["config"] is None or has_run(job["out"]):
         return ["train", *words, "--resume"]
     preset = folder / "job.yaml"
     preset.write_text(job["config"], encoding="utf-8")
@@ -57,28 +58,28 @@ def main() -> int:
         os.chdir(job["folder"])
     with tempfile.TemporaryDirectory() as folder:
         done = threading.Event()
-        threading.Thread(target=_report, args=(Path(job["out"]), done), daemon=True).start()
+        threading.Thread(target=_report, args=(job["out"], done), daemon=True).start()
         try:
             return command_line.main(job_arguments(job, address=address, folder=Path(folder)))
         finally:
             done.set()
 
 
-def _report(out: Path, done: threading.Event) -> None:
+def _report(out: str, done: threading.Event) -> None:
     """Say every few seconds how far a job has come, for whom follows it."""
-    last = ""
+    read_metrics, last = _metrics_of(out), ""
     while not done.wait(REPORT_SECONDS):
-        said = _progress(out)
+        said = _progress(Path(out), _last_metrics(read_metrics))
         if said and said != last:
             print(said, file=sys.stderr, flush=True)
         last = said
 
 
-def _progress(out: Path) -> str:
+def _progress(out: Path, metrics: Iterator[dict[str, Any]]) -> str:
     """Return how far a run or report has come, or nothing."""
     from wormwood.launch.transfer.command import OUTCOMES
 
-    line = next(_last_metrics(out), {})
+    line = next(metrics, {})
     parts = [f"iteration {line['iteration']}, {line['steps']:,} steps"] if line else []
     if line.get("return_mean") is not None:
         parts.append(f"return {line['return_mean']:.0f}")
@@ -86,10 +87,17 @@ def _progress(out: Path) -> str:
     return ", ".join([*parts, *([f"{measured} agents on bodies measured"] if measured else [])])
 
 
-def _last_metrics(out: Path) -> Iterator[dict[str, Any]]:
+def _metrics_of(out: str) -> Callable[[], str]:
+    """Return what reads the metrics of a run, at a URL those that have been sent there with the last checkpoint."""
+    if is_url(out):
+        return partial(Mirror(out).read_text, "metrics.jsonl")
+    return partial(Path(out, "metrics.jsonl").read_text, encoding="utf-8")
+
+
+def _last_metrics(read: Callable[[], str]) -> Iterator[dict[str, Any]]:
     try:
-        lines = (out / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
-    except OSError:
+        lines = read().splitlines()
+    except (OSError, StorageError):
         return
     for line in reversed(lines):
         try:

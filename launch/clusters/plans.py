@@ -13,6 +13,7 @@ from typing import Any, Self
 from wormwood.errors import bad_input
 from wormwood.launch.clusters.files import SshCluster
 from wormwood.launch.clusters.state import ClusterState
+from wormwood.launch.storage import has_run, is_url
 
 __all__ = ["VERBS", "Job", "Place", "plan_job"]
 
@@ -30,7 +31,7 @@ class Job:
     config: str | None = None
     """A training's configuration in full, so that presets of the user need not be on the cluster."""
     out: str | None = None
-    """The folder of its run or report, on a file system that all nodes share."""
+    """The folder of its run or report, on a file system that all nodes share, or the URL of its run."""
     folder: str | None = None
     """Where it works, which relative paths in its arguments start from; None: anywhere."""
 
@@ -127,19 +128,22 @@ def _plan_transfer(words: Sequence[str], options: Any, place: Place, *, where: s
 
 
 def _shared_folder(options: Any, place: Place, *, where: str, default: str | None = None) -> str:
-    """Return ``--out`` in full, or a new folder whose name begins with ``default``."""
+    """Return ``--out`` in full, or a new folder whose name begins with ``default``. Trainings may go to a URL."""
     out: str | None = options.out
     if out is None and default is not None and place.runs is not None:
         out = f"{place.runs}/{default}-{secrets.token_hex(4)}"
     if out is None:
         expected = "--out with a folder on a file system that all nodes share"
         raise bad_input("missing option", where=where, expected=expected, got=None)
-    if re.match(r"^[a-z0-9]+://", out) or not (place.here or Path(out).is_absolute()):
+    if is_url(out) and options.verb == "train":
+        return out
+    if is_url(out) or not (place.here or Path(out).is_absolute()):
         expected = "a folder on a file system that all nodes share" + ("" if place.here else ", from the root")
         raise bad_input("--out", where=where, expected=expected, got=out)
     return str(Path(out).resolve()) if place.here else out
 
 
 def _require_new(out: str, place: Place, *, where: str) -> None:
-    if place.here and Path(out).exists():
+    taken = has_run(out) if is_url(out) else place.here and Path(out).exists()
+    if taken:
         raise bad_input("--out", where=where, expected="a new folder, or --resume", got=out)

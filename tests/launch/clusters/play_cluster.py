@@ -16,7 +16,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import boto3
+from moto.server import ThreadedMotoServer
+
 from wormwood.launch.clusters.start_node import loopback_environment
+from wormwood.launch.storage import local_copy
 
 COMMAND = [sys.executable, "-m", "wormwood.launch.command_line"]
 TINY = [
@@ -117,17 +121,29 @@ def try_doors(up: dict[str, Any], folder: Path, found: dict[str, Any]) -> None:
     found["client"] = [try_address(up["client"], own, folder) for own in (None, wrong, token)]
 
 
-def send(file: Path, out: Path) -> str:
+def serve_s3() -> str:
+    """Start a server that speaks S3, tell this process and its children of it, and return the URL of a bucket."""
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    keys = {"AWS_ACCESS_KEY_ID": "worm", "AWS_SECRET_ACCESS_KEY": "wood", "AWS_DEFAULT_REGION": "us-east-1"}
+    os.environ.update(keys, AWS_ENDPOINT_URL=f"http://{host}:{port}")
+    boto3.client("s3").create_bucket(Bucket="runs")
+    return "s3://runs"
+
+
+def send(file: Path, out: str) -> str:
     """Send a training, wait until it is well under way, and return the job."""
-    words = ["train", *TINY, "--set", f"iterations={ITERATIONS}", "--out", str(out)]
+    words = ["train", *TINY, "--set", f"iterations={ITERATIONS}", "--out", out]
     job = run("cluster", "submit", str(file), "--detach", *words)["job"]
     wait_for(lambda: count_iterations(out) > 3)
     return str(job)
 
 
-def count_iterations(out: Path) -> int:
-    metrics = out / "metrics.jsonl"
-    return len(metrics.read_text().splitlines()) if metrics.exists() else 0
+def count_iterations(out: str) -> int:
+    with local_copy(out, leave_out="checkpoints") as folder:
+        metrics = folder / "metrics.jsonl"
+        return len(metrics.read_text().splitlines()) if metrics.exists() else 0
 
 
 def sha256_of(file: Path, job: str) -> str:
@@ -146,21 +162,21 @@ def do_every_kind(file: Path, folder: Path, found: dict[str, Any]) -> None:
         found["shown"] = [*found.get("shown", []), (folder / "runs" / Path(job["run"]).name).is_dir()]
 
 
-def lose_nodes(file: Path, up: dict[str, Any], folder: Path, found: dict[str, Any]) -> None:
-    """Kill a node in the middle of a training, have another one come, and then lose the head."""
-    job = send(file, folder / "elastic")
+def lose_nodes(file: Path, up: dict[str, Any], folder: Path, bucket: str, found: dict[str, Any]) -> None:
+    """Kill a node in the middle of a training, have another one come, and then lose the head in the middle of two."""
+    job = send(file, f"{folder}/elastic")
     status = run("cluster", "status", str(file))
     found["usage"] = {"learner": status["learner"], **{node["name"]: node for node in status["nodes"]}}
     os.kill(next(node["process"] for node in up["nodes"] if node["name"] == "cpu-1"), signal.SIGKILL)
-    found["killed_in_the_middle"] = count_iterations(folder / "elastic") < ITERATIONS
+    found["killed_in_the_middle"] = count_iterations(f"{folder}/elastic") < ITERATIONS
     again = run("cluster", "up", str(file))
     found["nodes_again"] = [(node["name"], node["state"]) for node in again["nodes"]]
     found["sha256"] = sha256_of(file, job)
-    job = send(file, folder / "revived")
+    jobs = [send(file, out) for out in (f"{folder}/revived", f"{bucket}/revived")]
     os.kill(again["nodes"][0]["process"], signal.SIGKILL)
     wait_for(lambda: run("cluster", "status", str(file))["state"] == "head lost")
     run("cluster", "up", str(file))
-    found["sha256_after_loss_of_the_head"] = sha256_of(file, job)
+    found["sha256_after_loss_of_the_head"] = [sha256_of(file, job) for job in jobs]
 
 
 FOREIGN_PORT = 6390
@@ -221,10 +237,11 @@ def main(folder: Path) -> None:
     found: dict[str, Any] = {}
     file = folder / "two.yaml"
     file.write_text("{kind: local, name: two, head: {cpus: 0}, workers: {cpu: {count: 2, cpus: 1}}}\n")
+    bucket = serve_s3()
     up = start(file, found)
     try_doors(up, folder, found)
     do_every_kind(file, folder, found)
-    lose_nodes(file, up, folder, found)
+    lose_nodes(file, up, folder, bucket, found)
     # A port that is taken, by a stranger's program.
     with socket.create_server(("127.0.0.1", 29_999)):
         other = folder / "other.yaml"

@@ -49,7 +49,8 @@ def test_a_report_is_made_by_the_whole_cluster_in_the_folder_that_it_was_asked_i
         (["train", "swim-ncap-pp"], "nearest: 'swim-ncap-ppo'"),
         (["train", "swim-ncap-ppo", "--sed", "1"], "nearest: '--seed'"),
         (["train", "swim-ncap-ppo", "--out", "runs/x"], "--out in cluster submit train: expected a folder on a file"),
-        (["train", "swim-ncap-ppo", "--out", "s3://a/b"], "that all nodes share"),
+        (["train", "swim-ncap-ppo", "--out", "s4://a/b"], "unknown protocol in s4://a/b"),
+        (["transfer", "ncap", "--out", "file:///a/b"], "that all nodes share"),
         (["train", "swim-ncap-ppo", "--address", "auto"], "none: a job runs on the cluster"),
         (["train", "--resume"], "missing option in cluster submit train"),
         (["train"], "missing preset in cluster submit train"),
@@ -104,3 +105,18 @@ def test_a_job_that_is_sent_again_goes_on_with_what_is_there(tmp_path: Path) -> 
     assert arguments(report).count("--resume") == 1
     told = Job("transfer", ("ncap", "--resume"), out=str(tmp_path / "out"))
     assert arguments(told).count("--resume") == 1
+
+
+def test_a_training_may_go_to_a_url_which_is_taken_once_it_has_a_run(tmp_path: Path) -> None:
+    out = (tmp_path / "far").as_uri()
+    job = plan_job(["train", "swim-ncap-ppo", "--out", out], FAR)
+    assert job.out == out
+    sent = yaml.safe_load(job.to_json())
+    assert job_arguments(sent, address="192.0.2.1:1", folder=tmp_path)[1].endswith("job.yaml")
+    (tmp_path / "far").mkdir()
+    (tmp_path / "far" / "config.yaml").write_text("")
+    # Started again, as after the loss of the head, it goes on; but another job must not.
+    assert job_arguments(sent, address="192.0.2.1:1", folder=tmp_path)[-1] == "--resume"
+    with pytest.raises(BadInput, match="expected a new folder, or --resume"):
+        plan_job(["train", "swim-ncap-ppo", "--out", out], FAR)
+    assert plan_job(["train", "--resume", "--out", out], FAR).out == out

@@ -1,0 +1,218 @@
+"""Folders at a URL: run folders that outlive the machine that writes them, on whatever fsspec can reach."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from wormwood.errors import BadInput, bad_input
+
+__all__ = ["Mirror", "StorageError", "has_run", "is_url", "local_copy"]
+
+PAUSES = (0.0, 1.0, 5.0, 15.0)
+"""Seconds before each attempt to send something."""
+PATIENCE = {"connect_timeout": 3, "read_timeout": 30, "retries": {"max_attempts": 1}}
+"""Of requests to S3: by default they are repeated for minutes."""
+WHOLE = {"s3", "s3a", "gs", "gcs", "abfs", "az", "memory"}
+"""Protocols under whose names an object appears whole or not at all. Elsewhere it is sent aside, and renamed."""
+EXTRAS = {"s3": "s3", "s3a": "s3", "gs": "gcs", "gcs": "gcs"}
+"""Extras of this package that bring what a protocol needs."""
+LAST = "MANIFEST.json"
+"""What makes a checkpoint one: it is sent when all that it names is there, and removed before anything of that."""
+ASIDE = ".part"
+
+
+class StorageError(RuntimeError):
+    """A folder at a URL could not be written or read any more. What was sent before is complete."""
+
+
+def is_url(place: str) -> bool:
+    """Return whether this is a URL, not a path."""
+    return re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", place) is not None
+
+
+class Mirror:
+    """A local folder that is also kept at a URL, which has one writer at a time.
+
+    Files that have not changed are not sent again. A checkpoint at the URL is complete or not there, whenever its
+    writer is ended: ``fetch`` leaves out what a writer did not finish.
+    """
+
+    def __init__(self, url: str) -> None:
+        """Start with an empty local folder, which goes when this object is closed or forgotten.
+
+        Raises:
+            BadInput: nothing is known of the protocol, or the place cannot be reached, or not with these credentials.
+        """
+        self.url = url.rstrip("/")
+        self._files, self._root = _connect(self.url)
+        self._sent: dict[str, tuple[int, int]] = {}
+        self._temporary = tempfile.TemporaryDirectory(prefix="wormwood-", ignore_cleanup_errors=True)
+        self.folder = Path(self._temporary.name) / self.url.rpartition("/")[2]
+        self.folder.mkdir()
+
+    def close(self) -> None:
+        """Remove the local folder."""
+        self._temporary.cleanup()
+
+    def has(self, name: str) -> bool:
+        """Return whether there is a file of this name at the URL."""
+        return bool(self._attempt(partial(self._files.exists, f"{self._root}/{name}")))
+
+    def read_text(self, name: str) -> str:
+        """Return the text of a file at the URL; empty where there is none.
+
+        Raises:
+            StorageError: it cannot be read.
+        """
+        try:
+            return str(self._files.cat_file(f"{self._root}/{name}").decode())
+        except FileNotFoundError:
+            return ""
+        except Exception as error:  # each file system raises its own
+            raise StorageError(f"{self.url}: {_reason(error)}") from error
+
+    def fetch(self, *, leave_out: str | None = None) -> None:
+        """Copy all that is at the URL to the local folder, but for what was not finished, and one folder.
+
+        Raises:
+            StorageError: it cannot be read.
+        """
+        names = self._names()
+        complete = {name.rpartition("/")[0] for name in names if name.endswith(f"/{LAST}")}
+        for name in names:
+            checkpoint = re.match(r"(.*/)?step-\d+(?=/)", name)
+            if (checkpoint and checkpoint[0] not in complete) or name.split("/")[0] == leave_out:
+                continue
+            target = self.folder / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            self._attempt(partial(self._files.get_file, f"{self._root}/{name}", str(target)))
+            self._sent[name] = _stamp(target)
+
+    def send(self, *, prune: bool = False) -> None:
+        """Copy to the URL what is new or has changed, and then remove there, if asked, what is not here any more.
+
+        Raises:
+            StorageError: it cannot be written.
+        """
+        here = {path.relative_to(self.folder).as_posix(): path for path in _files_in(self.folder)}
+        for name in sorted(here, key=lambda name: (name.endswith(LAST), name)):
+            stamp = _stamp(here[name])
+            if self._sent.get(name) != stamp:
+                self._attempt(partial(self._put, here[name], f"{self._root}/{name}"))
+                self._sent[name] = stamp
+        if prune:
+            gone = [name for name in self._names() if name not in here]
+            for name in sorted(gone, key=lambda name: (not name.endswith(LAST), name)):
+                self._attempt(partial(self._files.rm_file, f"{self._root}/{name}"))
+                self._sent.pop(name, None)
+
+    def _put(self, path: Path, target: str) -> None:
+        protocols = self._files.protocol if isinstance(self._files.protocol, tuple) else (self._files.protocol,)
+        if WHOLE & set(protocols):
+            self._files.put_file(str(path), target)
+        else:
+            self._files.makedirs(target.rpartition("/")[0], exist_ok=True)
+            self._files.put_file(str(path), target + ASIDE)
+            self._files.mv(target + ASIDE, target)
+
+    def _names(self) -> list[str]:
+        """Return the names of all files at the URL, from its root."""
+
+        def find() -> list[str]:
+            self._files.invalidate_cache()
+            return list(self._files.find(self._root))
+
+        found: list[str] = self._attempt(find)
+        root = self._files._strip_protocol(self._root).rstrip("/")  # there is no other name for it
+        names = (self._files._strip_protocol(name)[len(root) + 1 :] for name in found)
+        return sorted(name for name in names if not name.endswith(ASIDE))
+
+    def _attempt(self, action: Callable[[], Any]) -> Any:
+        """Do something that a network may refuse, several times if need be."""
+        for attempt, pause in enumerate(PAUSES, start=1):
+            time.sleep(pause)
+            try:
+                return action()
+            except Exception as error:  # each file system raises its own
+                if attempt == len(PAUSES) or isinstance(error, PermissionError):
+                    raise StorageError(f"{self.url}: {_reason(error)}") from error
+        return None
+
+
+def has_run(place: str) -> bool:
+    """Return whether there is a run at a path or URL.
+
+    Raises:
+        BadInput: the URL cannot be reached.
+    """
+    if not is_url(place):
+        return Path(place, "config.yaml").exists()
+    with contextlib.closing(Mirror(place)) as mirror:
+        return mirror.has("config.yaml")
+
+
+@contextlib.contextmanager
+def local_copy(place: str, *, leave_out: str | None = None) -> Iterator[Path]:
+    """Give a folder to read: the one at a path, or a copy of the one at a URL, which goes at the block's end.
+
+    Raises:
+        BadInput: the URL cannot be reached.
+        StorageError: it cannot be read.
+    """
+    if not is_url(place):
+        yield Path(place)
+        return
+    with contextlib.closing(Mirror(place)) as mirror:
+        mirror.fetch(leave_out=leave_out)
+        yield mirror.folder
+
+
+def _connect(url: str) -> tuple[Any, str]:
+    """Return the file system of a URL, and where in it the URL points to."""
+    import fsspec
+    from fsspec.registry import known_implementations
+
+    protocol = url.partition("://")[0]
+    if protocol not in known_implementations:
+        names, expected = sorted(known_implementations), "a protocol of fsspec, such as file, s3 or gs"
+        raise bad_input("unknown protocol", where=url, expected=expected, got=protocol, nearest_to=names)
+    options = {"config_kwargs": PATIENCE} if EXTRAS.get(protocol) == "s3" else {}
+    try:
+        files, root = fsspec.core.url_to_fs(url, use_listings_cache=False, skip_instance_cache=True, **options)
+        # Listing asks for all that reading needs; a bucket is not ours to make.
+        if "/" in root.strip("/") and protocol in EXTRAS:
+            files.ls(root.strip("/").split("/")[0])
+        files.exists(f"{root}/config.yaml")
+    except ImportError as error:
+        extra = EXTRAS.get(protocol)
+        how = f"pip install 'wormwood[{extra}]'" if extra else str(error)
+        raise BadInput(f"{url} needs a package that is not installed: {how}") from error
+    except Exception as error:
+        raise BadInput(f"cannot reach {url}: {_reason(error)}") from error
+    return files, root.rstrip("/")
+
+
+def _reason(error: Exception) -> str:
+    """Return what went wrong, in one line."""
+    reason = " ".join(str(error).split()) or type(error).__name__
+    return f"there is no such bucket or folder: {reason}" if isinstance(error, FileNotFoundError) else reason
+
+
+def _files_in(folder: Path) -> Iterator[Path]:
+    """Yield the files that are somebody's: not locks and drafts, whose names begin with a dot."""
+    for path in folder.rglob("*"):
+        hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
+        if path.is_file() and not hidden:
+            yield path
+
+
+def _stamp(path: Path) -> tuple[int, int]:
+    stat = path.stat()
+    return stat.st_size, stat.st_mtime_ns
