@@ -186,7 +186,7 @@ def status_command(options: argparse.Namespace) -> None:
     workers = status.pop("workers")
     print_table("", ["what", "value"], [(name, _text(value)) for name, value in status.items() if value is not None])
     if workers:
-        columns = ["name", "state", "process", "node", "rollouts", "steps", "seconds", "restarts"]
+        columns = ["name", "state", "node", "rollouts", "steps", "steps_per_second", "idle_share", "restarts"]
         print_table("workers", columns, [[worker.get(name, "") for name in columns] for worker in workers])
 
 

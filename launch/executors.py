@@ -16,7 +16,7 @@ class WorkerError(RuntimeError):
 
 
 WorkerStatus = dict[str, Any]
-"""One worker: name, state, process, node, rollouts, steps, seconds (busy), restarts."""
+"""One worker: name, state, process, node, rollouts, steps, seconds (busy), restarts, steps_per_second, idle_share."""
 
 
 class Collection(Protocol):

@@ -76,9 +76,14 @@ class _Member:
     restarts: int = -1
     state: str = "starting"
 
-    def status(self) -> WorkerStatus:
+    def status(self, elapsed: float) -> WorkerStatus:
+        """Return how it is, ``elapsed`` seconds after the executor began."""
         own = {"name": self.name, "state": self.state, **self.identity, "rollouts": self.rollouts, "steps": self.steps}
-        return {**own, "seconds": round(self.seconds, 3), "restarts": max(0, self.restarts)}
+        shares = {
+            "steps_per_second": round(self.steps / elapsed, 1),
+            "idle_share": round(max(0.0, 1.0 - self.seconds / elapsed), 3),
+        }
+        return {**own, "seconds": round(self.seconds, 3), "restarts": max(0, self.restarts), **shares}
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,7 +114,7 @@ class RayExecutor:
             workers: how many.
             deadline: seconds after which a rollout counts as hung.
         """
-        self._plan, self._deadline = ray.put(plan), deadline
+        self._plan, self._deadline, self._began = ray.put(plan), deadline, time.monotonic()
         self._key = self._plan.hex()  # no other plan of the cluster has it
         self._members = [_Member(f"worker-{k}", _named_worker(k)) for k in range(min(workers, plan.shards))]
         self._joining: dict[Any, _Member] = {}
@@ -127,7 +132,8 @@ class RayExecutor:
         return self._thread.submit(self._collect, job)
 
     def status(self) -> list[WorkerStatus]:
-        return [member.status() for member in self._members]
+        elapsed = max(1e-9, time.monotonic() - self._began)
+        return [member.status(elapsed) for member in self._members]
 
     def close(self) -> None:
         self._closed.set()

@@ -20,7 +20,7 @@ RECENT = 20
 
 
 def run_status(folder: RunFolder) -> dict[str, Any]:
-    """Return state, progress, throughput, time left, last checkpoint, workers, and what the ledger proves.
+    """Return state, progress, throughput, time left, last checkpoint, learner, workers, and what the ledger proves.
 
     Raises:
         BadInput: this is not a run folder.
@@ -44,7 +44,8 @@ def run_status(folder: RunFolder) -> dict[str, Any]:
         "steps_per_second": None if speed is None else speed * config.plan.steps_per_iteration,
         "seconds_left": left / speed if running and speed else None,
         **_last_checkpoint(folder),
-        "workers": _workers(folder),
+        "learner_idle_share": _workers(folder).get("learner", {}).get("idle_share"),
+        "workers": _workers(folder).get("workers", []),
         "ledger": _ledger_verdict(folder),
     }
 
@@ -92,11 +93,11 @@ def _last_checkpoint(folder: RunFolder) -> dict[str, Any]:
     return {"last_checkpoint": int(checkpoints[-1].name.removeprefix("step-")), "checkpoint_age": max(0.0, age)}
 
 
-def _workers(folder: RunFolder) -> list[dict[str, Any]]:
+def _workers(folder: RunFolder) -> dict[str, Any]:
     try:
-        workers: list[dict[str, Any]] = json.loads(folder.workers.read_text(encoding="utf-8"))["workers"]
+        workers: dict[str, Any] = json.loads(folder.workers.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        return []
+        return {}
     return workers
 
 

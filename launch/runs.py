@@ -46,7 +46,7 @@ class RunFolder:
 
     @property
     def workers(self) -> Path:
-        """``workers.json``: how each worker was after the last iteration."""
+        """``workers.json``: how each worker and the learner were after the last iteration."""
         return self.path / "workers.json"
 
     @property
@@ -190,6 +190,7 @@ class Run(RunFolder):
         *,
         ledger: Sequence[Mapping[str, object]] = (),
         workers: Sequence[Mapping[str, object]] = (),
+        learner_idle_share: float = 0.0,
     ) -> None:
         """Append one line to ``metrics.jsonl`` and any to ``ledger.jsonl``, and replace ``workers.json``.
 
@@ -203,7 +204,8 @@ class Run(RunFolder):
                 with _path_in_errors(path), path.open("a", encoding="utf-8") as file:
                     file.write("".join(to_json(line) + "\n" for line in lines))
         if workers:
-            write_text_atomic(self.workers, to_json({"workers": workers}) + "\n")
+            described = {"workers": workers, "learner": {"idle_share": round(learner_idle_share, 3)}}
+            write_text_atomic(self.workers, to_json(described) + "\n")
 
     def truncate_logs(self, step: int) -> None:
         """Drop the lines of iterations after ``step``, and any line that was only half written."""

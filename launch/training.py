@@ -84,6 +84,7 @@ class _Training:
     watcher: Watcher
     name: str
     seconds: float = 0.0
+    learned: float = 0.0
     losses: int = 0
     done_at_loss: int = -1
 
@@ -109,7 +110,7 @@ class _Training:
         self.run.truncate_logs(progress.iteration)
         self.run.send()
         lines = read_metrics(self.run.metrics)
-        self.seconds, self.began = lines[-1]["seconds"] if lines else 0.0, time.monotonic()
+        self.seconds, self.learned, self.began = lines[-1]["seconds"] if lines else 0.0, 0.0, time.monotonic()
         self.watcher.started(progress)
         remaining, lag = self.config.iterations - progress.iteration, self.config.demand.lag
         if remaining:
@@ -149,11 +150,14 @@ class _Training:
 
     def _learn(self) -> None:
         """Make one update, and write down what it did."""
-        update, config = self.service.update(self.name), self.config
+        began, config = time.monotonic(), self.config
+        update = self.service.update(self.name)
+        self.learned += time.monotonic() - began
         metrics = {**update.metrics, "seconds": self.seconds + time.monotonic() - self.began}
         if config.evaluate_every and metrics["iteration"] % config.evaluate_every == 0:
             metrics |= _held_out(config, self.service.policy_weights(self.name))
-        self.run.log(metrics, ledger=update.entries, workers=self.executor.status())
+        idle = 1.0 - self.learned / max(1e-9, time.monotonic() - self.began)
+        self.run.log(metrics, ledger=update.entries, workers=self.executor.status(), learner_idle_share=idle)
         if metrics["iteration"] % config.checkpoint_every == 0:
             self._save()
         self.watcher.advanced(metrics)

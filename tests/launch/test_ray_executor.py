@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pytest
@@ -24,7 +25,7 @@ from wormwood.launch.ray_service import remote_service, service_process
 from wormwood.launch.ray_session import ray_session
 from wormwood.launch.ray_workers import RayExecutor
 from wormwood.launch.rollouts import NonFiniteError
-from wormwood.launch.run_status import audit_run
+from wormwood.launch.run_status import audit_run, run_status
 from wormwood.launch.runs import RunFolder, read_metrics
 from wormwood.launch.service import LearnerService
 from wormwood.launch.training import Watcher
@@ -48,6 +49,16 @@ def test_the_final_state_does_not_depend_on_the_workers(kind, tmp_path, make_con
     assert len({summary["state_sha256"] for summary in summaries}) == 1
     assert len({summary["return_mean"] for summary in summaries}) == 1
     assert [summary["workers"] for summary in summaries] == [0, 1, 2, 3]
+    _check_load(run_status(RunFolder(tmp_path / "2")), summaries[2]["steps"])
+    assert run_status(RunFolder(tmp_path / "0"))["learner_idle_share"] is None
+
+
+def _check_load(status: dict[str, Any], steps: int) -> None:
+    assert 0 < status["learner_idle_share"] < 1
+    assert sum(worker["steps"] for worker in status["workers"]) == steps
+    assert all(0 <= worker["idle_share"] <= 1 for worker in status["workers"])
+    for worker in status["workers"]:
+        assert (worker["steps_per_second"] > 0) == (worker["steps"] > 0)
 
 
 @pytest.mark.parametrize("kind", ["cma-es", "ppo", "cart-pole", pytest.param("boosted", marks=pytest.mark.slow)])
