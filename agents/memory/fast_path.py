@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from wormwood.agents.memory.config import FeedbackConfig
 from wormwood.agents.memory.feedback import Predictor, RunningSize
@@ -74,8 +74,9 @@ def fast_path(
     trial: Trial,
     *,
     every: int,
-    parameters: Sequence[nn.Parameter],
+    parameters: Sequence[Tensor],
     expectation: Expectation | None,
+    teach: bool = True,
 ) -> Iterator[Window]:
     """Play a trial window by window, and give each as soon as it is played.
 
@@ -89,6 +90,7 @@ def fast_path(
         every: steps of a window, ``T_f``.
         parameters: of the controllers, to differentiate by.
         expectation: None is truncated backpropagation.
+        teach: leave the gradients of every window in the feedback module; without, it only predicts.
     """
     predict = None
     if expectation is not None:
@@ -103,7 +105,7 @@ def fast_path(
         window = window_gradients(
             network, trial, state, begin=begin, end=end, parameters=parameters, predict=predict, trace=trace
         )
-        if expectation is not None:
+        if teach and expectation is not None:
             expectation.learn(trial, window, begin)
         state = window.end
         yield window

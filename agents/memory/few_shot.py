@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 
 from wormwood.agents.memory.windows import Core, Trial
 from wormwood.envs.few_shot.trials import FewShotTask, TrialBatch
 
-__all__ = ["as_trial", "held_out_score"]
+__all__ = ["answer_scores", "as_trial", "frozen_answers", "held_out_score"]
 
 
-def as_trial(batch: TrialBatch, task: FewShotTask, head: nn.Module) -> Trial:
+def as_trial(batch: TrialBatch, task: FewShotTask, head: Callable[[Tensor], Tensor]) -> Trial:
     """Return a batch as a trial: cross entropy or mean square error of ``head(features)`` in the steps that ask.
 
     Args:
@@ -35,13 +37,23 @@ def as_trial(batch: TrialBatch, task: FewShotTask, head: nn.Module) -> Trial:
 def held_out_score(network: Core, head: nn.Module, task: FewShotTask, *, seed: int, trials: int) -> float:
     """Return the share of right answers, or the mean square error, over held-out trials."""
     batch = task.sample(seed, 0, trials, held_out=True)
-    state, scores = network.initial_state(trials), list[float]()
-    for step in range(task.steps):
-        features, state = network(torch.from_numpy(batch.inputs[step]), state)
-        if batch.weights[step].any():
-            answer, target = head(features), torch.from_numpy(batch.targets[step])
-            if task.loss == "classification":
-                scores.append(float((answer.argmax(dim=1) == target).float().mean()))
-            else:
-                scores.append(float(nn.functional.mse_loss(answer, target)))
-    return sum(scores) / len(scores)
+    return float(answer_scores(frozen_answers(network, head, batch), batch, task).mean())
+
+
+@torch.no_grad()
+def frozen_answers(network: Core, head: nn.Module, batch: TrialBatch) -> Tensor:
+    """Return the answers ``[A, B, O]`` in the steps that ask."""
+    state, answers = network.initial_state(batch.inputs.shape[1]), list[Tensor]()
+    for x, asked in zip(torch.from_numpy(batch.inputs), batch.weights, strict=True):
+        features, state = network(x, state)
+        if asked.any():
+            answers.append(head(features))
+    return torch.stack(answers)
+
+
+def answer_scores(answers: Tensor, batch: TrialBatch, task: FewShotTask) -> Tensor:
+    """Return the score ``[A, B]`` of each answer ``[A, B, O]``: 1 if it is right, else 0; or its mean square error."""
+    targets = torch.from_numpy(batch.targets[batch.weights.any(axis=1)])
+    if task.loss == "classification":
+        return (answers.argmax(dim=-1) == targets).float()
+    return (answers - targets).square().mean(dim=-1)

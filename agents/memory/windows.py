@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from wormwood.agents.memory.network import State
 
@@ -81,7 +81,7 @@ def window_gradients(
     *,
     begin: int,
     end: int,
-    parameters: Sequence[nn.Parameter],
+    parameters: Sequence[Tensor],
     predict: Predict | None = None,
     trace: float = 1.0,
 ) -> Window:

@@ -27,16 +27,20 @@ class ClassSource(Protocol):
 
 @dataclass(frozen=True)
 class PrototypeClasses:
-    """Classes without end: each has a prototype from N(0, 1), and examples around it."""
+    """Classes without end: each has a prototype from N(centre, spread²), and examples around it."""
 
     size: int = 8
     """Numbers in an example."""
     noise: float = 0.3
     """Standard deviation of examples around their prototype."""
+    spread: float = 1.0
+    """Standard deviation of the prototypes. The smaller, the closer together classes are."""
+    centre: float = 0.0
+    """Mean of every number of the prototypes."""
 
     def draw(self, rng: np.random.Generator, *, batch: int, ways: int, examples: int, held_out: bool) -> Floats32:
         """Return examples of new classes; held-out ones come from a stream of their own."""
-        prototypes = rng.standard_normal((batch, ways, 1, self.size))
+        prototypes = self.centre + self.spread * rng.standard_normal((batch, ways, 1, self.size))
         drawn = prototypes + self.noise * rng.standard_normal((batch, ways, examples, self.size))
         return drawn.astype(np.float32)
 

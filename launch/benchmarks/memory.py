@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import statistics
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
+from functools import partial
 
 from wormwood.agents.memory.feedback import FeedbackPool
 from wormwood.agents.memory.learner import update_together
@@ -14,14 +14,13 @@ from wormwood.envs.few_shot.sequences import Copy, Recall
 from wormwood.errors import bad_input
 from wormwood.launch.benchmarks.memory_bodies import bench_bodies
 from wormwood.launch.benchmarks.memory_footprint import footprint
-from wormwood.launch.benchmarks.memory_runs import Pupil, Setting, play
+from wormwood.launch.benchmarks.memory_plasticity import bench_plasticity
+from wormwood.launch.benchmarks.memory_runs import Pupil, Scores, Setting, play, with_median
 from wormwood.launch.benchmarks.rounds import Progress
 
 __all__ = ["EXPERIMENTS", "bench_memory"]
 
 Result = dict[str, object]
-Scores = dict[str, float]
-"""By seed, and ``median``."""
 
 PROTOTYPES = Setting(Classification(PrototypeClasses(noise=0.2), gap=1), rate=4e-3)
 SOLVED = 0.95
@@ -75,14 +74,10 @@ def _compare(
             progress(f"{name}, seed {seed}", number / len(arms))
             outcome = play(replace(setting, updates=updates or setting.updates), seed, solved=solved)
             scores[str(seed)], costs[str(seed)], counts[str(seed)] = outcome.score, outcome.cpu_s, outcome.updates
-        result |= {name: _with_median(scores), f"{name}_cpu_s": _with_median(costs)}
+        result |= {name: with_median(scores), f"{name}_cpu_s": with_median(costs)}
         if solved is not None:
-            result[f"{name}_updates"] = _with_median(counts)
+            result[f"{name}_updates"] = with_median(counts)
     return result
-
-
-def _with_median(values: Scores) -> Scores:
-    return values | {"median": statistics.median(values.values())}
 
 
 def _few_shot(seeds: Iterable[int], updates: int | None, progress: Progress) -> Result:
@@ -110,7 +105,7 @@ def _horizons(seeds: Iterable[int], updates: int | None, progress: Progress) -> 
     for seed in seeds:
         progress(f"delay_20_curriculum, seed {seed}", 1.0)
         scores[str(seed)] = _by_curriculum(replace(base, task=Recall(20), updates=updates or base.updates), seed)
-    return result | {"delay_20_curriculum": _with_median(scores)}
+    return result | {"delay_20_curriculum": with_median(scores)}
 
 
 def _by_curriculum(setting: Setting, seed: int) -> float:
@@ -137,8 +132,8 @@ def _schedules(seeds: Iterable[int], updates: int | None, progress: Progress) ->
                 truncated[str(seed)] = play(plain, seed).score
                 equal_cpu[str(seed)] = play(plain, seed, cpu_s=outcome.cpu_s).score
             name = f"{task}_every_{every}"
-            result |= {f"{name}_fast": _with_median(fast), f"{name}_truncated": _with_median(truncated)}
-            result |= {f"{name}_truncated_equal_cpu": _with_median(equal_cpu)}
+            result |= {f"{name}_fast": with_median(fast), f"{name}_truncated": with_median(truncated)}
+            result |= {f"{name}_truncated_equal_cpu": with_median(equal_cpu)}
     return result
 
 
@@ -163,7 +158,7 @@ def _sharing(seeds: Iterable[int], updates: int | None, progress: Progress) -> R
                 pupil.done += 1
         for name, pupil in (("fresh", fresh), ("trained", second), ("together", pair[0])):
             arms[name][str(seed)] = pupil.score()
-    return {name: _with_median(scores) for name, scores in arms.items()}
+    return {name: with_median(scores) for name, scores in arms.items()}
 
 
 def _footprint(seeds: Iterable[int], updates: int | None, progress: Progress) -> Result:
@@ -185,6 +180,7 @@ EXPERIMENTS: Mapping[str, Callable[[Iterable[int], int | None, Progress], Result
     "schedules": _schedules,
     "sharing": _sharing,
     "footprint": _footprint,
+    "plasticity": partial(bench_plasticity, PROTOTYPES),
     "bodies": lambda seeds, updates, progress: bench_bodies(seeds, progress),
 }
 """By name: (seeds, updates or None, progress) -> scores of its arms."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 import time
 from dataclasses import dataclass, replace
 
@@ -19,7 +20,10 @@ from wormwood.agents.memory.windows import Trial
 from wormwood.envs.few_shot.trials import FewShotTask
 from wormwood.envs.randomness import stream
 
-__all__ = ["EVALUATED", "MEMORY", "Outcome", "Pupil", "Setting", "play"]
+__all__ = ["EVALUATED", "MEMORY", "Outcome", "Pupil", "Scores", "Setting", "play", "with_median"]
+
+Scores = dict[str, float]
+"""By seed, and ``median``."""
 
 MEMORY = MemoryConfig(slots=8, width=16, hidden=32)
 """Of every experiment."""
@@ -131,3 +135,8 @@ def play(setting: Setting, seed: int, *, cpu_s: float = 0.0, solved: float | Non
         if solved is not None and pupil.done % CHECKED == 0 and pupil.score() >= solved:
             break
     return Outcome(pupil.score(), pupil.cpu_s, pupil.done)
+
+
+def with_median(values: Scores) -> Scores:
+    """Return scores by seed and their ``median``."""
+    return values | {"median": statistics.median(values.values())}
