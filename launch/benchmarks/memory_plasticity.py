@@ -78,9 +78,9 @@ def _scores(pupil: Pupil, task: FewShotTask) -> Scores:
     alone = _shares(pupil, task, length=1, copies=ALONE, arms={"frozen": None, "synthetic": WITHIN})
     arms = {"frozen": None, "synthetic": ALONG, "truncated": ALONG, "full": whole}
     along = _shares(pupil, task, length=LENGTH, copies=COPIES, arms=arms)
-    scores = {f"trial_{arm}": float(own.mean()) for arm, own in alone.items()}
+    scores = {f"trial_{arm}": float(own.double().mean()) for arm, own in alone.items()}
     for arm, own in along.items():
-        scores |= {f"stream_{arm}": float(own.mean()), f"late_{arm}": float(own[-LATE:].mean())}
+        scores |= {f"stream_{arm}": float(own.double().mean()), f"late_{arm}": float(own[-LATE:].double().mean())}
     return scores
 
 

@@ -1,12 +1,14 @@
 """The benchmark of memories: its experiments run and report what they say. No score is tested."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
 from wormwood.launch import command_line
-from wormwood.launch.benchmarks import memory, memory_runs
+from wormwood.launch.benchmarks import memory, memory_plasticity, memory_runs
 from wormwood.launch.benchmarks.memory_footprint import footprint
+from wormwood.launch.benchmarks.memory_plasticity import bench_plasticity, mean_interval
 from wormwood.launch.benchmarks.memory_runs import Setting, play
 
 
@@ -15,6 +17,8 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(memory_runs, "EVALUATED", 20)
     monkeypatch.setattr(memory, "SLOW_EVERY", (2,))
     monkeypatch.setattr(memory, "RECALLED", (10, 4))
+    for name, size in {"ALONE": 6, "COPIES": 3, "LENGTH": 4, "LATE": 2}.items():
+        monkeypatch.setattr(memory_plasticity, name, size)
 
 
 def test_an_unknown_experiment_is_bad_input_in_one_line(capsys) -> None:
@@ -44,6 +48,7 @@ def test_the_verb_gives_each_arm_its_scores_by_seed(capsys, monkeypatch) -> None
         ("horizons", {"delay_4", "delay_20_lambda_0.5", "delay_20_curriculum", "copy_3"}),
         ("schedules", {"sinusoids_every_2_fast", "prototypes_every_2_truncated_equal_cpu"}),
         ("sharing", {"fresh", "trained", "together"}),
+        ("plasticity", {"same_trial_frozen", "noisier_trial_synthetic", "closer_stream_truncated", "moved_late_full"}),
     ],
 )
 def test_every_experiment_reports_its_arms(what: str, arms: set[str]) -> None:
@@ -65,3 +70,19 @@ def test_a_run_goes_on_until_its_time_is_spent() -> None:
 
 def test_the_footprint_is_measured_in_a_process_of_its_own() -> None:
     assert footprint(16, every=4) >= 0
+
+
+def test_a_gain_is_over_the_frozen_arm_of_the_same_trials() -> None:
+    result = bench_plasticity(replace(memory.PROTOTYPES, updates=2), range(2), None, lambda stage, share: None)
+    for arm in ("same_trial_synthetic", "closer_stream_full", "moved_late_truncated"):
+        frozen = result[arm.rsplit("_", 1)[0] + "_frozen"]
+        gains = [result[arm][seed] - frozen[seed] for seed in ("0", "1")]
+        assert result[f"{arm}_gain"]["mean"] == pytest.approx(sum(gains) / 2)
+    assert "same_trial_frozen_gain" not in result
+
+
+def test_the_interval_of_a_mean_is_student_s() -> None:
+    """Of 1, 2 and 3: deviation 1, and t = 4.3027 at 2 degrees of freedom, over √3."""
+    found = mean_interval([1.0, 2.0, 3.0])
+    assert found == pytest.approx({"mean": 2.0, "low": 2 - 2.48414, "high": 2 + 2.48414}, abs=1e-4)
+    assert mean_interval([5.0]) == {"mean": 5.0}

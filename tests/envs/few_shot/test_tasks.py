@@ -1,5 +1,7 @@
 """Few-shot tasks: what trials hold, that they never tell the future, and that what is held out stays apart."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -79,6 +81,15 @@ def test_a_question_is_like_the_examples_of_its_class() -> None:
     distances = ((examples[:2] - examples[2]) ** 2).sum(axis=2)
     nearest = labels[:2][distances.argmin(axis=0), np.arange(200)]
     assert (nearest == labels[2]).all()
+
+
+def test_prototypes_are_spread_around_their_centre() -> None:
+    usual, rng = PrototypeClasses(size=4, noise=0.0), np.random.default_rng
+    drawn = usual.draw(rng(0), batch=500, ways=2, examples=1, held_out=False)
+    other = replace(usual, spread=0.5, centre=2.0).draw(rng(0), batch=500, ways=2, examples=1, held_out=False)
+    np.testing.assert_allclose(other, 2 + 0.5 * drawn, rtol=1e-5)
+    assert abs(drawn.mean()) < 0.1
+    assert abs(drawn.std() - 1) < 0.05
 
 
 def test_the_summary_holds_the_mean_of_each_labels_examples() -> None:
