@@ -51,6 +51,8 @@ class Mirror:
             BadInput: nothing is known of the protocol, or the place cannot be reached, or not with these credentials.
         """
         self.url = url.rstrip("/")
+        if self.url.rpartition("/")[2] in {"", ".", ".."}:
+            raise bad_input("URL", where=url, expected="one that ends in the name of a run", got=url)
         self._files, self._root = _connect(self.url)
         self._sent: dict[str, tuple[int, int]] = {}
         self._temporary = tempfile.TemporaryDirectory(prefix="wormwood-", ignore_cleanup_errors=True)
@@ -131,7 +133,10 @@ class Mirror:
 
         found: list[str] = self._attempt(find)
         root = self._files._strip_protocol(self._root).rstrip("/")  # there is no other name for it
-        names = (self._files._strip_protocol(name)[len(root) + 1 :] for name in found)
+        names = [self._files._strip_protocol(name)[len(root) + 1 :] for name in found]
+        for name in names:
+            if name.startswith("/") or ".." in name.split("/"):
+                raise StorageError(f"{self.url}: {name!r} there would lead out of the folder; nothing was fetched")
         return sorted(name for name in names if not name.endswith(ASIDE))
 
     def _attempt(self, action: Callable[[], Any]) -> Any:

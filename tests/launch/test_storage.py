@@ -264,3 +264,20 @@ def test_what_a_server_refuses_is_not_tried_again(url: str, monkeypatch: pytest.
         monkeypatch.setattr(here._files, "put_file", refused)
         with pytest.raises(StorageError, match=f"{url}: Access Denied"):
             here.send()
+
+
+@pytest.mark.parametrize("name", ["/tmp/planted", "../planted", "agent/../../planted"])
+def test_a_name_that_leads_out_of_the_folder_is_not_followed(name: str, bucket: str, tmp_path: Path) -> None:
+    place = f"{bucket}/{tmp_path.name}"
+    for key in ("config.yaml", name):
+        boto3.client("s3").put_object(Bucket="runs", Key=f"{tmp_path.name}/{key}", Body=b"planted")
+    with contextlib.closing(Mirror(place)) as there:
+        with pytest.raises(StorageError, match=f"{name!r} there would lead out of the folder; nothing was fetched"):
+            there.fetch()
+        assert not list(there.folder.iterdir())
+
+
+@pytest.mark.parametrize("place", ["s3://runs/..", "file:///"])
+def test_a_url_that_names_no_run(place: str, preset: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert _train(preset, "--out", place) == 2
+    assert capsys.readouterr().err.count("\n") == 1
