@@ -5,18 +5,24 @@ from __future__ import annotations
 import contextlib
 import re
 import tempfile
+import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from wormwood.errors import BadInput, bad_input
 
 __all__ = ["Mirror", "StorageError", "has_run", "is_url", "local_copy"]
 
+Result = TypeVar("Result")
+
 PAUSES = (0.0, 1.0, 5.0, 15.0)
 """Seconds before each attempt to send something."""
+CONTACT = 8.0
+"""Seconds within which a place has to answer for the first time."""
 PATIENCE = {"connect_timeout": 3, "read_timeout": 30, "retries": {"max_attempts": 1}}
 """Of requests to S3: by default they are repeated for minutes."""
 WHOLE = {"s3", "s3a", "gs", "gcs", "abfs", "az", "memory"}
@@ -51,9 +57,11 @@ class Mirror:
             BadInput: nothing is known of the protocol, or the place cannot be reached, or not with these credentials.
         """
         self.url = url.rstrip("/")
+        if re.match(r"[^/]+://[^/]*:[^/]*@", url):
+            raise BadInput("a URL with a password in it: leave that to the environment, or to the protocol's own files")
         if self.url.rpartition("/")[2] in {"", ".", ".."}:
             raise bad_input("URL", where=url, expected="one that ends in the name of a run", got=url)
-        self._files, self._root = _connect(self.url)
+        self._files, self._root = _within(CONTACT, partial(_connect, self.url), self.url)
         self._sent: dict[str, tuple[int, int]] = {}
         self._temporary = tempfile.TemporaryDirectory(prefix="wormwood-", ignore_cleanup_errors=True)
         self.folder = Path(self._temporary.name) / self.url.rpartition("/")[2]
@@ -90,7 +98,8 @@ class Mirror:
         complete = {name.rpartition("/")[0] for name in names if name.endswith(f"/{LAST}")}
         for name in names:
             checkpoint = re.match(r"(.*/)?step-\d+(?=/)", name)
-            if (checkpoint and checkpoint[0] not in complete) or name.split("/")[0] == leave_out:
+            unfinished, hidden = checkpoint and checkpoint[0] not in complete, _is_hidden(name)
+            if unfinished or hidden or name.split("/")[0] == leave_out:
                 continue
             target = self.folder / name
             target.parent.mkdir(parents=True, exist_ok=True)
@@ -99,6 +108,8 @@ class Mirror:
 
     def send(self, *, prune: bool = False) -> None:
         """Copy to the URL what is new or has changed, and then remove there, if asked, what is not here any more.
+
+        Nothing is removed while the URL has a newer checkpoint: it is another's, who has taken this run over.
 
         Raises:
             StorageError: it cannot be written.
@@ -111,6 +122,8 @@ class Mirror:
                 self._sent[name] = stamp
         if prune:
             gone = [name for name in self._names() if name not in here]
+            if _newest(gone) > _newest(here):
+                return
             for name in sorted(gone, key=lambda name: (not name.endswith(LAST), name)):
                 self._attempt(partial(self._files.rm_file, f"{self._root}/{name}"))
                 self._sent.pop(name, None)
@@ -213,9 +226,40 @@ def _reason(error: Exception) -> str:
 def _files_in(folder: Path) -> Iterator[Path]:
     """Yield the files that are somebody's: not locks and drafts, whose names begin with a dot."""
     for path in folder.rglob("*"):
-        hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
-        if path.is_file() and not hidden:
+        if path.is_file() and not _is_hidden(path.relative_to(folder).as_posix()):
             yield path
+
+
+def _is_hidden(name: str) -> bool:
+    return any(part.startswith(".") for part in name.split("/"))
+
+
+def _newest(names: Iterable[str]) -> int:
+    """Return the step of the newest checkpoint among files; -1 where there is none."""
+    found = (re.match(r"(?:.*/)?step-(\d+)/", name) for name in names)
+    return max((int(match[1]) for match in found if match), default=-1)
+
+
+def _within(seconds: float, action: Callable[[], Result], url: str) -> Result:
+    """Do something that may never return.
+
+    Raises:
+        BadInput: it has not returned in time.
+        BaseException: whatever it raises.
+    """
+    done: Future[Result] = Future()
+
+    def run() -> None:
+        try:
+            done.set_result(action())
+        except BaseException as error:  # whoever waits is told
+            done.set_exception(error)
+
+    threading.Thread(target=run, daemon=True).start()
+    try:
+        return done.result(timeout=seconds)
+    except TimeoutError as error:
+        raise BadInput(f"cannot reach {url}: no answer within {seconds:g} s") from error
 
 
 def _stamp(path: Path) -> tuple[int, int]:

@@ -163,8 +163,9 @@ class _Training:
         self.watcher.advanced(metrics)
 
     def _save(self) -> None:
-        self.service.save(self.name)
+        # The logs first: of what goes beyond a checkpoint they are freed, but what they lack is lost.
         self.run.send()
+        self.service.save(self.name)
 
 
 @contextlib.contextmanager

@@ -180,6 +180,7 @@ def test_a_run_goes_on_elsewhere_after_its_process_was_killed(
     assert command_line.main(["status", url, "--json"]) == 0
     status = json.loads(capsys.readouterr().out)
     assert (status["run"], status["state"], status["iteration"]) == (url, "finished", max(4, done))
+    assert status["ledger"].startswith("complete")
 
 
 @pytest.mark.slow
@@ -226,6 +227,35 @@ def test_who_does_not_answer_is_given_up_soon(
     assert error.count("\n") == 1
 
 
+def test_who_listens_and_never_answers_is_given_up_soon(
+    bucket: str, preset: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(storage, "CONTACT", 1.0)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{silent.getsockname()[1]}")
+        assert _train(preset, "--out", f"{bucket}/silent") == 2
+    assert capsys.readouterr().err == "wormwood: cannot reach s3://runs/silent: no answer within 1 s\n"
+
+
+def test_a_password_in_a_url_is_refused_and_not_shown(preset: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert _train(preset, "--out", "ftp://worm:secret@127.0.0.1/run") == 2
+    error = capsys.readouterr().err
+    assert "a URL with a password in it" in error and "secret" not in error
+
+
+def test_what_another_writer_has_added_is_not_removed(url: str) -> None:
+    with contextlib.closing(Mirror(url)) as outlived, contextlib.closing(Mirror(url)) as successor:
+        for mirror, steps in ((outlived, (1, 2)), (successor, (2, 3))):
+            for step in steps:
+                save_checkpoint(mirror.folder, step, {"step": np.array(step)}, {}, keep=1)
+            mirror.send(prune=True)
+        outlived.send(prune=True)
+        with contextlib.closing(Mirror(url)) as there:
+            there.fetch()
+            found = load_newest(there.folder, on_skip=lambda path, reason: pytest.fail(reason))
+    assert found and found.step == 3
+
+
 def test_nothing_to_go_on_with(url: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert _train("--out", url, "--resume") == 2
     assert f"{url} is not a run folder: expected config.yaml in it" in capsys.readouterr().err
@@ -251,6 +281,9 @@ def test_a_server_that_goes_away_ends_the_run_with_a_line(
     monkeypatch.undo()
     assert _train("--out", url, "--resume", "--json") == 0
     assert json.loads(capsys.readouterr().out)["steps"] == 4 * 4 * 40
+    # The logs had been sent up to the second iteration, the checkpoints up to the first.
+    assert command_line.main(["status", url, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["ledger"].startswith("complete")
 
 
 def test_what_a_server_refuses_is_not_tried_again(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
