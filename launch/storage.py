@@ -27,8 +27,6 @@ PATIENCE = {"connect_timeout": 3, "read_timeout": 30, "retries": {"max_attempts"
 """Of requests to S3: by default they are repeated for minutes."""
 WHOLE = {"s3", "s3a", "gs", "gcs", "abfs", "az", "memory"}
 """Protocols under whose names an object appears whole or not at all. Elsewhere it is sent aside, and renamed."""
-EXTRAS = {"s3": "s3", "s3a": "s3", "gs": "gcs", "gcs": "gcs"}
-"""Extras of this package that bring what a protocol needs."""
 LAST = "MANIFEST.json"
 """What makes a checkpoint one: it is sent when all that it names is there, and removed before anything of that."""
 ASIDE = ".part"
@@ -201,17 +199,12 @@ def _connect(url: str) -> tuple[Any, str]:
     if protocol not in known_implementations:
         names, expected = sorted(known_implementations), "a protocol of fsspec, such as file, s3 or gs"
         raise bad_input("unknown protocol", where=url, expected=expected, got=protocol, nearest_to=names)
-    options = {"config_kwargs": PATIENCE} if EXTRAS.get(protocol) == "s3" else {}
+    options = {"config_kwargs": PATIENCE} if protocol in {"s3", "s3a"} else {}
     try:
         files, root = fsspec.core.url_to_fs(url, use_listings_cache=False, skip_instance_cache=True, **options)
-        # Listing asks for all that reading needs; a bucket is not ours to make.
-        if "/" in root.strip("/") and protocol in EXTRAS:
-            files.ls(root.strip("/").split("/")[0])
-        files.exists(f"{root}/config.yaml")
+        files.find(root)  # asks for all that reading needs, of the run's own names alone
     except ImportError as error:
-        extra = EXTRAS.get(protocol)
-        how = f"pip install 'wormwood[{extra}]'" if extra else str(error)
-        raise BadInput(f"{url} needs a package that is not installed: {how}") from error
+        raise BadInput(f"{url} needs a package that is not installed: {_reason(error)}") from error
     except Exception as error:
         raise BadInput(f"cannot reach {url}: {_reason(error)}") from error
     return files, root.rstrip("/")
