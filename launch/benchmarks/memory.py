@@ -99,6 +99,7 @@ def _recall(seeds: Iterable[int], updates: int | None, progress: Progress) -> Re
 def _horizons(seeds: Iterable[int], updates: int | None, progress: Progress) -> Result:
     base = Setting(Recall(10), fast_every=3, updates=2000)
     arms = {f"delay_{delay}": replace(base, task=Recall(delay)) for delay in RECALLED[1:]}
+    arms |= {f"{name}_truncated": replace(setting, feedback=False) for name, setting in arms.items()}
     arms |= {"delay_20_lambda_0.5": replace(base, task=Recall(20), trace=0.5), "copy_3": replace(base, task=Copy(3))}
     result = _compare(arms, seeds, updates, progress, solved=SOLVED)
     scores = Scores()

@@ -45,7 +45,7 @@ def test_the_verb_gives_each_arm_its_scores_by_seed(capsys, monkeypatch) -> None
     [
         ("few-shot", {"synthetic", "truncated", "shuffled", "full"}),
         ("recall", {"delay_10", "delay_10_truncated"}),
-        ("horizons", {"delay_4", "delay_20_lambda_0.5", "delay_20_curriculum", "copy_3"}),
+        ("horizons", {"delay_4", "delay_4_truncated", "delay_20_lambda_0.5", "delay_20_curriculum", "copy_3"}),
         ("schedules", {"sinusoids_every_2_fast", "prototypes_every_2_truncated_equal_cpu"}),
         ("sharing", {"fresh", "trained", "together"}),
         ("plasticity", {"same_trial_frozen", "noisier_trial_synthetic", "closer_stream_truncated", "moved_late_full"}),
