@@ -60,6 +60,12 @@ def normalized(features: Floats) -> Floats:
     return scaled
 
 
+def _of_layer(weights: Arrays, layer: int) -> Arrays:
+    """Return the weights of one layer, under their names within it."""
+    prefix = f"layer{layer}_"
+    return {name.removeprefix(prefix): values for name, values in weights.items() if name.startswith(prefix)}
+
+
 class LinearTransformer:
     """A transformer whose attention is linear, and so a memory (Katharopoulos et al. 2020, arXiv:2006.16236).
 
@@ -71,7 +77,7 @@ class LinearTransformer:
         u ← u + W_r [q S_t / (1 + q n_t), ln(1 + q n_t)]
         u ← u + W_d tanh(W_u ‖u‖ + b_u)
 
-    Keys are shares of slots, as the addresses of a memory network are, so that a slot holds the mean of what was put
+    Keys are shares of slots, as the addresses of a memory network are, so that a slot holds the sum of what was put
     there and its ``n`` how often: what is read is a posterior mean with the prior that nothing is worth 0, and the
     logarithm says how sure it is. The last input beside this one lets a layer store what followed on what (as Fu et al.
     2023, arXiv:2212.14052, shift theirs). Softmax for keys, counts as features and the prior are this project's.
@@ -80,6 +86,7 @@ class LinearTransformer:
     def __init__(self, config: LinearTransformerConfig, weights: Arrays) -> None:
         """Take the weights of ``initial_weights``."""
         self._config, self._weights = config, weights
+        self._layers = [_of_layer(weights, layer) for layer in range(config.layers)]
         self.features = config.units
         self._inputs = len(weights["input_weight"]) // 2
 
@@ -97,8 +104,7 @@ class LinearTransformer:
         """Take one step with inputs ``[N, D]``, and return the features ``[N, units]`` and the next state."""
         weights, sums, counts = self._weights, state["sums"].copy(), state["counts"].copy()
         features = np.concatenate([x, state["input"]], axis=1) @ weights["input_weight"] + weights["input_bias"]
-        for layer in range(self._config.layers):
-            own = {name: weights[f"layer{layer}_{name}"] for name in _PARTS}
+        for layer, own in enumerate(self._layers):
             features = features + self._recalled(normalized(features), own, sums[:, layer], counts[:, layer])
             inner = np.tanh(normalized(features) @ own["up_weight"] + own["up_bias"])
             features = features + inner @ own["down_weight"]
@@ -116,16 +122,3 @@ class LinearTransformer:
         read = (query[..., None, :] @ sums)[..., 0, :] / (1.0 + known[..., None])
         recalled: Floats = np.concatenate([read.reshape(len(u), -1), np.log1p(known)], axis=1) @ own["read_weight"]
         return recalled
-
-
-_PARTS = (
-    "key_weight",
-    "key_bias",
-    "query_weight",
-    "query_bias",
-    "value_weight",
-    "read_weight",
-    "up_weight",
-    "up_bias",
-    "down_weight",
-)
