@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from wormwood.agents.catalogue import AgentConfig, make_policy, warm_up
 from wormwood.agents.interfaces import Arrays, Episodes, Floats, Fragment, Policy, Transitions
+from wormwood.agents.transitions import forget
 from wormwood.envs.randomness import EpisodeStreams, shared_streams, stream, training_streams
 from wormwood.envs.simulation import Step
 from wormwood.envs.specs import BatchedEnvironment, EnvironmentSpec
@@ -156,7 +157,7 @@ def _play_episodes(
         # An environment whose episode ended early waits for the others: its next episode does not count.
         tally.add(step, counted=alive)
         alive &= ~step.done
-        _forget(memory, step.done)
+        memory = forget(memory, step.done)
         observation = step.observation
         played += simulation.count
         if not alive.any():
@@ -188,7 +189,7 @@ def _play_on(
     if shard.state:
         lost = simulation.restore(shard.state)
         tally.restore(shard.state, lost)
-        _forget(memory, lost)
+        memory = forget(memory, lost)
     else:
         simulation.reset()
     record = _Recorder(plan, simulation, memory)
@@ -204,7 +205,7 @@ def _play_on(
         record.add(t, observation, action, number == 1, step)
         record.log_prob[t] = extras.get("log_prob", 0.0)
         tally.add(step)
-        _forget(memory, step.done)
+        memory = forget(memory, step.done)
         observation = step.observation
     fragment = Fragment(
         shard.index,
@@ -215,13 +216,6 @@ def _play_on(
         lost=int(lost.sum()),
     )
     return fragment, Shard(shard.index, {**simulation.state(), **tally.state(), **nest("memory", memory)})
-
-
-def _forget(memory: Arrays, ended: NDArray[np.bool_]) -> None:
-    """Let policies begin each episode with a memory of zeros."""
-    if memory and ended.any():
-        for name, values in memory.items():
-            memory[name] = np.where(ended.reshape(-1, *[1] * (values.ndim - 1)), 0, values)
 
 
 class _Recorder:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from wormwood.agents.interfaces import Arrays, Policy, Transitions
 from wormwood.agents.recurrent.config import RecurrentPPOConfig
 from wormwood.agents.references.classics import classic_policies
+from wormwood.agents.transitions import forget
 from wormwood.envs.specs import EnvironmentSpec
 from wormwood.errors import bad_input
 
@@ -45,10 +46,5 @@ def advice(teacher: Policy, experience: Transitions) -> NDArray[Any]:
     """
     chosen, memory = np.empty_like(experience.action), Arrays()
     for t, observation in enumerate(experience.observation):
-        if memory and (starts := experience.episode_start[t]).any():
-            memory = {
-                name: np.where(starts.reshape(-1, *[1] * (values.ndim - 1)), 0, values)
-                for name, values in memory.items()
-            }
-        chosen[t], memory, _ = teacher.act(observation, memory, None)
+        chosen[t], memory, _ = teacher.act(observation, forget(memory, experience.episode_start[t]), None)
     return chosen
