@@ -30,6 +30,7 @@ def run_status(folder: RunFolder) -> dict[str, Any]:
     last = metrics[-1] if metrics else {}
     iteration = last.get("iteration", 0)
     speed = _iterations_per_second(metrics)
+    load = _load(folder)
     running, left = is_running(folder), config.iterations - iteration
     return {
         "run": str(folder.path),
@@ -44,8 +45,8 @@ def run_status(folder: RunFolder) -> dict[str, Any]:
         "steps_per_second": None if speed is None else speed * config.plan.steps_per_iteration,
         "seconds_left": left / speed if running and speed else None,
         **_last_checkpoint(folder),
-        "learner_idle_share": _workers(folder).get("learner", {}).get("idle_share"),
-        "workers": _workers(folder).get("workers", []),
+        "learner_idle_share": load.get("learner", {}).get("idle_share"),
+        "workers": load.get("workers", []),
         "ledger": _ledger_verdict(folder),
     }
 
@@ -93,12 +94,12 @@ def _last_checkpoint(folder: RunFolder) -> dict[str, Any]:
     return {"last_checkpoint": int(checkpoints[-1].name.removeprefix("step-")), "checkpoint_age": max(0.0, age)}
 
 
-def _workers(folder: RunFolder) -> dict[str, Any]:
+def _load(folder: RunFolder) -> dict[str, Any]:
     try:
-        workers: dict[str, Any] = json.loads(folder.workers.read_text(encoding="utf-8"))
+        load: dict[str, Any] = json.loads(folder.workers.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return {}
-    return workers
+    return load
 
 
 def _ledger_verdict(folder: RunFolder) -> str:
