@@ -61,7 +61,9 @@ def _check_load(status: dict[str, Any], steps: int) -> None:
         assert (worker["steps_per_second"] > 0) == (worker["steps"] > 0)
 
 
-@pytest.mark.parametrize("kind", ["cma-es", "ppo", "cart-pole", pytest.param("boosted", marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "kind", ["cart-pole", *(pytest.param(kind, marks=pytest.mark.slow) for kind in ("cma-es", "ppo", "boosted"))]
+)
 def test_workers_killed_in_the_middle_change_nothing(kind, tmp_path, make_config) -> None:
     config = make_config(kind, "iterations=6", "task_options.horizon=400" if kind == "cma-es" else "learner.steps=400")
     alone, killed = LearnerService(), LearnerService()
@@ -179,7 +181,7 @@ def _crash_at(iteration: int) -> Watcher:
     return Watcher(advanced=advanced)
 
 
-@pytest.mark.parametrize("lag", [0, 1])
+@pytest.mark.parametrize("lag", [0, pytest.param(1, marks=pytest.mark.slow)])
 def test_a_service_that_is_killed_goes_on_from_its_checkpoint(lag: int, make_config, tmp_path, train_in) -> None:
     config = make_config("ppo", "iterations=6", f"learner.lag={lag}")
     alone = train_in(tmp_path / "alone", config)
