@@ -125,9 +125,6 @@ def load_agent(name_or_path: str) -> Agent:
         return Agent(name_or_path, BUILT_IN[name_or_path][0])
     if is_url(name_or_path):
         with local_copy(name_or_path, leave_out="checkpoints") as folder:
-            if not any(folder.iterdir()):
-                expected = "a run or an exported agent at the URL"
-                raise bad_input("unknown agent", where="agent", expected=expected, got=name_or_path)
             return load_agent(str(folder))
     if re.match(r"\w+:", name_or_path) or name_or_path.endswith(".zip"):
         from wormwood.launch.sb3_zip import load_sb3_zip  # it builds on this module

@@ -27,7 +27,7 @@ from wormwood.launch.environment_settings import Spec
 from wormwood.launch.evaluation import evaluate, record_poses
 from wormwood.launch.run_status import run_status
 from wormwood.launch.runs import Run, RunFolder, read_metrics, to_json
-from wormwood.launch.storage import Mirror, is_url, local_copy
+from wormwood.launch.storage import Mirror, check_out, is_url, local_copy
 from wormwood.launch.tensorboard import tensorboard_watcher
 from wormwood.launch.training import Interrupted, train
 
@@ -122,6 +122,7 @@ def _folder(place: str, *, new: bool = False) -> Iterator[tuple[Path, Mirror | N
     Raises:
         BadInput: the URL cannot be reached, or has a run where a new one is to be.
     """
+    check_out(place)
     if not is_url(place):
         yield Path(place), None
         return

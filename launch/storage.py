@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 from wormwood.errors import BadInput, bad_input
 
-__all__ = ["Mirror", "StorageError", "has_run", "is_url", "local_copy"]
+__all__ = ["Mirror", "StorageError", "check_out", "has_run", "is_url", "local_copy"]
 
 Result = TypeVar("Result")
 
@@ -34,6 +34,16 @@ ASIDE = ".part"
 
 class StorageError(RuntimeError):
     """A folder at a URL could not be written or read any more. What was sent before is complete."""
+
+
+def check_out(place: str) -> None:
+    """Check where a new run is to be.
+
+    Raises:
+        BadInput: it is nearly a URL, and would be taken for a folder.
+    """
+    if re.match(r"[A-Za-z][A-Za-z0-9+.-]+:/(?!/)", place):
+        raise bad_input("--out", where="train", expected="two slashes behind the protocol, or a folder", got=place)
 
 
 def is_url(place: str) -> bool:
@@ -179,7 +189,7 @@ def local_copy(place: str, *, leave_out: str | None = None) -> Iterator[Path]:
     """Give a folder to read: the one at a path, or a copy of the one at a URL, which goes at the block's end.
 
     Raises:
-        BadInput: the URL cannot be reached.
+        BadInput: the URL cannot be reached, or there is nothing.
         StorageError: it cannot be read.
     """
     if not is_url(place):
@@ -187,6 +197,8 @@ def local_copy(place: str, *, leave_out: str | None = None) -> Iterator[Path]:
         return
     with contextlib.closing(Mirror(place)) as mirror:
         mirror.fetch(leave_out=leave_out)
+        if not any(mirror.folder.iterdir()):
+            raise BadInput(f"there is nothing at {place}: expected a run or an exported agent")
         yield mirror.folder
 
 

@@ -13,7 +13,7 @@ from typing import Any, Self
 from wormwood.errors import bad_input
 from wormwood.launch.clusters.files import SshCluster
 from wormwood.launch.clusters.state import ClusterState
-from wormwood.launch.storage import has_run, is_url
+from wormwood.launch.storage import check_out, has_run, is_url
 
 __all__ = ["VERBS", "Job", "Place", "plan_job"]
 
@@ -135,6 +135,7 @@ def _shared_folder(options: Any, place: Place, *, where: str, default: str | Non
     if out is None:
         expected = "--out with a folder on a file system that all nodes share"
         raise bad_input("missing option", where=where, expected=expected, got=None)
+    check_out(out)
     if is_url(out) and options.verb == "train":
         return out
     if is_url(out) or not (place.here or Path(out).is_absolute()):

@@ -71,6 +71,15 @@ def test_paths_are_no_urls() -> None:
     assert not any(is_url(path) for path in ("runs/a", "/runs/a", "C:/runs", "sac:/zip", "a//b"))
 
 
+def test_a_run_does_not_go_to_a_folder_that_was_meant_to_be_a_url(
+    preset: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert _train(preset, "--out", "s3:/bucket/run") == 2
+    expected = "--out in train: expected two slashes behind the protocol, or a folder, got 's3:/bucket/run'"
+    assert expected in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["preset.yaml"]
+
+
 def test_a_folder_comes_back_as_it_was_sent(url: str) -> None:
     with contextlib.closing(Mirror(url)) as here:
         for name in ("config.yaml", "checkpoints/step-1/MANIFEST.json", "agent/agent.json", ".lock", "a/.draft/b"):
@@ -257,8 +266,9 @@ def test_what_another_writer_has_added_is_not_removed(url: str) -> None:
 def test_nothing_to_go_on_with(url: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert _train("--out", url, "--resume") == 2
     assert f"{url} is not a run folder: expected config.yaml in it" in capsys.readouterr().err
-    assert command_line.main(["evaluate", url]) == 2
-    assert "expected a run or an exported agent at the URL" in capsys.readouterr().err
+    for command in ("evaluate", "status"):
+        assert command_line.main([command, url]) == 2
+        assert capsys.readouterr().err == f"wormwood: there is nothing at {url}: expected a run or an exported agent\n"
 
 
 def test_a_server_that_goes_away_ends_the_run_with_a_line(
