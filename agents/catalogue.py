@@ -15,6 +15,8 @@ from wormwood.agents.circuits.ncap import NCAP
 from wormwood.agents.circuits.ncap import initial_weights as initial_circuit
 from wormwood.agents.circuits.ncap import search_space as circuit_space
 from wormwood.agents.interfaces import Arrays, Floats, Policy
+from wormwood.agents.modulated import policy as modulated
+from wormwood.agents.modulated.config import ModulatedNCAPConfig
 from wormwood.agents.perceptrons.config import MLPConfig
 from wormwood.agents.perceptrons.mlp import MLP
 from wormwood.agents.perceptrons.mlp import initial_weights as initial_perceptron
@@ -39,7 +41,7 @@ __all__ = [
     "warm_up",
 ]
 
-AgentConfig = NCAPConfig | MLPConfig | BoostedConfig | RecurrentConfig | RepertoireConfig
+AgentConfig = NCAPConfig | MLPConfig | BoostedConfig | RecurrentConfig | RepertoireConfig | ModulatedNCAPConfig
 
 
 @dataclass(frozen=True)
@@ -114,6 +116,12 @@ AGENTS = {
         repertoire.Repertoire,
         repertoire.search_space,
         "several circuits, tried on the body at hand",
+    ),
+    "modulated-ncap": AgentKind(
+        modulated.initial_weights,
+        modulated.ModulatedNCAP,
+        modulated.search_space,
+        "a circuit that is tuned to the body at hand",
     ),
 }
 

@@ -15,13 +15,14 @@ from wormwood.agents.circuits import ncap
 from wormwood.agents.interfaces import Arrays, Floats
 from wormwood.agents.repertoires.config import RepertoireConfig
 from wormwood.agents.search_space import SearchSpace
-from wormwood.envs.bodies import Body
-from wormwood.envs.meta.swimmer_bodies import SwimmerBodies
-from wormwood.envs.meta.trials import DONE, REWARD, TrialSpec
+from wormwood.envs.meta.largest_body import largest_body
+from wormwood.envs.meta.trials import DONE, REWARD
 from wormwood.envs.specs import EnvironmentSpec
 from wormwood.errors import bad_input
 
 __all__ = ["Repertoire", "chosen_circuits", "initial_weights", "search_space"]
+
+WHERE = "agent repertoire"
 
 
 def initial_weights(config: RepertoireConfig, spec: EnvironmentSpec, rng: np.random.Generator) -> Arrays:
@@ -32,7 +33,7 @@ def initial_weights(config: RepertoireConfig, spec: EnvironmentSpec, rng: np.ran
     Raises:
         BadInput: the environment is not trials of ``swimmer-bodies``.
     """
-    body, count = _largest_body(spec), config.circuits
+    body, count = largest_body(spec, where=WHERE), config.circuits
     drawn = [ncap.initial_weights(config.circuit, body, rng) for _ in range(count)]
     weights = {name: np.stack([one[name] for one in drawn]) for name in drawn[0]}
     weights["period"] *= config.spread ** (np.arange(count) - (count - 1) / 2)
@@ -71,11 +72,11 @@ class Repertoire:
         Raises:
             BadInput: the environment is not trials of ``swimmer-bodies``, or these are not the weights of the circuits.
         """
-        body = _largest_body(spec)
+        body = largest_body(spec, where=WHERE)
         for name, values in weights.items():
             if values.shape[-1:] != (config.circuits,):
                 expected = f"one weight for each of {config.circuits} circuits"
-                raise bad_input(name, where="agent repertoire", expected=expected, got=f"shape {values.shape}")
+                raise bad_input(name, where=WHERE, expected=expected, got=f"shape {values.shape}")
         self._circuits = [
             ncap.NCAP(
                 config.circuit,
@@ -101,10 +102,3 @@ class Repertoire:
         memory = {"episode": episode, "running": running, "earned": earned, "played": played}
         actions = np.stack([circuit.act(observation, {}, None)[0] for circuit in self._circuits])
         return actions[chosen_circuits(episode, earned, played), rows], memory, {}
-
-
-def _largest_body(spec: EnvironmentSpec) -> Body:
-    if isinstance(spec, TrialSpec) and isinstance(spec.family, SwimmerBodies):
-        return spec.family.largest
-    expected = "trials of the family swimmer-bodies"
-    raise bad_input("environment", where="agent repertoire", expected=expected, got=spec.name)

@@ -9,13 +9,13 @@ from functools import partial
 from wormwood.agents.memory.feedback import FeedbackPool
 from wormwood.agents.memory.learner import update_together
 from wormwood.envs.few_shot.classification import Classification, PrototypeClasses
-from wormwood.envs.few_shot.regression import Sinusoids
 from wormwood.envs.few_shot.sequences import Copy, Recall
 from wormwood.errors import bad_input
 from wormwood.launch.benchmarks.memory_bodies import bench_bodies
 from wormwood.launch.benchmarks.memory_footprint import footprint
 from wormwood.launch.benchmarks.memory_plasticity import bench_plasticity
 from wormwood.launch.benchmarks.memory_runs import Pupil, Scores, Setting, play, with_median
+from wormwood.launch.benchmarks.memory_schedules import bench_schedules
 from wormwood.launch.benchmarks.rounds import Progress
 
 __all__ = ["EXPERIMENTS", "bench_memory"]
@@ -26,7 +26,6 @@ PROTOTYPES = Setting(Classification(PrototypeClasses(noise=0.2), gap=1), rate=4e
 SOLVED = 0.95
 """Share of right answers from which recall and copy count as solved, which ends a run."""
 RECALLED = (10, 20, 30, 50)
-SLOW_EVERY = (4, 8, 16, 32, 64)
 LENGTHS = (16, 64, 256, 1024)
 
 
@@ -118,26 +117,6 @@ def _by_curriculum(setting: Setting, seed: int) -> float:
     return pupil.score()
 
 
-def _schedules(seeds: Iterable[int], updates: int | None, progress: Progress) -> Result:
-    """At equal updates, and then the truncated arm goes on until it has used as much processor time."""
-    tasks = {"prototypes": (PROTOTYPES, 600), "sinusoids": (replace(PROTOTYPES, task=Sinusoids()), 600)}
-    result: Result = {}
-    for task, (base, usual) in tasks.items():
-        for every in SLOW_EVERY:
-            setting = replace(base, slow_every=every, updates=updates or usual)
-            fast, truncated, equal_cpu = Scores(), Scores(), Scores()
-            for seed in seeds:
-                progress(f"{task}, slow every {every}, seed {seed}", 0.0)
-                outcome, plain = play(setting, seed), replace(setting, feedback=False)
-                fast[str(seed)] = outcome.score
-                truncated[str(seed)] = play(plain, seed).score
-                equal_cpu[str(seed)] = play(plain, seed, cpu_s=outcome.cpu_s).score
-            name = f"{task}_every_{every}"
-            result |= {f"{name}_fast": with_median(fast), f"{name}_truncated": with_median(truncated)}
-            result |= {f"{name}_truncated_equal_cpu": with_median(equal_cpu)}
-    return result
-
-
 def _sharing(seeds: Iterable[int], updates: int | None, progress: Progress) -> Result:
     """A second memory, half as long, with a module that the first has trained; and two memories at once."""
     setting = replace(PROTOTYPES, updates=updates or PROTOTYPES.updates)
@@ -178,7 +157,7 @@ EXPERIMENTS: Mapping[str, Callable[[Iterable[int], int | None, Progress], Result
     "few-shot": _few_shot,
     "recall": _recall,
     "horizons": _horizons,
-    "schedules": _schedules,
+    "schedules": partial(bench_schedules, PROTOTYPES),
     "sharing": _sharing,
     "footprint": _footprint,
     "plasticity": partial(bench_plasticity, PROTOTYPES),

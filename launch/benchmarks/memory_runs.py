@@ -120,17 +120,16 @@ class Pupil:
         return held_out_score(self.network, self.head, self.setting.task, seed=self.seed, trials=EVALUATED)
 
 
-def play(setting: Setting, seed: int, *, cpu_s: float = 0.0, solved: float | None = None) -> Outcome:
-    """Learn for the setting's updates, and then on until ``cpu_s`` is spent.
+def play(setting: Setting, seed: int, *, solved: float | None = None) -> Outcome:
+    """Learn for the setting's updates.
 
     Args:
         setting: what is run.
         seed: of weights and trials.
-        cpu_s: least processor time.
         solved: stop as soon as the score, looked at every 100 updates, is at least this.
     """
     pupil = Pupil(setting, seed)
-    while pupil.done < setting.updates or pupil.cpu_s < cpu_s:
+    while pupil.done < setting.updates:
         pupil.learn()
         if solved is not None and pupil.done % CHECKED == 0 and pupil.score() >= solved:
             break

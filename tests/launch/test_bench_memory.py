@@ -2,11 +2,12 @@
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from wormwood.launch import command_line
-from wormwood.launch.benchmarks import memory, memory_plasticity, memory_runs
+from wormwood.launch.benchmarks import memory, memory_plasticity, memory_runs, memory_schedules
 from wormwood.launch.benchmarks.memory_footprint import footprint
 from wormwood.launch.benchmarks.memory_plasticity import bench_plasticity, mean_interval
 from wormwood.launch.benchmarks.memory_runs import Setting, play
@@ -15,7 +16,8 @@ from wormwood.launch.benchmarks.memory_runs import Setting, play
 @pytest.fixture(autouse=True)
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(memory_runs, "EVALUATED", 20)
-    monkeypatch.setattr(memory, "SLOW_EVERY", (2,))
+    monkeypatch.setattr(memory_schedules, "SLOW_EVERY", (2,))
+    monkeypatch.setattr(memory_schedules, "HELD_OUT", 20)
     monkeypatch.setattr(memory, "RECALLED", (10, 4))
     for name, size in {"ALONE": 6, "COPIES": 3, "LENGTH": 4, "LATE": 2}.items():
         monkeypatch.setattr(memory_plasticity, name, size)
@@ -46,7 +48,7 @@ def test_the_verb_gives_each_arm_its_scores_by_seed(capsys, monkeypatch) -> None
         ("few-shot", {"synthetic", "truncated", "shuffled", "full"}),
         ("recall", {"delay_10", "delay_10_truncated"}),
         ("horizons", {"delay_4", "delay_4_truncated", "delay_20_lambda_0.5", "delay_20_curriculum", "copy_3"}),
-        ("schedules", {"sinusoids_every_2_fast", "prototypes_every_2_truncated_equal_cpu"}),
+        ("schedules", {"sinusoids_every_2_fast", "prototypes_every_2_truncated_equal_cpu", "bandit_every_2_truncated"}),
         ("sharing", {"fresh", "trained", "together"}),
         ("plasticity", {"same_trial_frozen", "noisier_trial_synthetic", "closer_stream_truncated", "moved_late_full"}),
     ],
@@ -62,10 +64,31 @@ def test_a_run_repeats_itself() -> None:
     assert play(setting, 1).score == play(setting, 1).score
 
 
-def test_a_run_goes_on_until_its_time_is_spent() -> None:
-    setting = Setting(memory.Recall(2), updates=1)
-    assert play(setting, 0, cpu_s=0.1).updates > 1
-    assert play(setting, 0).updates == 1
+class _Counting:
+    """Takes 3 s an update with predicted gradients, and 1 s without; its score is how many it has made."""
+
+    def __init__(self, feedback: bool) -> None:
+        self.each, self.done, self.cpu_s = 3.0 if feedback else 1.0, 0, 0.0
+
+    def learn(self) -> None:
+        self.done, self.cpu_s = self.done + 1, self.cpu_s + self.each
+
+    def score(self) -> float:
+        return self.done
+
+
+def test_the_truncated_arm_goes_on_until_it_has_cost_as_much() -> None:
+    assert memory_schedules._compare(_Counting, 4) == (4, 4, 12)
+
+
+def test_a_bandit_is_learned_as_in_a_run(tmp_path: Path, capsys) -> None:
+    """The same policy as ``wormwood train`` with that schedule, and so the same score on the same bandits."""
+    pupil = memory_schedules.BanditPupil(1, 2, False)
+    pupil.learn()
+    schedule = ["--set", "learner.schedule.slow_every=2", "--set", "learner.schedule.feedback=false"]
+    judged = ["--set", "iterations=1", "--set", "evaluation_episodes=20", "--out", str(tmp_path / "r")]
+    assert command_line.main(["train", memory_schedules.BANDIT, "--seed", "1", "--json", *schedule, *judged]) == 0
+    assert json.loads(capsys.readouterr().out)["return_mean"] == pytest.approx(pupil.score())
 
 
 def test_the_footprint_is_measured_in_a_process_of_its_own() -> None:
