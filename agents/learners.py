@@ -55,6 +55,8 @@ class Demand:
     """Candidates; 0 for a single policy."""
     starts: int = 1
     """Episodes of each candidate."""
+    members: int = 1
+    """Policies that learn side by side, each from the shards that are its own."""
     lag: int = 0
     """Updates by which the policy that collects may be older than the one that learns."""
 
@@ -125,7 +127,7 @@ def _window_demand(config: RecurrentPPOConfig, spec: EnvironmentSpec) -> Demand:
 
 
 def _trial_demand(config: FastSlowConfig, spec: EnvironmentSpec) -> Demand:
-    return Demand(config.environments, spec.horizon, lag=config.lag)
+    return Demand(config.environments, spec.horizon, members=config.memories, lag=config.lag)
 
 
 def _rollout_demand(config: PPOConfig | TD3Config | SACConfig | BoostedLearnerConfig, spec: EnvironmentSpec) -> Demand:

@@ -104,6 +104,9 @@ class RunConfig:
                 what = "candidates" if name == "population" else name
                 expected = f"a divisor of the learner's {split} {what}: {divisors}"
                 raise bad_input("shards", where="configuration", expected=expected, got=self.shards)
+        if self.shards % self.demand.members:
+            expected = f"a multiple of the learner's {self.demand.members} memories"
+            raise bad_input("shards", where="configuration", expected=expected, got=self.shards)
 
     @functools.cached_property
     def spec(self) -> Spec:
@@ -142,6 +145,7 @@ class RunConfig:
             steps=demand.steps,
             population=demand.population,
             starts=demand.starts,
+            members=demand.members,
             others=self.others,
         )
 

@@ -42,6 +42,8 @@ class RolloutPlan:
     """Candidates whose weights arrive stacked, split evenly among the shards; 0 for a single policy."""
     starts: int = 1
     """With a population: episodes of each candidate, on the same starts for all. Each iteration begins afresh."""
+    members: int = 1
+    """Without one: policies that collect side by side, each in as many shards; more than one arrive stacked."""
     others: tuple[EnvironmentSpec, ...] = ()
     """With a population: where each candidate plays the same starts again, before it is judged by all its episodes."""
 
@@ -86,13 +88,13 @@ class RolloutWorker:
         warm_up(plan.agent, plan.spec)
         self._plan = plan
         self._simulations: dict[tuple[int, int], BatchedEnvironment] = {}
-        self._latest: tuple[Arrays, Policy] | None = None
+        self._latest: tuple[Arrays, dict[int, Policy]] | None = None
 
     def rollout(self, weights: Arrays, shard: Shard, iteration: int) -> Rollout:
         """Run one shard for ``plan.steps`` control steps.
 
         Args:
-            weights: the policy's, or the whole population's stacked.
+            weights: the policy's, or those of all members, or of the whole population, stacked.
             shard: where to go on from.
             iteration: numbers the rollout, and so its randomness.
 
@@ -104,7 +106,8 @@ class RolloutWorker:
         """
         plan = self._plan
         if not plan.population:
-            return _play_on(self._simulation(shard.index, iteration), self._policy(weights), shard, iteration, plan)
+            policy = self._policy(weights, shard.index * plan.members // plan.shards)
+            return _play_on(self._simulation(shard.index, iteration), policy, shard, iteration, plan)
         candidates, fragments = self._candidates(weights, shard.index), []
         for place, spec in enumerate((plan.spec, *plan.others)):
             simulation = self._simulation(shard.index, iteration, place=place)
@@ -113,11 +116,15 @@ class RolloutWorker:
             fragments.append(_play_episodes(simulation, policy, shard, iteration, there))
         return _together(fragments), shard
 
-    def _policy(self, weights: Arrays) -> Policy:
+    def _policy(self, weights: Arrays, member: int) -> Policy:
         # The shards of an iteration share their weights: a policy of many trees is built once for all of them.
         if self._latest is None or self._latest[0] is not weights:
-            self._latest = weights, make_policy(self._plan.agent, weights, self._plan.spec)
-        return self._latest[1]
+            self._latest = weights, {}
+        built = self._latest[1]
+        if member not in built:
+            own = {name: stacked[member] for name, stacked in weights.items()} if self._plan.members > 1 else weights
+            built[member] = make_policy(self._plan.agent, own, self._plan.spec)
+        return built[member]
 
     def _candidates(self, weights: Arrays, shard: int) -> Arrays:
         share = self._plan.population // self._plan.shards

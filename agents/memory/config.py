@@ -64,7 +64,7 @@ class FeedbackConfig:
     """λ: how far targets trust the gradient through a window over the predictions within it, from 0 (predictions one
     step ahead) to 1 (the window's own gradient up to its end)."""
     name: str | None = None
-    """Memories of one learner service that name the same module share it; None gives each its own."""
+    """Memories that learn side by side and name the same module share it; None gives each its own."""
 
 
 @dataclass(frozen=True)

@@ -124,6 +124,9 @@ class FastSlowConfig:
     """Which learner this is."""
     environments: Count = 256
     """Trials side by side, split evenly among the shards."""
+    memories: Annotated[int, Field(ge=1, le=64)] = 1
+    """Memories that learn side by side, each from its own share of the shards and with weights of its own. Where
+    ``feedback.name`` is set they share one feedback module, which learns from all. The run exports the first."""
     lag: Literal[0, 1] = 0
     """Updates by which the policy that collects is older than the one that learns."""
     schedule: ScheduleConfig = field(default_factory=ScheduleConfig)

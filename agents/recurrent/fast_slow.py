@@ -8,10 +8,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from wormwood.agents.catalogue import AgentConfig
+from wormwood.agents.catalogue import AgentConfig, initial_weights
 from wormwood.agents.determinism import seeded_generators
 from wormwood.agents.interfaces import Arrays, Fragment
-from wormwood.agents.memory.learner import MemoryLearner
+from wormwood.agents.memory.feedback import FeedbackPool
+from wormwood.agents.memory.learner import MemoryLearner, update_together
 from wormwood.agents.memory.windows import StepLoss, Trial
 from wormwood.agents.recurrent.config import FastSlowConfig
 from wormwood.agents.recurrent.losses import ppo_loss
@@ -47,8 +48,76 @@ class _Steps(nn.Module):
         return features[0], dict(following)
 
 
+class _Memory:
+    """One memory: its model, and what trains it."""
+
+    def __init__(
+        self,
+        config: FastSlowConfig,
+        agent: AgentConfig,
+        weights: Arrays,
+        *,
+        spec: EnvironmentSpec,
+        pool: FeedbackPool,
+    ) -> None:
+        """Draw what is not in ``weights`` from torch's generator."""
+        self.model = RecurrentActorCritic(agent, weights, spec, noise_std=config.noise_std)
+        core = self.model.core
+        self.learner = MemoryLearner(
+            core.network if isinstance(core, MemoryCore) else _Steps(core),
+            self._controllers(),
+            schedule=config.schedule,
+            feedback=config.feedback,
+            context=spec.layout.size,
+            pool=pool,
+        )
+
+    def _controllers(self) -> dict[str, list[nn.Parameter]]:
+        core = self.model.core
+        controllers = core.network.controllers() if isinstance(core, MemoryCore) else {"read": [*core.parameters()]}
+        inner = {id(parameter) for parameter in core.parameters()}
+        heads = [parameter for parameter in self.model.parameters() if id(parameter) not in inner]
+        return {**controllers, "output": [*controllers.get("output", []), *heads]}
+
+    def state(self) -> Arrays:
+        learner = self.learner
+        state = {**module_arrays(self.model, prefix="policy/"), **optimizer_arrays(learner.optimizer)}
+        state["trials"] = np.array(learner.trials)
+        if learner.feedback is None or learner.expectation is None:
+            return state
+        feedback = {
+            **module_arrays(learner.feedback.module, prefix="module/"),
+            **module_arrays(learner.expectation.size, prefix="size/"),
+            **optimizer_arrays(learner.feedback.optimizer),
+        }
+        return {**state, **_nested("feedback/", feedback)}
+
+    def restore(self, state: Arrays) -> None:
+        learner = self.learner
+        restore_module(self.model, state, prefix="policy/")
+        restore_optimizer(learner.optimizer, state)
+        learner.trials = int(state["trials"])
+        if learner.feedback is not None and learner.expectation is not None:
+            own = _below("feedback/", state)
+            restore_module(learner.feedback.module, own, prefix="module/")
+            restore_module(learner.expectation.size, own, prefix="size/")
+            restore_optimizer(learner.feedback.optimizer, own)
+
+
+def _nested(start: str, arrays: Arrays) -> Arrays:
+    return {f"{start}{name}": values for name, values in arrays.items()}
+
+
+def _below(start: str, arrays: Arrays) -> Arrays:
+    return {name.removeprefix(start): values for name, values in arrays.items() if name.startswith(start)}
+
+
 class FastSlowLearner:
-    """Improves a recurrent agent from windows of trials, whose ends are bridged by predicted gradients."""
+    """Improves recurrent agents from windows of trials, whose ends are bridged by predicted gradients.
+
+    With several memories, each learns from the fragments that it has collected, and takes its minibatch at the same
+    time as the others take theirs: a feedback module that they share steps once for all.
+    """
 
     def __init__(
         self,
@@ -60,7 +129,7 @@ class FastSlowLearner:
         seed: int,
         device: str = "cpu",
     ) -> None:
-        """Start from ``weights``.
+        """Start from ``weights``; further memories draw their own.
 
         Raises:
             BadInput: the agent does not remember anything, a trial is longer than the schedule's horizon, or ``device``
@@ -76,50 +145,47 @@ class FastSlowLearner:
             raise bad_input("device", where=where, expected="cpu: windows of single steps gain nothing", got=device)
         torch.set_num_threads(1)  # the order of sums, and so the bits, depend on it
         self._config, self._seed, self._updates = config, seed, 0
-        self._model = RecurrentActorCritic(agent, weights, spec, noise_std=config.noise_std)
-        core = self._model.core
-        with seeded_generators(seed, 0):
-            self._memory = MemoryLearner(
-                core.network if isinstance(core, MemoryCore) else _Steps(core),
-                self._controllers(),
-                schedule=config.schedule,
-                feedback=config.feedback,
-                context=spec.layout.size,
-            )
-
-    def _controllers(self) -> dict[str, list[nn.Parameter]]:
-        model = self._model
-        core = model.core
-        controllers = core.network.controllers() if isinstance(core, MemoryCore) else {"read": [*core.parameters()]}
-        inner = {id(parameter) for parameter in core.parameters()}
-        heads = [parameter for parameter in model.parameters() if id(parameter) not in inner]
-        return {**controllers, "output": [*controllers.get("output", []), *heads]}
+        self._memories, pool = list[_Memory](), FeedbackPool()
+        for number in range(config.memories):
+            own = initial_weights(agent, spec, stream(seed, "update", 0, number)) if number else weights
+            with seeded_generators(seed, number):
+                self._memories.append(_Memory(config, agent, own, spec=spec, pool=pool))
 
     def weights(self) -> Arrays:
-        return self._model.policy_weights()
+        each = [memory.model.policy_weights() for memory in self._memories]
+        return each[0] if len(each) == 1 else {name: np.stack([own[name] for own in each]) for name in each[0]}
 
     def policy_weights(self) -> Arrays:
-        return self._model.policy_weights()
+        return self._memories[0].model.policy_weights()
 
     def update(self, fragments: Sequence[Fragment], iteration: int) -> Mapping[str, float]:
         self._updates += 1
-        trials = judged_trials(self._model, fragments, self._config)
+        share = len(fragments) // len(self._memories)
+        parts = [fragments[share * number : share * (number + 1)] for number in range(len(self._memories))]
+        trials = [
+            judged_trials(memory.model, part, self._config) for memory, part in zip(self._memories, parts, strict=True)
+        ]
         rng = stream(self._seed, "update", self._updates)
-        count = trials.observation.shape[1]
+        count = trials[0].observation.shape[1]
         losses = []
         for _ in range(self._config.epochs):
-            order = torch.tensor(rng.permutation(count))
-            for rows in order.chunk(min(self._config.minibatches, count)):
-                losses.append(self._memory.update(self._trial(trials.some(rows))))
-        return {"loss": float(np.mean(losses)) / len(trials.observation)}
+            orders = [torch.tensor(rng.permutation(count)) for _ in self._memories]
+            minibatches = [order.chunk(min(self._config.minibatches, count)) for order in orders]
+            for rows in zip(*minibatches, strict=True):
+                batches = [
+                    self._trial(memory.model, own.some(some))
+                    for memory, own, some in zip(self._memories, trials, rows, strict=True)
+                ]
+                losses += update_together([memory.learner for memory in self._memories], batches)
+        return {"loss": float(np.mean(losses)) / len(trials[0].observation)}
 
-    def _trial(self, trials: Trials) -> Trial:
+    def _trial(self, model: RecurrentActorCritic, trials: Trials) -> Trial:
         """Return trials as the paths take them: what was observed is also what the trainer had shown."""
         shown = torch.cat([trials.observation, trials.next_observation[None]])
-        return Trial(trials.observation, self._step_loss(trials), shown)
+        return Trial(trials.observation, self._step_loss(model, trials), shown)
 
-    def _step_loss(self, trials: Trials) -> StepLoss:
-        config, model = self._config, self._model
+    def _step_loss(self, model: RecurrentActorCritic, trials: Trials) -> StepLoss:
+        config = self._config
 
         def loss(features: Tensor, step: int) -> Tensor:
             log_prob, entropy = model.likelihood(model.policy(features), trials.action[step])
@@ -137,26 +203,16 @@ class FastSlowLearner:
         return loss
 
     def state(self) -> Arrays:
-        memory = self._memory
-        state = {**module_arrays(self._model, prefix="policy/"), **optimizer_arrays(memory.optimizer)}
-        counters = {"updates": np.array(self._updates), "trials": np.array(memory.trials)}
-        if memory.feedback is None or memory.expectation is None:
-            return {**state, **counters}
-        feedback = {
-            **module_arrays(memory.feedback.module, prefix="module/"),
-            **module_arrays(memory.expectation.size, prefix="size/"),
-            **optimizer_arrays(memory.feedback.optimizer),
-        }
-        return {**state, **counters, **{f"feedback/{name}": values for name, values in feedback.items()}}
+        state = {"updates": np.array(self._updates)}
+        for number, memory in enumerate(self._memories):
+            state |= _nested(_place(number), memory.state())
+        return state
 
     def restore(self, state: Arrays) -> None:
-        memory = self._memory
-        restore_module(self._model, state, prefix="policy/")
-        restore_optimizer(memory.optimizer, state)
-        self._updates, memory.trials = int(state["updates"]), int(state["trials"])
-        if memory.feedback is not None and memory.expectation is not None:
-            start = "feedback/"
-            own = {name.removeprefix(start): values for name, values in state.items() if name.startswith(start)}
-            restore_module(memory.feedback.module, own, prefix="module/")
-            restore_module(memory.expectation.size, own, prefix="size/")
-            restore_optimizer(memory.feedback.optimizer, own)
+        self._updates = int(state["updates"])
+        for number, memory in enumerate(self._memories):
+            memory.restore(_below(_place(number), state))
+
+
+def _place(number: int) -> str:
+    return f"memory{number}/"

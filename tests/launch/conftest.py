@@ -54,6 +54,16 @@ body: swimmer-4
 task_options: {horizon: 50}
 shards: 4
 """
+SAC = TD3.replace("kind: td3", "kind: sac").replace("critic_iterations: 1", "critic_iterations: 1, critic_hidden: [16]")
+MODULATED = """
+agent: {kind: modulated-ncap, circuit: {learn_period: true}}
+learner: {kind: cma-es, population: 4, starts: 2}
+iterations: 3
+family: swimmer-bodies
+family_options: {links: [3, 5], held_out_links: [4], steps: 10}
+trial_episodes: 2
+shards: 4
+"""
 BOOSTED = """
 agent: {kind: boosted, view: joint, tree: {max_depth: 2}}
 learner: {kind: boosted, environments: 8, steps: 32, batch_size: 64, epochs: 2, boosting: {policy_rate: 0.1}}
@@ -88,13 +98,17 @@ family: gridnavi
 trial_episodes: 1
 shards: 4
 """
+TWO_MEMORIES = FAST_SLOW.replace("minibatches: 2", "minibatches: 2, memories: 2, feedback: {name: shared}")
 CONFIGS = {
+    "two-memories": TWO_MEMORIES,
     "rl2": RL2,
     "kickstart": KICKSTART,
     "fast-slow": FAST_SLOW,
     "boosted": BOOSTED,
     "td3": TD3,
+    "sac": SAC,
     "cma-es": EVOLUTION,
+    "modulated": MODULATED,
     "ppo": PPO,
     "mlp-ppo": MLP,
     "mlp-es": EVOLVED_MLP,

@@ -39,7 +39,8 @@ def _one_ray_for_all() -> Iterator[None]:
         yield
 
 
-SLOW_KINDS = [pytest.param(kind, marks=pytest.mark.slow) for kind in ("td3", "boosted", "kickstart", "fast-slow")]
+SLOW = ("td3", "sac", "modulated", "boosted", "kickstart", "two-memories")
+SLOW_KINDS = [pytest.param(kind, marks=pytest.mark.slow) for kind in SLOW]
 
 
 @pytest.mark.parametrize("kind", ["cma-es", "ppo", "cart-pole", "rl2", *SLOW_KINDS])

@@ -55,7 +55,7 @@ def test_only_the_whole_iteration_is_learned_and_only_once(tmp_path: Path, make_
 
 
 @pytest.mark.parametrize(
-    "kind", ["cma-es", "ppo", "mlp-es", "cart-pole", "td3", "boosted", "rl2", "kickstart", "fast-slow"]
+    "kind", ["cma-es", "ppo", "mlp-es", "cart-pole", "td3", "sac", "boosted", "rl2", "kickstart", "two-memories"]
 )
 def test_it_goes_on_from_its_checkpoint(kind: str, tmp_path: Path, make_config) -> None:
     config, first, second = make_config(kind), LearnerService(), LearnerService()

@@ -25,10 +25,13 @@ KINDS = [
     "cart-pole",
     "pendulum",
     "td3",
+    "sac",
+    "modulated",
     "boosted",
     "rl2",
     "kickstart",
     "fast-slow",
+    "two-memories",
 ]
 
 

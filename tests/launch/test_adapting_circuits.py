@@ -1,4 +1,4 @@
-"""A repertoire learns by evolution like any circuit, and its run can be evaluated."""
+"""Circuits for trials of many bodies learn by evolution like any circuit, and their runs can be evaluated."""
 
 import json
 from pathlib import Path
@@ -9,7 +9,7 @@ from wormwood.launch.command_line import main
 
 CONFIG = """
 agent:
-  kind: repertoire
+  kind: {kind}
   circuit: {learn_period: true, bounds: {period: [6, 150]}}
 family: swimmer-bodies
 family_options: {links: [3, 4], held_out_links: [5], steps: 10}
@@ -20,10 +20,11 @@ evaluation_episodes: 10
 """
 
 
-def test_a_repertoire_is_trained_by_evolution_and_judged_by_episode(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize("kind", ["repertoire", "modulated-ncap"])
+def test_it_is_trained_by_evolution_and_judged_by_episode(
+    kind: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (tmp_path / "r.yaml").write_text(CONFIG)
+    (tmp_path / "r.yaml").write_text(CONFIG.replace("{kind}", kind))
     run = str(tmp_path / "r")
     assert main(["train", str(tmp_path / "r.yaml"), "--out", run, "--json"]) == 0
     trained = json.loads(capsys.readouterr().out)
