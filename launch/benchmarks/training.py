@@ -1,7 +1,8 @@
 """How fast whole PPO trainings are beside Stable-Baselines3's own on gymnasium's Swimmer-v5, and beside their bound.
 
 Everything learns with SB3's unchanged ``PPO.train``; only who steps the swimmers differs. A slice is one iteration:
-a rollout, and the update. The bound is the update alone, as if experience cost nothing.
+a rollout, and the update. The bound is the update alone, as if experience cost nothing. The ceiling is the update and
+MuJoCo's own steps, one after the other: what nobody can pass who does not collect while learning.
 """
 
 from __future__ import annotations
@@ -22,7 +23,10 @@ from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv, VecEnv
 
 from wormwood.envs.bodies import GYMNASIUM_SWIMMER
 from wormwood.envs.profiling import stop_timers
+from wormwood.envs.randomness import training_streams
+from wormwood.envs.simulation import Simulation
 from wormwood.envs.stable_baselines3 import make_swimmers
+from wormwood.envs.tasks import GymnasiumForward
 from wormwood.errors import bad_input
 from wormwood.launch.benchmarks import training_peer_script
 from wormwood.launch.benchmarks.rounds import Contestant, Progress, interleave, median_interval, ratios
@@ -65,9 +69,9 @@ def bench_training(
     Returns:
         For each batch size and way ``{way}_{size}_ratio_median``, ``_low`` and ``_high`` to SB3's own,
         ``{way}_{size}_rllib_ratio_median``, ``_low`` and ``_high`` to RLlib, where there is one, and
-        ``{way}_{size}_bound_share`` of the bound, and the speeds. ``ratio_median`` and ``rllib_ratio_median`` are the
-        best of ours at batch size 512, ``bound_share`` the best at 64; ``ratio_median_way`` and the like say which
-        these are.
+        ``{way}_{size}_bound_share`` of the bound; ``bound_{size}_ratio_median`` and ``ceiling_{size}_ratio_median``;
+        and the speeds. ``ratio_median`` and ``rllib_ratio_median`` are the best of ours at batch size 512,
+        ``bound_share`` the best at 64; ``ratio_median_way`` and the like say which these are.
 
     Raises:
         BadInput: there is no thread, or not an environment for each; or the peers' Python has no RLlib.
@@ -128,7 +132,8 @@ def _contestants(size: int, environments: int, threads: int) -> Iterator[dict[st
         contestants = {name: _iteration(each) for name, each in models.items()}
         for name in _THEIRS:
             contestants[name] = _with_timers(contestants[name])
-        yield contestants | {"bound": _update(models["vec_env"])}
+        physics = _physics(environments, threads)
+        yield contestants | {"bound": _update(models["vec_env"]), "physics": physics}
 
 
 def _with_timers(contestant: Contestant) -> Contestant:
@@ -153,8 +158,14 @@ def _figures(size: int, speeds: Mapping[str, list[float]]) -> dict[str, Any]:
             result |= ratios(f"{name}_{size}_rllib_ratio", speeds[name], speeds["rllib"])
         shares = [own / bound for own, bound in zip(speeds[name], speeds["bound"], strict=True)]
         result[f"{name}_{size}_bound_share"] = median_interval(shares)[0]
-    bound = [limit / own for limit, own in zip(speeds["bound"], speeds[best], strict=True)]
-    result[f"bound_{size}_ratio_median"] = median_interval(bound)[0]
+    limits = {
+        "bound": speeds["bound"],
+        "ceiling": [1 / (1 / u + 1 / p) for u, p in zip(speeds["bound"], speeds["physics"], strict=True)],
+    }
+    for name, limit in limits.items():
+        result[f"{name}_{size}_ratio_median"] = median_interval(
+            [one / own for one, own in zip(limit, speeds[best], strict=True)]
+        )[0]
     return result | {f"{name}_{size}_steps_per_second": float(np.median(own)) for name, own in speeds.items()}
 
 
@@ -184,6 +195,20 @@ def _iteration(model: PPO) -> Contestant:
 def _update(model: PPO) -> Contestant:
     steps = STEPS * model.n_envs
     return lambda: steps / _seconds(model.train)
+
+
+def _physics(environments: int, threads: int) -> Contestant:
+    """Return MuJoCo's steps of one rollout, with neither observations nor rewards nor a policy."""
+    body = GYMNASIUM_SWIMMER
+    swimmers = Simulation(body, GymnasiumForward(), environments, streams=training_streams(0), threads=threads)
+    swimmers.reset()
+    actions = np.random.default_rng(0).uniform(-1.0, 1.0, size=(STEPS, environments, body.joints))
+
+    def play() -> None:
+        for action in actions:
+            swimmers.physics.step(action)
+
+    return lambda: STEPS * environments / _seconds(play)
 
 
 def _seconds(play: Callable[[], None]) -> float:

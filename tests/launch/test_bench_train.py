@@ -40,5 +40,6 @@ def test_every_way_is_measured_beside_sb3s_own_and_the_bound() -> None:
         for way in ("vec_env", "in_process", "distribute", "lag"):
             assert result[f"{way}_{size}_ratio_low"] <= result[f"{way}_{size}_ratio_median"]
             assert result[f"{way}_{size}_bound_share"] > 0
+        assert 0 < result[f"ceiling_{size}_ratio_median"] < result[f"bound_{size}_ratio_median"]
     assert result["ratio_median"] == result[f"{result['ratio_median_way']}_512_ratio_median"]
     assert result["bound_share"] == result[f"{result['bound_share_way']}_64_bound_share"]
