@@ -10,8 +10,9 @@ from pydantic import ConfigDict, Field
 from wormwood.agents.circuits.config import NCAPConfig
 from wormwood.errors import bad_input
 
-__all__ = ["Cue", "ModulatedNCAPConfig"]
+__all__ = ["WHERE", "Cue", "ModulatedNCAPConfig"]
 
+WHERE = "agent modulated-ncap"
 Cue = Literal["links", "return"]
 
 
@@ -29,7 +30,10 @@ class ModulatedNCAPConfig:
     cues: Annotated[tuple[Cue, ...], Field(max_length=2)] = ("links", "return")
     """What the weights depend on: ``links``, known from the first step on, for those joints move that a body has;
     ``return``, the mean reward of the episodes that have ended, which tells of the fluid. None is a fixed circuit."""
-    circuit: NCAPConfig = field(default_factory=NCAPConfig)
+    modulated: tuple[str, ...] = ("period",)
+    """What depends on them: ``period``, ``lag``, or names of synapses. The fewer, the better for bodies unlike those of
+    training. What evolution does not search is not modulated, either: the period without ``learn_period``."""
+    circuit: NCAPConfig = field(default_factory=lambda: NCAPConfig(learn_period=True))
     """What is modulated; its weights are shared among joints, so that it fits every body."""
 
     def __post_init__(self) -> None:
@@ -37,7 +41,17 @@ class ModulatedNCAPConfig:
         circuit = self.circuit
         if not (circuit.share_weights and circuit.constrain_signs) or circuit.steering != "fixed" or circuit.patience:
             expected = "share_weights: true, constrain_signs: true, steering: fixed and no patience"
-            raise bad_input("circuit", where="agent modulated-ncap", expected=expected, got="another circuit")
+            raise bad_input("circuit", where=WHERE, expected=expected, got="another circuit")
         if len(set(self.cues)) < len(self.cues):
-            expected = "each cue once"
-            raise bad_input("cues", where="agent modulated-ncap", expected=expected, got=list(self.cues))
+            raise bad_input("cues", where=WHERE, expected="each cue once", got=list(self.cues))
+        known = self.searched
+        for name in self.modulated:
+            if name not in known or self.modulated.count(name) > 1:
+                expected = f"some of {', '.join(known)}, each once"
+                raise bad_input("modulated", where=WHERE, expected=expected, got=name, nearest_to=known)
+
+    @property
+    def searched(self) -> tuple[str, ...]:
+        """What evolution searches, and cues may modulate."""
+        lag, period = ("lag",) * self.circuit.local_oscillators, ("period",) * self.circuit.learn_period
+        return (*self.circuit.synapses, *lag, *period)

@@ -18,7 +18,7 @@ import numpy as np
 
 from wormwood.agents.circuits import ncap
 from wormwood.agents.interfaces import Arrays, Floats
-from wormwood.agents.modulated.config import ModulatedNCAPConfig
+from wormwood.agents.modulated.config import WHERE, ModulatedNCAPConfig
 from wormwood.agents.search_space import Parameter, SearchSpace
 from wormwood.agents.weights import check_arrays, check_rows
 from wormwood.envs.meta.largest_body import largest_body
@@ -27,7 +27,6 @@ from wormwood.envs.specs import EnvironmentSpec
 
 __all__ = ["ModulatedNCAP", "cues_of", "initial_weights", "search_space"]
 
-WHERE = "agent modulated-ncap"
 LINKS = 7.0
 """Links at which the circuit is what its weights say."""
 STRONGEST = 3.0
@@ -43,7 +42,7 @@ def initial_weights(config: ModulatedNCAPConfig, spec: EnvironmentSpec, rng: np.
         BadInput: the environment is not trials of ``swimmer-bodies``.
     """
     weights = ncap.initial_weights(config.circuit, largest_body(spec, where=WHERE), rng)
-    return {**weights, "modulation": np.zeros((len(_modulated(config)), len(config.cues)))}
+    return {**weights, "modulation": np.zeros((len(config.modulated), len(config.cues)))}
 
 
 def search_space(config: ModulatedNCAPConfig, weights: Arrays) -> SearchSpace:
@@ -77,9 +76,9 @@ class ModulatedNCAP:
         Raises:
             BadInput: the environment is not trials of ``swimmer-bodies``, or these are not the weights of the circuit.
         """
-        self._config, self._body, self._layout = config, largest_body(spec, where=WHERE), spec.layout
+        self.config, self._body, self._layout = config, largest_body(spec, where=WHERE), spec.layout
         ncap.check_weights(config.circuit, weights, self._body)
-        names = _modulated(config)
+        names = config.modulated
         check_arrays(weights, {"period": (), "modulation": (len(names), len(config.cues))}, where=WHERE)
         self._weights = {name: np.asarray(values, dtype=np.float64) for name, values in weights.items()}
         self._bounds = {name: _bounds(config, name) for name in names}
@@ -93,14 +92,14 @@ class ModulatedNCAP:
         """
         shown = _look(observation, state, joints=self._layout.joints)
         played = np.where(shown["steps"] > 0, shown["steps"], np.nan)
-        cues = cues_of(self._config, 1.0 + shown["moved"].sum(axis=1), shown["earned"] / played)
+        cues = cues_of(self.config, 1.0 + shown["moved"].sum(axis=1), shown["earned"] / played)
         action, _, _ = self._circuit(cues).act(observation, {}, None)
         return action, shown, {}
 
     def _circuit(self, cues: Floats) -> ncap.NCAP:
         """Return the circuits of all N trials, which change only when the cues do."""
         if self._latest is None or not np.array_equal(self._latest[0], cues):
-            tuned = ncap.NCAP(self._config.circuit, self.tuned(cues), body=self._body, layout=self._layout)
+            tuned = ncap.NCAP(self.config.circuit, self.tuned(cues), body=self._body, layout=self._layout)
             self._latest = cues, tuned
         return self._latest[1]
 
@@ -135,13 +134,6 @@ def _look(observation: Floats, state: Arrays, *, joints: slice) -> Arrays:
         "running": np.where(ended, 0.0, running),
         "length": np.where(ended, 0.0, taken) + 1.0,
     }
-
-
-def _modulated(config: ModulatedNCAPConfig) -> tuple[str, ...]:
-    """Return the weights that depend on cues: those that evolution searches."""
-    circuit = config.circuit
-    lag, period = ("lag",) * circuit.local_oscillators, ("period",) * circuit.learn_period
-    return (*circuit.synapses, *lag, *period)
 
 
 def _bounds(config: ModulatedNCAPConfig, name: str) -> tuple[float, float]:

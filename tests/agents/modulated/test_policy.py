@@ -19,7 +19,8 @@ from wormwood.envs.tasks import Swim
 from wormwood.errors import BadInput
 
 SEARCHED = NCAPConfig(learn_period=True, bounds={"period": (15, 150), "osc": (0.25, 2.0)})
-CONFIG = ModulatedNCAPConfig(circuit=SEARCHED)
+ALL = ("prop", "osc", "ipsi", "contra", "period")
+CONFIG = ModulatedNCAPConfig(modulated=ALL, circuit=SEARCHED)
 PROP, OSC, IPSI, CONTRA, PERIOD = range(5)
 
 
@@ -92,7 +93,7 @@ def test_a_joint_that_passes_straight_has_still_been_seen() -> None:
 
 
 def test_without_cues_it_is_the_circuit() -> None:
-    config = ModulatedNCAPConfig(cues=(), circuit=SEARCHED)
+    config = ModulatedNCAPConfig(cues=(), modulated=ALL, circuit=SEARCHED)
     weights, spec = _weights(config), _spec()
     assert weights["modulation"].shape == (5, 0)
     simulation = spec.simulate(3, streams=training_streams(0))
@@ -104,7 +105,7 @@ def test_without_cues_it_is_the_circuit() -> None:
 
 @pytest.mark.parametrize("cues", [(), ("links",), ("links", "return")])
 def test_a_population_acts_as_each_of_its_candidates_alone(cues) -> None:
-    config = ModulatedNCAPConfig(cues=cues, circuit=SEARCHED)
+    config = ModulatedNCAPConfig(cues=cues, modulated=ALL, circuit=SEARCHED)
     weights, spec = _weights(config), _spec()
     space = search_space(config, weights)
     vectors = space.encode(weights) + np.random.default_rng(0).normal(0, 0.2, size=(2, space.size))
@@ -123,10 +124,10 @@ def test_what_is_searched_is_the_circuit_and_its_modulation() -> None:
     assert space.size == 5 + 5 * 2
     for name, values in space.decode(space.encode(weights)).items():
         np.testing.assert_allclose(values, weights[name])
-    keeping_time = ModulatedNCAPConfig()
-    assert search_space(keeping_time, _weights(keeping_time)).size == 4 + 4 * 2
+    period_alone = ModulatedNCAPConfig()
+    assert search_space(period_alone, _weights(period_alone)).size == 5 + 2
     none = ModulatedNCAPConfig(cues=())
-    assert search_space(none, _weights(none)).decode(np.zeros((7, 4)))["modulation"].shape == (7, 4, 0)
+    assert search_space(none, _weights(none)).decode(np.zeros((7, 5)))["modulation"].shape == (7, 1, 0)
 
 
 def test_what_does_not_fit_is_refused() -> None:
@@ -137,8 +138,12 @@ def test_what_does_not_fit_is_refused() -> None:
             ModulatedNCAPConfig(circuit=circuit)
     with pytest.raises(BadInput, match="each cue once"):
         ModulatedNCAPConfig(cues=("links", "links"))
+    with pytest.raises(BadInput, match=r"modulated .*expected some of prop, osc, ipsi, contra, period, each once, got"):
+        ModulatedNCAPConfig(modulated=("perod",))
+    with pytest.raises(BadInput, match="expected some of prop, osc, ipsi, contra, each once, got 'period'"):
+        ModulatedNCAPConfig(circuit=NCAPConfig())
     with pytest.raises(BadInput, match=r"modulation: numbers of shape \(5, 2\)"):
-        unmodulated = _weights(ModulatedNCAPConfig(cues=(), circuit=SEARCHED))
+        unmodulated = _weights(ModulatedNCAPConfig(cues=(), modulated=ALL, circuit=SEARCHED))
         AGENTS["modulated-ncap"].make_policy(CONFIG, unmodulated, _spec())
     with pytest.raises(BadInput, match="2 agents for 3 rows"):
         weights = {name: np.stack([values, values]) for name, values in _weights().items()}
