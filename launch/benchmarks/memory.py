@@ -25,7 +25,8 @@ Result = dict[str, object]
 PROTOTYPES = Setting(Classification(PrototypeClasses(noise=0.2), gap=1), rate=4e-3)
 SOLVED = 0.95
 """Share of right answers from which recall and copy count as solved, which ends a run."""
-RECALLED = (10, 20, 30, 50)
+RECALLED = (20, 30, 50, 100)
+COPIED = (3, 5)
 LENGTHS = (16, 64, 256, 1024)
 
 
@@ -97,9 +98,10 @@ def _recall(seeds: Iterable[int], updates: int | None, progress: Progress) -> Re
 
 def _horizons(seeds: Iterable[int], updates: int | None, progress: Progress) -> Result:
     base = Setting(Recall(10), fast_every=3, updates=2000)
-    arms = {f"delay_{delay}": replace(base, task=Recall(delay)) for delay in RECALLED[1:]}
+    arms = {f"delay_{delay}": replace(base, task=Recall(delay)) for delay in RECALLED}
+    arms |= {f"copy_{length}": replace(base, task=Copy(length)) for length in COPIED}
     arms |= {f"{name}_truncated": replace(setting, feedback=False) for name, setting in arms.items()}
-    arms |= {"delay_20_lambda_0.5": replace(base, task=Recall(20), trace=0.5), "copy_3": replace(base, task=Copy(3))}
+    arms["delay_20_lambda_0.5"] = replace(base, task=Recall(20), trace=0.5)
     result = _compare(arms, seeds, updates, progress, solved=SOLVED)
     scores = Scores()
     for seed in seeds:

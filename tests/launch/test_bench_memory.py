@@ -18,7 +18,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(memory_runs, "EVALUATED", 20)
     monkeypatch.setattr(memory_schedules, "SLOW_EVERY", (2,))
     monkeypatch.setattr(memory_schedules, "HELD_OUT", 20)
-    monkeypatch.setattr(memory, "RECALLED", (10, 4))
+    monkeypatch.setattr(memory, "RECALLED", (4,))
     for name, size in {"ALONE": 6, "COPIES": 3, "LENGTH": 4, "LATE": 2}.items():
         monkeypatch.setattr(memory_plasticity, name, size)
 
@@ -47,7 +47,10 @@ def test_the_verb_gives_each_arm_its_scores_by_seed(capsys, monkeypatch) -> None
     [
         ("few-shot", {"synthetic", "truncated", "shuffled", "full"}),
         ("recall", {"delay_10", "delay_10_truncated"}),
-        ("horizons", {"delay_4", "delay_4_truncated", "delay_20_lambda_0.5", "delay_20_curriculum", "copy_3"}),
+        (
+            "horizons",
+            {"delay_4", "delay_4_truncated", "delay_20_lambda_0.5", "delay_20_curriculum", "copy_3_truncated"},
+        ),
         ("schedules", {"sinusoids_every_2_fast", "prototypes_every_2_truncated_equal_cpu", "bandit_every_2_truncated"}),
         ("sharing", {"fresh", "trained", "together"}),
         ("plasticity", {"same_trial_frozen", "noisier_trial_synthetic", "closer_stream_truncated", "moved_late_full"}),
