@@ -78,10 +78,13 @@ class ModulatedNCAP:
         """
         self.config, self._body, self._layout = config, largest_body(spec, where=WHERE), spec.layout
         ncap.check_weights(config.circuit, weights, self._body)
-        names = config.modulated
-        check_arrays(weights, {"period": (), "modulation": (len(names), len(config.cues))}, where=WHERE)
-        self._weights = {name: np.asarray(values, dtype=np.float64) for name, values in weights.items()}
-        self._bounds = {name: _bounds(config, name) for name in names}
+        shape = len(config.modulated), len(config.cues)
+        check_arrays(weights, {"period": (), "modulation": shape}, where=WHERE)
+        names = (*config.circuit.synapses, "period", *("lag",) * config.circuit.local_oscillators)
+        self._weights = {name: np.asarray(weights[name], dtype=np.float64).ravel() for name in names}
+        # A single circuit is a population of one.
+        self._modulation = weights["modulation"].reshape(len(self._weights["period"]), *shape)
+        self._bounds = {name: _bounds(config, name) for name in config.modulated}
         self._latest: tuple[Floats, ncap.NCAP] | None = None
 
     def act(self, observation: Floats, state: Arrays, rng: np.random.Generator | None) -> tuple[Floats, Arrays, Arrays]:
@@ -105,17 +108,13 @@ class ModulatedNCAP:
 
     def tuned(self, cues: Floats) -> Arrays:
         """Return the weights ``[N]`` by name that answer cues ``[N, C]``; the rows belong to the candidates in turn."""
-        rows, population = len(cues), max(1, self._weights["period"].size)
+        rows, population = len(cues), len(self._weights["period"])
         check_rows(rows, population)
-        each = {name: np.repeat(values.ravel(), rows // population) for name, values in self._base().items()}
-        modulation = self._weights["modulation"].reshape(population, *self._weights["modulation"].shape[-2:])
-        gains = np.exp(np.einsum("nkc,nc->nk", np.repeat(modulation, rows // population, axis=0), cues))
+        each = {name: np.repeat(values, rows // population) for name, values in self._weights.items()}
+        gains = np.exp(np.einsum("nkc,nc->nk", np.repeat(self._modulation, rows // population, axis=0), cues))
         for (name, (low, high)), gain in zip(self._bounds.items(), gains.T, strict=True):
             each[name] = np.sign(each[name]) * np.clip(np.abs(each[name]) * gain, low, high)
         return each
-
-    def _base(self) -> Arrays:
-        return {name: values for name, values in self._weights.items() if name != "modulation"}
 
 
 def _look(observation: Floats, state: Arrays, *, joints: slice) -> Arrays:
