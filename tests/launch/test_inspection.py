@@ -18,6 +18,7 @@ from wormwood.agents.boosted.views import make_view
 from wormwood.agents.catalogue import initial_weights
 from wormwood.agents.circuits.config import NCAPConfig
 from wormwood.agents.memory.config import MemoryConfig
+from wormwood.agents.modulated.config import ModulatedNCAPConfig
 from wormwood.agents.perceptrons.config import MLPConfig
 from wormwood.agents.recurrent.config import GRUConfig
 from wormwood.envs.bodies import swimmer
@@ -188,7 +189,7 @@ def test_a_disk_that_fills_up_is_one_line(tmp_path: Path) -> None:
         Inspection("circuit", {}, "", draw).write(tmp_path)
 
 
-def _recurrent(config: GRUConfig | MemoryConfig, spec: TrialSpec) -> Agent:
+def _recurrent(config: GRUConfig | MemoryConfig | ModulatedNCAPConfig, spec: TrialSpec) -> Agent:
     return Agent("memory", config, initial_weights(config, spec, np.random.default_rng(0)), spec)
 
 
@@ -205,6 +206,26 @@ def test_a_memory_is_watched_over_one_held_out_trial(tmp_path: Path) -> None:
     returns = evaluate(agent, spec, episodes=1).returns
     assert sum(trial["reward"]) == pytest.approx(returns[0], abs=1e-4)
     assert [file.name for file in inspection.write(tmp_path)] == ["memory.json", "memory.png"]
+
+
+def test_a_modulated_circuit_shows_how_it_answers_bodies(tmp_path: Path) -> None:
+    spec = trial_from_name("swimmer-bodies", {"links": [3, 14], "held_out_links": [7], "steps": 2}, 2)
+    agent = _recurrent(ModulatedNCAPConfig(), spec)
+    agent.weights["modulation"] = np.array([[-1.0, -0.5]])
+    inspection = inspect_agent(agent, spec)
+    answers = {(row["links"], row["mean_reward"]): row["period"] for row in inspection.described["answers"]}
+    assert [links for links, reward in answers if reward is None] == [3, 7, 14]
+    assert answers[7, None] == pytest.approx(60)
+    assert answers[14, None] == pytest.approx(30)
+    assert answers[3, 0.2] == pytest.approx(60 * 7 / 3 * 2**0.5)  # (0.2 + 0.05) / 0.5 is a half
+    assert _names(inspection.summary)[:3] == ["links", "3", "3"]
+    assert [file.name for file in inspection.write(tmp_path)] == ["modulated.json", "modulated.png"]
+
+
+def test_a_modulated_circuit_without_cues_is_one_row() -> None:
+    spec = trial_from_name("swimmer-bodies", {"steps": 2}, 2)
+    described = inspect_agent(_recurrent(ModulatedNCAPConfig(cues=()), spec), spec).described
+    assert [row["links"] for row in described["answers"]] == [7]
 
 
 def test_a_gated_recurrent_unit_is_counted() -> None:
