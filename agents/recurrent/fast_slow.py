@@ -52,23 +52,16 @@ class _Memory:
     """One memory: its model, and what trains it."""
 
     def __init__(
-        self,
-        config: FastSlowConfig,
-        agent: AgentConfig,
-        weights: Arrays,
-        *,
-        spec: EnvironmentSpec,
-        pool: FeedbackPool,
+        self, config: FastSlowConfig, model: RecurrentActorCritic, *, context: int, pool: FeedbackPool
     ) -> None:
-        """Draw what is not in ``weights`` from torch's generator."""
-        self.model = RecurrentActorCritic(agent, weights, spec, noise_std=config.noise_std)
-        core = self.model.core
+        """Draw a feedback module, where there is one to draw, from torch's generator."""
+        self.model, core = model, model.core
         self.learner = MemoryLearner(
             core.network if isinstance(core, MemoryCore) else _Steps(core),
             self._controllers(),
             schedule=config.schedule,
             feedback=config.feedback,
-            context=spec.layout.size,
+            context=context,
             pool=pool,
         )
 
@@ -148,8 +141,9 @@ class FastSlowLearner:
         self._memories, pool = list[_Memory](), FeedbackPool()
         for number in range(config.memories):
             own = initial_weights(agent, spec, stream(seed, "update", 0, number)) if number else weights
+            model = RecurrentActorCritic(agent, own, spec, noise_std=config.noise_std)
             with seeded_generators(seed, number):
-                self._memories.append(_Memory(config, agent, own, spec=spec, pool=pool))
+                self._memories.append(_Memory(config, model, context=spec.layout.size, pool=pool))
 
     def weights(self) -> Arrays:
         each = [memory.model.policy_weights() for memory in self._memories]
