@@ -19,6 +19,7 @@ from typing import Any
 import boto3
 from moto.server import ThreadedMotoServer
 
+from wormwood.errors import BadInput
 from wormwood.launch.clusters.start_node import loopback_environment
 from wormwood.launch.storage import local_copy
 
@@ -141,9 +142,13 @@ def send(file: Path, out: str) -> str:
 
 
 def count_iterations(out: str) -> int:
-    with local_copy(out, leave_out="checkpoints") as folder:
-        metrics = folder / "metrics.jsonl"
-        return len(metrics.read_text().splitlines()) if metrics.exists() else 0
+    try:
+        with local_copy(out, leave_out="checkpoints") as folder:
+            metrics = folder / "metrics.jsonl"
+            return len(metrics.read_text().splitlines()) if metrics.exists() else 0
+    except BadInput as error:  # the job has not begun to write
+        assert "there is nothing at" in str(error), error
+        return 0
 
 
 def sha256_of(file: Path, job: str) -> str:
