@@ -98,7 +98,8 @@ def try_address(address: str, token: Path | None, folder: Path) -> str:
     done = subprocess.run(
         [sys.executable, "-c", CONNECT, address], env=own, capture_output=True, text=True, timeout=120, check=False
     )
-    return (done.stdout.splitlines() or ["died"])[-1]
+    said = [line for line in done.stdout.splitlines() if line.strip()]
+    return " | ".join(said[-8:]) if said else f"died: {done.stderr[-500:]}"
 
 
 def start(file: Path, found: dict[str, Any]) -> dict[str, Any]:

@@ -59,7 +59,7 @@ def test_a_cluster_lives_and_ends_and_lets_nobody_in(tmp_path: Path, train_in) -
     assert not found["token_in_arguments"]
     assert found["job_api"] == ["401", "403", "200"]
     for port in ("gcs", "client"):
-        assert found[port][2] == "in"
+        assert found[port][2] == "in", found[port]
         assert all(answer.startswith("refused") for answer in found[port][:2]), found[port]
     for kind in ("boosted", "memory", "transfer"):
         on_the_cluster, alone = found[kind]
