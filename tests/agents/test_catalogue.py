@@ -19,6 +19,7 @@ from wormwood.agents.catalogue import (
 from wormwood.agents.circuits.config import NCAPConfig
 from wormwood.agents.circuits.ncap import NCAP
 from wormwood.agents.memory.config import MemoryConfig
+from wormwood.agents.modulated.config import ModulatedNCAPConfig
 from wormwood.agents.perceptrons.config import MLPConfig
 from wormwood.agents.perceptrons.mlp import MLP
 from wormwood.agents.recurrent.config import GRUConfig, LinearTransformerConfig
@@ -108,8 +109,9 @@ def test_evolution_gives_back_the_policy_it_was_given(config: AgentConfig) -> No
 
 
 def test_every_agent_of_the_table_has_a_summary() -> None:
-    others = (BoostedConfig(), GRUConfig(), LinearTransformerConfig(), MemoryConfig(), RepertoireConfig())
-    assert set(AGENTS) == {config.kind for config in (*AGENT_CONFIGS, *others)}
+    recurrent = (GRUConfig(), LinearTransformerConfig(), MemoryConfig())
+    others = (BoostedConfig(), RepertoireConfig(), ModulatedNCAPConfig())
+    assert set(AGENTS) == {config.kind for config in (*AGENT_CONFIGS, *recurrent, *others)}
     assert all(kind.summary for kind in AGENTS.values())
 
 
