@@ -19,6 +19,8 @@ from wormwood.agents.circuits.picture import draw_circuit
 from wormwood.agents.interfaces import Arrays, Floats, Policy
 from wormwood.agents.memory.config import MemoryConfig
 from wormwood.agents.modulated.policy import ModulatedNCAP
+from wormwood.envs.meta.swimmer_bodies import SwimmerBodies
+from wormwood.envs.meta.trials import TrialSpec
 from wormwood.envs.randomness import stream
 from wormwood.envs.specs import EnvironmentSpec, SwimmerSpec, require_swimmer
 from wormwood.errors import BadInput
@@ -145,21 +147,20 @@ def _inspect_memory(agent: Agent, weights: Arrays, *, spec: EnvironmentSpec, pol
 def _inspect_modulated(agent: Agent, weights: Arrays, *, spec: EnvironmentSpec, policy: ModulatedNCAP) -> Inspection:
     from wormwood.agents.modulated.picture import answers, draw_answers
 
-    config, family = policy.config, spec.family  # type: ignore[attr-defined] # it acts in trials of bodies alone
-    rows = answers(config, policy, tuple(sorted({*family.links, *family.held_out_links})))
+    # It acts in trials of bodies alone.
+    assert isinstance(spec, TrialSpec) and isinstance(spec.family, SwimmerBodies)
+    rows = answers(policy, tuple(sorted({*spec.family.links, *spec.family.held_out_links})))
     names = [name for name in rows[0] if name not in ("links", "mean_reward")]
-    asked = ", ".join(config.cues) or "nothing"
+    asked = ", ".join(policy.config.cues) or "nothing"
     lines = [f"circuit that is tuned to the body at hand: {_count(weights)} parameters; cues: {asked}"]
     lines.append(f"  {'links':>5} {'mean reward':>11} " + " ".join(f"{name:>8}" for name in names))
     for row in rows:
         reward = "not yet" if row["mean_reward"] is None else f"{row['mean_reward']:.1f}"
         lines.append(f"  {row['links']:>5} {reward:>11} " + " ".join(f"{row[name]:>8.3g}" for name in names))
-    described = {"agent": agent.name, "kind": config.kind, "parameters": _count(weights), "answers": rows}
+    described = {"agent": agent.name, "kind": policy.config.kind, "parameters": _count(weights), "answers": rows}
     described["weights"] = {name: values.tolist() for name, values in weights.items()}
     title = f"{agent.name}: how the circuit answers a body"
-    return Inspection(
-        "modulated", described, "\n".join(lines), lambda path: draw_answers(config, policy, path, title=title)
-    )
+    return Inspection("modulated", described, "\n".join(lines), lambda path: draw_answers(policy, path, title=title))
 
 
 def _count(weights: Arrays) -> int:

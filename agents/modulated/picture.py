@@ -10,7 +10,6 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from wormwood.agents.interfaces import Arrays, Floats
-from wormwood.agents.modulated.config import ModulatedNCAPConfig
 from wormwood.agents.modulated.policy import LINKS, ModulatedNCAP, cues_of
 from wormwood.envs.picture_files import write_picture
 
@@ -22,14 +21,16 @@ REWARDS = (NOT_YET, 0.1, 0.2, 0.4, 0.8)
 """Mean rewards that are asked about."""
 
 
-def answers(config: ModulatedNCAPConfig, policy: ModulatedNCAP, links: tuple[int, ...]) -> list[dict[str, Any]]:
+def answers(policy: ModulatedNCAP, links: tuple[int, ...]) -> list[dict[str, Any]]:
     """Return the weights on bodies of these many links, before and after episodes that went well or badly.
 
     What the circuit takes no cue from is left out: for a fixed one there is a single row.
     """
-    asked = links if "links" in config.cues else (int(LINKS),)
-    pairs = [(count, reward) for count in asked for reward in (REWARDS if "return" in config.cues else REWARDS[:1])]
-    tuned = _tuned(config, policy, *np.array(pairs, dtype=np.float64).T)
+    asked = links if "links" in policy.config.cues else (int(LINKS),)
+    pairs = [
+        (count, reward) for count in asked for reward in (REWARDS if "return" in policy.config.cues else REWARDS[:1])
+    ]
+    tuned = _tuned(policy, *np.array(pairs, dtype=np.float64).T)
     return [
         {"links": count, "mean_reward": None if np.isnan(reward) else reward}
         | {name: float(values[row]) for name, values in tuned.items()}
@@ -37,33 +38,33 @@ def answers(config: ModulatedNCAPConfig, policy: ModulatedNCAP, links: tuple[int
     ]
 
 
-def _tuned(config: ModulatedNCAPConfig, policy: ModulatedNCAP, links: Floats, reward: Floats) -> Arrays:
-    tuned = policy.tuned(cues_of(config, links, reward))
+def _tuned(policy: ModulatedNCAP, links: Floats, reward: Floats) -> Arrays:
+    tuned = policy.tuned(cues_of(policy.config, links, reward))
     # A file of weights holds them in no order that means anything.
-    return {name: tuned[name] for name in (*config.circuit.synapses, "lag", "period") if name in tuned}
+    return {name: tuned[name] for name in (*policy.config.circuit.synapses, "lag", "period") if name in tuned}
 
 
-def draw_answers(config: ModulatedNCAPConfig, policy: ModulatedNCAP, path: Path, *, title: str) -> None:
+def draw_answers(policy: ModulatedNCAP, path: Path, *, title: str) -> None:
     """Draw how the weights depend on links and reward into a PNG file, which is written whole or not at all.
 
     Raises:
         BadInput: the folder cannot be written, or the suffix is not .png.
     """
-    canvas: Any = FigureCanvasAgg(make_figure(config, policy, title=title))
+    canvas: Any = FigureCanvasAgg(make_figure(policy, title=title))
     canvas.draw()
     write_picture(path, np.asarray(canvas.buffer_rgba())[..., :3])
 
 
-def make_figure(config: ModulatedNCAPConfig, policy: ModulatedNCAP, *, title: str) -> Figure:
+def make_figure(policy: ModulatedNCAP, *, title: str) -> Figure:
     """Return the figure that ``draw_answers`` writes."""
     figure = Figure(figsize=(9, 4), dpi=150, layout="constrained")
     first, second = figure.subplots(1, 2, sharey=True)
     figure.suptitle(title, fontsize=11, parse_math=False)
     links, reward = np.arange(2.0, 16.0), np.linspace(0.0, 1.0, 101)
-    home = _tuned(config, policy, np.array([LINKS]), np.array([NOT_YET]))
+    home = _tuned(policy, np.array([LINKS]), np.array([NOT_YET]))
     panels = (
-        (first, links, _tuned(config, policy, links, np.full(len(links), NOT_YET)), "links, before an episode ended"),
-        (second, reward, _tuned(config, policy, np.full(len(reward), LINKS), reward), "mean reward so far, 7 links"),
+        (first, links, _tuned(policy, links, np.full(len(links), NOT_YET)), "links, before an episode ended"),
+        (second, reward, _tuned(policy, np.full(len(reward), LINKS), reward), "mean reward so far, 7 links"),
     )
     for axes, where, tuned, label in panels:
         for name, values in tuned.items():
