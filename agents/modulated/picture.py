@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 from typing import Any
 
@@ -26,10 +27,9 @@ def answers(policy: ModulatedNCAP, links: tuple[int, ...]) -> list[dict[str, Any
 
     What the circuit takes no cue from is left out: for a fixed one there is a single row.
     """
-    asked = links if "links" in policy.config.cues else (int(LINKS),)
-    pairs = [
-        (count, reward) for count in asked for reward in (REWARDS if "return" in policy.config.cues else REWARDS[:1])
-    ]
+    counts = links if "links" in policy.config.cues else (int(LINKS),)
+    rewards = REWARDS if "return" in policy.config.cues else (NOT_YET,)
+    pairs = list(itertools.product(counts, rewards))
     tuned = _tuned(policy, *np.array(pairs, dtype=np.float64).T)
     return [
         {"links": count, "mean_reward": None if np.isnan(reward) else reward}
