@@ -1,1 +1,1 @@
-"""Agents: circuits, perceptrons and how they learn. What rollout workers need of them imports no torch."""
+"""Agents: policies that act, how they learn, and their faces for Stable-Baselines3."""

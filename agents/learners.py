@@ -6,16 +6,17 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from wormwood.agents.boosted.config import BoostedLearnerConfig
-from wormwood.agents.catalogue import AgentConfig, search_space
-from wormwood.agents.evolution.cma_es import CMAES
-from wormwood.agents.evolution.config import CMAESConfig, OpenAIESConfig
-from wormwood.agents.evolution.openai_es import OpenAIES
-from wormwood.agents.interfaces import Arrays, Learner
-from wormwood.agents.ppo.config import PPOConfig
-from wormwood.agents.recurrent.config import FastSlowConfig, RecurrentPPOConfig
-from wormwood.agents.sac.config import SACConfig
-from wormwood.agents.td3.config import TD3Config
+from wormwood.agents.learning.boosted.settings import BoostedLearnerConfig
+from wormwood.agents.learning.evolution.cma_es import CMAES
+from wormwood.agents.learning.evolution.openai_es import OpenAIES
+from wormwood.agents.learning.evolution.settings import CMAESConfig, OpenAIESConfig
+from wormwood.agents.learning.interfaces import Learner
+from wormwood.agents.learning.ppo_settings import PPOConfig
+from wormwood.agents.learning.recurrent.settings import FastSlowConfig, RecurrentPPOConfig
+from wormwood.agents.learning.sac_settings import SACConfig
+from wormwood.agents.learning.td3_settings import TD3Config
+from wormwood.agents.policies.interfaces import Arrays
+from wormwood.agents.policies.table import AgentConfig, search_space
 from wormwood.envs.specs import EnvironmentSpec
 
 __all__ = ["LEARNERS", "Demand", "LearnerConfig", "LearnerKind", "Setting", "make_learner"]
@@ -85,31 +86,31 @@ def _make_openai_es(config: OpenAIESConfig, weights: Arrays, setting: Setting) -
 
 def _make_ppo(config: PPOConfig, weights: Arrays, setting: Setting) -> Learner:
     # Only who follows gradients pays for torch: 200 MB and a second.
-    from wormwood.agents.ppo.learner import PPOLearner
+    from wormwood.agents.stable_baselines3.ppo_learner import PPOLearner
 
     return PPOLearner(config, setting.agent, weights, spec=setting.spec, seed=setting.seed, device=setting.device)
 
 
 def _make_td3(config: TD3Config, weights: Arrays, setting: Setting) -> Learner:
-    from wormwood.agents.td3.learner import TD3Learner
+    from wormwood.agents.stable_baselines3.td3_learner import TD3Learner
 
     return TD3Learner(config, setting.agent, weights, spec=setting.spec, seed=setting.seed, device=setting.device)
 
 
 def _make_sac(config: SACConfig, weights: Arrays, setting: Setting) -> Learner:
-    from wormwood.agents.sac.learner import SACLearner
+    from wormwood.agents.stable_baselines3.sac_learner import SACLearner
 
     return SACLearner(config, setting.agent, weights, spec=setting.spec, seed=setting.seed, device=setting.device)
 
 
 def _make_boosted(config: BoostedLearnerConfig, weights: Arrays, setting: Setting) -> Learner:
-    from wormwood.agents.boosted.learner import BoostedLearner
+    from wormwood.agents.stable_baselines3.boosted_learner import BoostedLearner
 
     return BoostedLearner(config, setting.agent, spec=setting.spec, seed=setting.seed)
 
 
 def _make_recurrent_ppo(config: RecurrentPPOConfig, weights: Arrays, setting: Setting) -> Learner:
-    from wormwood.agents.recurrent.learner import RecurrentPPOLearner
+    from wormwood.agents.learning.recurrent.ppo import RecurrentPPOLearner
 
     return RecurrentPPOLearner(
         config, setting.agent, weights, spec=setting.spec, seed=setting.seed, device=setting.device
@@ -117,7 +118,7 @@ def _make_recurrent_ppo(config: RecurrentPPOConfig, weights: Arrays, setting: Se
 
 
 def _make_fast_slow(config: FastSlowConfig, weights: Arrays, setting: Setting) -> Learner:
-    from wormwood.agents.recurrent.fast_slow import FastSlowLearner
+    from wormwood.agents.learning.recurrent.fast_slow import FastSlowLearner
 
     return FastSlowLearner(config, setting.agent, weights, spec=setting.spec, seed=setting.seed, device=setting.device)
 

@@ -16,11 +16,11 @@ import argparse
 import numpy as np
 
 from wormwood.agents.references.playing import held_out_returns, trial_returns
-from wormwood.envs.meta.families import held_out_tasks
+from wormwood.envs.families.table import held_out_tasks
 from wormwood.envs.randomness import training_streams
-from wormwood.launch.agent_files import load_agent
-from wormwood.launch.benchmarks.memory_plasticity import mean_interval
-from wormwood.launch.console import print_table, progress_bar
+from wormwood.launch.bench.memory_plasticity import mean_interval
+from wormwood.launch.cli.console import print_table, progress_bar
+from wormwood.launch.run.agent_files import load_agent
 
 OTHER_STARTS = 99
 """Seed of trials on bodies of training: not that of a training run."""

@@ -24,13 +24,13 @@ from typing import Any
 import ray
 from ray.cluster_utils import Cluster
 
-from wormwood.launch.configs import RunConfig, load_config
-from wormwood.launch.console import note, print_table
-from wormwood.launch.ray_service import service_process
-from wormwood.launch.ray_session import NAMESPACE, ray_session
-from wormwood.launch.run_status import run_status
-from wormwood.launch.runs import Run, RunFolder, read_metrics
-from wormwood.launch.training import train
+from wormwood.launch.cli.console import note, print_table
+from wormwood.launch.run.ray_service import service_process
+from wormwood.launch.run.ray_session import NAMESPACE, ray_session
+from wormwood.launch.run.run_folder import Run, RunFolder, read_metrics
+from wormwood.launch.run.settings import RunConfig, load_config
+from wormwood.launch.run.status import run_status
+from wormwood.launch.run.training import train
 
 WORKERS = 3
 PATIENCE = 120.0  # s to wait for anything
@@ -130,7 +130,7 @@ def train_with_driver_killed(out: Path, config: RunConfig, kills: int) -> list[f
     recoveries, chance = [], random.Random(0)
     for attempt in range(kills + 1):
         start = ["--resume"] if attempt else [str(out.parent / "driver.yaml")]
-        command = [sys.executable, "-m", "wormwood.launch.command_line", "train", *start, "--out", str(out)]
+        command = [sys.executable, "-m", "wormwood.launch.cli.main", "train", *start, "--out", str(out)]
         before, began = len(read_metrics(out / "metrics.jsonl")), time.monotonic()
         process = subprocess.Popen([*command, "--workers", "2", "--json"], stdout=subprocess.DEVNULL)
         if attempt < kills:

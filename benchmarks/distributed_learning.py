@@ -16,8 +16,8 @@ from stable_baselines3 import PPO
 from stable_baselines3.common.callbacks import BaseCallback
 
 import wormwood
-from wormwood.envs.stable_baselines3 import SwimmerVecEnv
-from wormwood.launch.console import print_table, progress_bar
+from wormwood.envs.faces.stable_baselines3 import SwimmerVecEnv
+from wormwood.launch.cli.console import print_table, progress_bar
 
 QUARTERS = 4
 

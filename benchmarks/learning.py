@@ -16,10 +16,10 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from wormwood.errors import BadInput
-from wormwood.launch.configs import load_config, parse_config
-from wormwood.launch.console import print_table, progress_bar
-from wormwood.launch.runs import Run, RunFolder, read_metrics
-from wormwood.launch.training import train
+from wormwood.launch.cli.console import print_table, progress_bar
+from wormwood.launch.run.run_folder import Run, RunFolder, read_metrics
+from wormwood.launch.run.settings import load_config, parse_config
+from wormwood.launch.run.training import train
 
 POINTS = 16
 """Evaluations of each curve."""

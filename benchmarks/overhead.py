@@ -16,11 +16,11 @@ from pathlib import Path
 import numpy as np
 from scipy.stats import linregress
 
-from wormwood.launch.benchmarks.rounds import median_interval
-from wormwood.launch.configs import RunConfig, load_config
-from wormwood.launch.console import print_text, progress_bar
-from wormwood.launch.executors import InProcessExecutor
-from wormwood.launch.service import LearnerService
+from wormwood.launch.bench.rounds import median_interval
+from wormwood.launch.cli.console import print_text, progress_bar
+from wormwood.launch.run.executors import InProcessExecutor
+from wormwood.launch.run.service import LearnerService
+from wormwood.launch.run.settings import RunConfig, load_config
 
 TINY = ["learner.environments=4", "learner.steps=8", "learner.batch_size=32", "learner.epochs=1", "shards=2"]
 

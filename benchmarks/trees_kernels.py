@@ -12,14 +12,14 @@ from collections.abc import Callable
 
 import numpy as np
 
-from wormwood.launch.benchmarks.trees_peer_script import DEPTH, FEATURES, OUTPUTS, make_rows, speed_of
-from wormwood.launch.console import print_text, progress_bar
+from wormwood.launch.bench.trees_peer_script import DEPTH, FEATURES, OUTPUTS, make_rows, speed_of
+from wormwood.launch.cli.console import print_text, progress_bar
 from wormwood.trees.binning import BinGrid, fit_grid
-from wormwood.trees.compilation import warm_up
 from wormwood.trees.config import TreeConfig
 from wormwood.trees.forest import Forest
 from wormwood.trees.growing import grow_tree
 from wormwood.trees.margins import MarginCache
+from wormwood.trees.warm_up import warm_up
 
 BINS = 64
 

@@ -4,6 +4,6 @@ Importing this package registers its environments with gymnasium, so that
 ``gymnasium.make("wormwood.envs:Swim6-v0")`` works. It imports neither torch nor Stable-Baselines3.
 """
 
-from wormwood.envs.registration import register_environments
+from wormwood.envs.faces.registration import register_environments
 
 register_environments()

@@ -13,9 +13,9 @@ from pathlib import Path
 from wormwood.envs.bodies import load_body
 from wormwood.envs.specs import SwimmerSpec
 from wormwood.envs.tasks import task_from_name
-from wormwood.launch.agent_files import load_agent
-from wormwood.launch.console import note, print_table, print_text
-from wormwood.launch.evaluation import evaluate
+from wormwood.launch.cli.console import note, print_table, print_text
+from wormwood.launch.run.agent_files import load_agent
+from wormwood.launch.run.evaluation import evaluate
 
 PRESET = "swim-ncap-cma"
 BODIES = ("swimmer-6", "swimmer-12", "tapered")
@@ -64,7 +64,7 @@ def main() -> int:
 
 def _wormwood(*arguments: str, stdout: int | None = None) -> int:
     """Run the command `wormwood` as a user would, and return its exit code."""
-    return subprocess.run([sys.executable, "-m", "wormwood.launch.command_line", *arguments], stdout=stdout).returncode
+    return subprocess.run([sys.executable, "-m", "wormwood.launch.cli.main", *arguments], stdout=stdout).returncode
 
 
 if __name__ == "__main__":

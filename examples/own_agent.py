@@ -8,16 +8,16 @@ from types import SimpleNamespace
 
 import numpy as np
 
-from wormwood.agents.catalogue import AGENTS, AgentKind
-from wormwood.agents.evolution.cma_es import CMAES
-from wormwood.agents.evolution.config import CMAESConfig
-from wormwood.agents.search_space import Parameter, SearchSpace
+from wormwood.agents.learning.evolution.cma_es import CMAES
+from wormwood.agents.learning.evolution.settings import CMAESConfig
+from wormwood.agents.policies.search_space import Parameter, SearchSpace
+from wormwood.agents.policies.table import AGENTS, AgentKind
 from wormwood.envs.bodies import load_body
 from wormwood.envs.specs import SwimmerSpec
 from wormwood.envs.tasks import Swim
-from wormwood.launch.agent_files import Agent, load_agent
-from wormwood.launch.evaluation import evaluate
-from wormwood.launch.rollouts import RolloutPlan, RolloutWorker, Shard
+from wormwood.launch.run.agent_files import Agent, load_agent
+from wormwood.launch.run.evaluation import evaluate
+from wormwood.launch.run.rollouts import RolloutPlan, RolloutWorker, Shard
 
 
 class Wave:

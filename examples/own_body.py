@@ -7,12 +7,12 @@ import argparse
 from pathlib import Path
 
 from wormwood.envs.bodies import load_body
-from wormwood.envs.picture_files import write_picture
-from wormwood.envs.rendering import draw_strip
+from wormwood.envs.pictures.files import write_picture
+from wormwood.envs.pictures.rendering import draw_strip
 from wormwood.envs.specs import SwimmerSpec
 from wormwood.envs.tasks import Swim
-from wormwood.launch.agent_files import load_agent
-from wormwood.launch.evaluation import evaluate, record_poses
+from wormwood.launch.run.agent_files import load_agent
+from wormwood.launch.run.evaluation import evaluate, record_poses
 
 MY_BODY = """
 # Eight links, the first twice as long; what is not said is as in dm_control's swimmer of eight links.

@@ -11,7 +11,7 @@ from stable_baselines3 import PPO
 from stable_baselines3.common.evaluation import evaluate_policy
 
 from wormwood.envs.bodies import load_body
-from wormwood.envs.stable_baselines3 import make_swimmers
+from wormwood.envs.faces.stable_baselines3 import make_swimmers
 from wormwood.envs.tasks import Swim, forward_speed
 
 

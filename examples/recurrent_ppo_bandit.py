@@ -11,7 +11,7 @@ from sb3_contrib import RecurrentPPO
 from wormwood.agents.references.bandit_policies import BanditPolicy, thompson
 from wormwood.agents.references.bandit_values import bayes_optimal_value
 from wormwood.agents.references.playing import held_out_returns
-from wormwood.agents.sb3_trials import make_trials
+from wormwood.agents.stable_baselines3.trials import make_trials
 
 PULLS, TASKS = 10, 10_000
 

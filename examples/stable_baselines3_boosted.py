@@ -9,8 +9,8 @@ import numpy as np
 from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.evaluation import evaluate_policy
 
-from wormwood.agents.boosted.config import BoostingConfig
-from wormwood.agents.boosted.stable_baselines3 import BoostedPPO
+from wormwood.agents.learning.boosted.settings import BoostingConfig
+from wormwood.agents.stable_baselines3.boosted import BoostedPPO
 from wormwood.trees.explanation import explain
 
 FEATURES = ("position", "velocity", "angle", "angular velocity")

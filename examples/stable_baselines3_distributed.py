@@ -10,7 +10,7 @@ from stable_baselines3.common.callbacks import EvalCallback
 from stable_baselines3.common.evaluation import evaluate_policy
 
 import wormwood
-from wormwood.envs.stable_baselines3 import make_swimmers
+from wormwood.envs.faces.stable_baselines3 import make_swimmers
 
 
 def main() -> None:

@@ -9,8 +9,8 @@ import numpy as np
 from stable_baselines3 import PPO
 from stable_baselines3.common.evaluation import evaluate_policy
 
-from wormwood.agents.ppo.policy import NCAPPolicy
-from wormwood.envs.stable_baselines3 import make_swimmers
+from wormwood.agents.stable_baselines3.on_policy import NCAPPolicy
+from wormwood.envs.faces.stable_baselines3 import make_swimmers
 
 
 def main() -> None:

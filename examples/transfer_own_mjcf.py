@@ -6,7 +6,7 @@ python examples/transfer_own_mjcf.py [--out my-swimmer]
 import argparse
 from pathlib import Path
 
-from wormwood.launch.command_line import main as wormwood
+from wormwood.launch.cli.main import main as wormwood
 
 TADPOLE = """
 <mujoco model="tadpole">

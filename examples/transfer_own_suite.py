@@ -6,7 +6,7 @@ python examples/transfer_own_suite.py [--out my-suite]
 import argparse
 from pathlib import Path
 
-from wormwood.launch.command_line import main as wormwood
+from wormwood.launch.cli.main import main as wormwood
 
 MY_SUITE = """
 task_options: {horizon: 400}

@@ -9,7 +9,7 @@ from pathlib import Path
 import gymnasium
 from stable_baselines3 import PPO
 
-from wormwood.launch.command_line import main as wormwood
+from wormwood.launch.cli.main import main as wormwood
 
 SUITE = """
 task_options: {horizon: 400}

@@ -108,7 +108,7 @@ def test_the_version_is_a_literal_and_the_installed_one():
 def test_the_command_is_installed():
     (script,) = (point for point in metadata.distribution("wormwood").entry_points if point.name == "wormwood")
     assert script.group == "console_scripts"
-    assert script.value == "wormwood.launch.command_line:main"
+    assert script.value == "wormwood.launch.cli.main:main"
     assert callable(script.load())
 
 
@@ -124,7 +124,7 @@ def test_presets_are_package_data_and_valid_yaml():
 # --- what an import brings along
 
 
-@pytest.mark.parametrize("module", ["wormwood", "wormwood.envs", "wormwood.trees", "wormwood.launch.rollouts"])
+@pytest.mark.parametrize("module", ["wormwood", "wormwood.envs", "wormwood.trees", "wormwood.launch.run.rollouts"])
 def test_a_rollout_worker_loads_no_torch(module, tmp_path):
     heavy = ["torch", "stable_baselines3", "ray"]
     code = f"import sys, {module}; print([name for name in {heavy} if name in sys.modules])"

@@ -7,16 +7,16 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 
-from wormwood.agents.interfaces import Floats, Policy
+from wormwood.agents.policies.interfaces import Floats, Policy
 from wormwood.agents.references.bandit_values import MOST_PULLS, bayes_optimal_value
 from wormwood.agents.references.classics import classic_policies
 from wormwood.agents.references.grid_values import bayes_optimal_return, oracle_return
 from wormwood.agents.references.playing import held_out_returns
 from wormwood.agents.references.tabular_policies import value_iteration
-from wormwood.envs.meta.bandits import BernoulliBandit
-from wormwood.envs.meta.families import held_out_tasks
-from wormwood.envs.meta.tabular import TabularMDP, tables
-from wormwood.envs.meta.trials import TrialSpec
+from wormwood.envs.families.bandits import BernoulliBandit
+from wormwood.envs.families.table import held_out_tasks
+from wormwood.envs.families.tabular import TabularMDP, tables
+from wormwood.envs.families.trials import TrialSpec
 
 TITLES = {
     "gittins": "Gittins index",

@@ -7,15 +7,15 @@ from typing import Any
 
 import numpy as np
 
-from wormwood.agents.interfaces import Floats
+from wormwood.agents.policies.interfaces import Floats
 from wormwood.agents.references.bandit_values import MOST_PULLS, bayes_optimal_value
 from wormwood.agents.references.grid_values import LONGEST_EPISODE, bayes_optimal_return, oracle_return, random_return
 from wormwood.agents.references.tabular_policies import value_iteration
-from wormwood.envs.meta.bandits import BernoulliBandit
-from wormwood.envs.meta.families import held_out_tasks
-from wormwood.envs.meta.grid_navigation import GridNavigation
-from wormwood.envs.meta.tabular import TabularMDP, tables
-from wormwood.envs.meta.trials import TrialSpec
+from wormwood.envs.families.bandits import BernoulliBandit
+from wormwood.envs.families.grid_navigation import GridNavigation
+from wormwood.envs.families.table import held_out_tasks
+from wormwood.envs.families.tabular import TabularMDP, tables
+from wormwood.envs.families.trials import TrialSpec
 from wormwood.envs.specs import EnvironmentSpec
 
 __all__ = ["Anchors", "anchors_of"]

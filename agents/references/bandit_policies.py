@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from wormwood.agents.interfaces import Arrays, Floats
+from wormwood.agents.policies.interfaces import Arrays, Floats
 from wormwood.agents.references.bandit_values import gittins_indices
 from wormwood.envs.randomness import stream
 
@@ -57,7 +57,7 @@ def gittins(horizon: int) -> Index:
 
 @dataclass(frozen=True)
 class BanditPolicy:
-    """Pulls the arm of the largest index; see ``wormwood.agents.interfaces.Policy``.
+    """Pulls the arm of the largest index; see ``wormwood.agents.policies.interfaces.Policy``.
 
     It counts what it sees in the observations of a trial, and remembers nothing else.
     """

@@ -6,7 +6,7 @@ import functools
 
 import numpy as np
 
-from wormwood.agents.interfaces import Floats
+from wormwood.agents.policies.interfaces import Floats
 from wormwood.errors import bad_input
 
 __all__ = ["MOST_PULLS", "bayes_optimal_value", "gittins_indices"]

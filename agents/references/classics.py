@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from wormwood.agents.interfaces import Policy
+from wormwood.agents.policies.interfaces import Policy
 from wormwood.agents.references.bandit_policies import (
     BanditPolicy,
     gittins,
@@ -13,9 +13,9 @@ from wormwood.agents.references.bandit_policies import (
     upper_confidence_bound,
 )
 from wormwood.agents.references.tabular_policies import TabularPolicy, bonus_model, posterior_sample
-from wormwood.envs.meta.bandits import BernoulliBandit
-from wormwood.envs.meta.tabular import TabularMDP
-from wormwood.envs.meta.trials import TrialSpec
+from wormwood.envs.families.bandits import BernoulliBandit
+from wormwood.envs.families.tabular import TabularMDP
+from wormwood.envs.families.trials import TrialSpec
 from wormwood.envs.specs import EnvironmentSpec
 
 __all__ = ["classic_policies"]

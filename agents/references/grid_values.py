@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from wormwood.envs.meta.grid_navigation import FOUND, GOALS, MOVES, SEARCH_COST, SIZE
+from wormwood.envs.families.grid_navigation import FOUND, GOALS, MOVES, SEARCH_COST, SIZE
 from wormwood.errors import bad_input
 
 __all__ = ["LONGEST_EPISODE", "bayes_optimal_return", "oracle_return", "random_return"]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from wormwood.agents.interfaces import Arrays, Floats, Policy
-from wormwood.envs.meta.trials import TrialEnvironments, TrialSpec
+from wormwood.agents.policies.interfaces import Arrays, Floats, Policy
+from wormwood.envs.families.trials import TrialEnvironments, TrialSpec
 from wormwood.envs.randomness import evaluation_streams
 
 __all__ = ["held_out_returns", "trial_returns"]

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from wormwood.agents.interfaces import Arrays, Floats
-from wormwood.envs.meta.tabular import TabularMDP
+from wormwood.agents.policies.interfaces import Arrays, Floats
+from wormwood.envs.families.tabular import TabularMDP
 from wormwood.envs.randomness import stream
 
 __all__ = ["Model", "TabularPolicy", "bonus_model", "posterior_sample", "value_iteration"]
@@ -64,7 +64,7 @@ def bonus_model(bonus: float) -> Model:
 
 @dataclass(frozen=True)
 class TabularPolicy:
-    """Plans before each episode with a model of what it has seen; see ``wormwood.agents.interfaces.Policy``."""
+    """Plans before each episode with a model of what it has seen; see ``Policy``."""
 
     family: TabularMDP
     model: Model

@@ -17,11 +17,11 @@ from wormwood.launch.clusters.files import Cluster, LocalCluster, SshCluster
 from wormwood.launch.clusters.host_agent import cluster_folder, free_port
 from wormwood.launch.clusters.hosts import LOOPBACK, Host, ask_all, dashboard_url, host_at
 from wormwood.launch.clusters.jobs import list_jobs, send_again
-from wormwood.launch.clusters.start_node import loopback_environment
 from wormwood.launch.clusters.state import ClusterState, NodeState, locked, read_state, require_state
 from wormwood.launch.clusters.tls import tls_environment
 from wormwood.launch.clusters.usage import cluster_usage
-from wormwood.launch.clusters.versions import check_versions, require_ray
+from wormwood.launch.run.loopback import loopback_environment
+from wormwood.launch.run.versions import check_versions, require_ray
 
 __all__ = [
     "cluster_down",

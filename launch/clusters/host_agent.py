@@ -7,7 +7,6 @@ Through ssh, requests come on the standard input: a token in the arguments could
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import json
 import os
@@ -33,9 +32,10 @@ from wormwood.launch.clusters.processes import (
     processor_seconds,
 )
 from wormwood.launch.clusters.tls import check_tls
-from wormwood.launch.clusters.versions import installed_versions
+from wormwood.launch.run.files import write_private
+from wormwood.launch.run.versions import installed_versions
 
-__all__ = ["answer", "busy_ports", "cluster_folder", "free_port", "write_private"]
+__all__ = ["answer", "busy_ports", "cluster_folder", "free_port"]
 
 STARTED = "Ray runtime started"
 """What ``ray start`` prints once a node has joined."""
@@ -196,18 +196,6 @@ def _is_free(port: int) -> bool:
         except OSError:
             return False
         return True
-
-
-def write_private(path: Path, text: str) -> None:
-    """Write a file that only its owner can read, from its first byte on."""
-    temporary = path.with_name(f".{path.name}-{secrets.token_hex(4)}")
-    try:
-        with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
-            file.write(text)
-        temporary.replace(path)
-    finally:
-        with contextlib.suppress(FileNotFoundError):
-            temporary.unlink()
 
 
 if __name__ == "__main__":

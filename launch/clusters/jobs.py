@@ -17,10 +17,9 @@ from typing import Any
 import wormwood
 from wormwood.launch.clusters.api import ClusterError, Head
 from wormwood.launch.clusters.files import SshCluster
-from wormwood.launch.clusters.host_agent import write_private
-from wormwood.launch.clusters.job_entry import JOB
-from wormwood.launch.clusters.plans import Job
+from wormwood.launch.clusters.plans import JOB, Job
 from wormwood.launch.clusters.state import ClusterState
+from wormwood.launch.run.files import write_private
 
 __all__ = ["follow_job", "list_jobs", "send_again", "send_job", "stop_job"]
 
@@ -51,7 +50,7 @@ def send_job(head: Head, state: ClusterState, job: Job, *, send_package: bool = 
         environment["working_dir"] = f"gcs://{_package_name(content)}"
     name = f"{job.verb}-{secrets.token_hex(4)}"
     request = {
-        "entrypoint": f"{shlex.quote(python)} -m wormwood.launch.clusters.job_entry",
+        "entrypoint": f"{shlex.quote(python)} -m wormwood.launch.cli.job_entry",
         "submission_id": name,
         "runtime_env": environment,
         "metadata": {"verb": job.verb, "run": job.out or ""},

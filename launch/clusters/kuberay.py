@@ -8,9 +8,8 @@ from typing import Any
 from wormwood.configs.yaml_files import to_yaml
 from wormwood.launch.clusters.files import Group, KuberayCluster, Node
 from wormwood.launch.clusters.host_agent import THREADS
-from wormwood.launch.clusters.job_entry import JOB
-from wormwood.launch.clusters.plans import Job
-from wormwood.launch.clusters.versions import format_versions
+from wormwood.launch.clusters.plans import JOB, Job
+from wormwood.launch.run.versions import format_versions
 
 __all__ = ["ray_cluster", "ray_job"]
 
@@ -32,7 +31,7 @@ def ray_cluster(cluster: KuberayCluster, versions: Mapping[str, str]) -> dict[st
 def ray_job(cluster: KuberayCluster, job: Job, versions: Mapping[str, str]) -> dict[str, Any]:
     """Return a RayJob, which starts a cluster of its own and ends it after the job."""
     spec = {
-        "entrypoint": "python -m wormwood.launch.clusters.job_entry",
+        "entrypoint": "python -m wormwood.launch.cli.job_entry",
         "runtimeEnvYAML": to_yaml({"env_vars": {JOB: job.to_json()}}),
         "shutdownAfterJobFinishes": True,
         # Without shared storage a retry would train from the start.
@@ -89,7 +88,7 @@ def _pod(name: str, node: Node | Group, cluster: KuberayCluster, versions: Mappi
     if node.gpus:
         wanted["nvidia.com/gpu"] = str(node.gpus)
     safe = {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
-    check = ["python", "-m", "wormwood.launch.clusters.versions", "--expect", format_versions(versions)]
+    check = ["python", "-m", "wormwood.launch.run.versions", "--expect", format_versions(versions)]
     common = {"image": cluster.image, "securityContext": safe}
     container = {
         "name": name,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import secrets
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -13,9 +13,9 @@ from typing import Any, Self
 from wormwood.errors import bad_input
 from wormwood.launch.clusters.files import SshCluster
 from wormwood.launch.clusters.state import ClusterState
-from wormwood.launch.storage import check_out, has_run, is_url
+from wormwood.launch.run.storage import check_out, has_run, is_url
 
-__all__ = ["VERBS", "Job", "Place", "plan_job"]
+__all__ = ["JOB", "VERBS", "Job", "Place", "plan_job"]
 
 VERBS = ("train", "transfer")
 """Verbs of the command line that are jobs."""
@@ -36,7 +36,7 @@ class Job:
     """Where it works, which relative paths in its arguments start from; None: anywhere."""
 
     def to_json(self) -> str:
-        """Return the text of the environment variable ``job_entry.JOB``."""
+        """Return the text of the environment variable ``JOB``."""
         return json.dumps(asdict(self))
 
 
@@ -63,18 +63,21 @@ class Place:
         return str(Path.cwd()) if self.here else None
 
 
-def plan_job(words: Sequence[str], place: Place) -> Job:
+def plan_job(words: Sequence[str], place: Place, parse: Callable[[Sequence[str]], tuple[Any, list[str]]]) -> Job:
     """Check the arguments of a verb.
+
+    Args:
+        words: the verb and its arguments.
+        place: where the job will run.
+        parse: tells the options from what is unknown, as the command line does.
 
     Raises:
         BadInput: the verb is not one for jobs, or any argument is wrong.
     """
-    from wormwood.launch.command_line import make_parser
-
     if not words or words[0] not in VERBS:
         got = words[0] if words else None
         raise bad_input("job", where="cluster submit", expected=f"one of {', '.join(VERBS)}", got=got, nearest_to=VERBS)
-    options, unknown = make_parser().parse_known_args(words)
+    options, unknown = parse(words)
     if unknown:
         options.parser.refuse(unknown[0])
     where = f"cluster submit {words[0]}"
@@ -87,7 +90,7 @@ def plan_job(words: Sequence[str], place: Place) -> Job:
 
 
 def _plan_training(options: Any, place: Place, *, where: str) -> Job:
-    from wormwood.launch.configs import load_config
+    from wormwood.launch.run.settings import load_config
 
     words = ["--workers", str(options.workers or place.workers), *(["--tensorboard"] if options.tensorboard else [])]
     if options.resume:
@@ -103,7 +106,7 @@ def _plan_training(options: Any, place: Place, *, where: str) -> Job:
 
 def _plan_transfer(words: Sequence[str], options: Any, place: Place, *, where: str) -> Job:
     """Plan a report. Agents and a suite of one's own are files, which have to be where the job runs."""
-    from wormwood.launch.agent_files import BUILT_IN, load_agent
+    from wormwood.launch.run.agent_files import BUILT_IN, load_agent
     from wormwood.launch.transfer.suites import load_suite, suite_names
 
     files = [("agent", agent) for agent in options.agents if agent not in BUILT_IN]
@@ -148,3 +151,7 @@ def _require_new(out: str, place: Place, *, where: str) -> None:
     taken = has_run(out) if is_url(out) else place.here and Path(out).exists()
     if taken:
         raise bad_input("--out", where=where, expected="a new folder, or --resume", got=out)
+
+
+JOB = "WORMWOOD_JOB"
+"""Environment variable that holds a ``plans.Job`` as JSON."""

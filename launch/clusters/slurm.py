@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from wormwood.launch.clusters.files import SlurmCluster
 from wormwood.launch.clusters.host_agent import THREADS
 from wormwood.launch.clusters.plans import Job
-from wormwood.launch.clusters.versions import format_versions
+from wormwood.launch.run.versions import format_versions
 
 __all__ = ["slurm_script"]
 
@@ -22,7 +22,7 @@ mkdir -p "$folder"
 trap 'rm -rf "$folder"' EXIT
 
 # Every node must have these versions, to which results are the same to the bit.
-srun --ntasks-per-node=1 "$python" -m wormwood.launch.clusters.versions --expect {versions}
+srun --ntasks-per-node=1 "$python" -m wormwood.launch.run.versions --expect {versions}
 
 # Who has no token is kept out. The file is this user's alone, and gone at the end.
 head -c 32 /dev/urandom | od -An -tx1 | tr -d ' \\n' > "$folder/token"
@@ -46,7 +46,7 @@ done
 {workers}
 export RAY_ADDRESS="$address:$port"
 export WORMWOOD_JOB={job}
-"$python" -m wormwood.launch.clusters.job_entry &
+"$python" -m wormwood.launch.cli.job_entry &
 job=$!
 # Slurm says TERM before the time is up: the training leaves a checkpoint, and the same script goes on from it.
 trap 'kill -TERM "$job" 2> /dev/null || true' TERM

@@ -12,7 +12,7 @@ from typing import Any
 from wormwood.launch.clusters.api import LEARNER, WORKER, Actor, Head
 from wormwood.launch.clusters.hosts import ask_all, host_at
 from wormwood.launch.clusters.state import ClusterState
-from wormwood.launch.runs import RunFolder, read_metrics
+from wormwood.launch.run.run_folder import RunFolder, read_metrics
 
 __all__ = ["RunSpeed", "actor_usage", "cluster_usage", "node_usage", "read_run_speed"]
 

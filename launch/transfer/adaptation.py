@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from wormwood.agents.interfaces import Arrays, Floats, Policy
+from wormwood.agents.policies.interfaces import Arrays, Floats, Policy
 from wormwood.envs.layouts import ObservationLayout
 from wormwood.envs.specs import EnvironmentSpec, SwimmerSpec, require_swimmer
 from wormwood.errors import BadInput
-from wormwood.launch.agent_files import Agent
+from wormwood.launch.run.agent_files import Agent
 
 __all__ = ["NotTransferable", "PaddedAgent", "fit_agent"]
 

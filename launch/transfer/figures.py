@@ -14,9 +14,9 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 from PIL import Image
 
-from wormwood.agents.interfaces import Floats
-from wormwood.envs.picture_files import Picture
-from wormwood.envs.rendering import draw_strip
+from wormwood.agents.policies.interfaces import Floats
+from wormwood.envs.pictures.files import Picture
+from wormwood.envs.pictures.rendering import draw_strip
 from wormwood.envs.specs import SwimmerSpec
 from wormwood.launch.transfer.results import THRESHOLDS, Results
 from wormwood.launch.transfer.suites import SuiteBody

@@ -8,7 +8,7 @@ from typing import Any
 
 import ray
 
-from wormwood.launch.ray_session import get_result, ray_session
+from wormwood.launch.run.ray_session import get_result, ray_session
 from wormwood.launch.transfer.zero_shot import Job, Outcome, run_job
 
 __all__ = ["run_on_ray"]

@@ -8,8 +8,8 @@ import io
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from wormwood.envs.picture_files import write_picture
-from wormwood.launch.runs import to_json, write_text_atomic
+from wormwood.envs.pictures.files import write_picture
+from wormwood.launch.run.files import to_json, write_text_atomic
 from wormwood.launch.transfer.figures import (
     draw_curve,
     draw_curves,

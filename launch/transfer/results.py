@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from wormwood.agents.interfaces import Floats
+from wormwood.agents.policies.interfaces import Floats
 from wormwood.launch.transfer.statistics import (
     Interval,
     improvement_interval,

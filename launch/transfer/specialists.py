@@ -15,21 +15,21 @@ from typing import Any
 
 import numpy as np
 
-from wormwood.agents.catalogue import initial_weights
-from wormwood.agents.interfaces import Arrays
 from wormwood.agents.learners import make_learner
+from wormwood.agents.policies.interfaces import Arrays
+from wormwood.agents.policies.table import initial_weights
 from wormwood.envs.bodies import GYMNASIUM_SWIMMER, Body, body_fields
 from wormwood.envs.randomness import stream
 from wormwood.envs.specs import SwimmerSpec
 from wormwood.envs.tasks import options_of
 from wormwood.errors import BadInput
-from wormwood.launch.agent_files import Agent, load_agent
-from wormwood.launch.checkpoints import save_checkpoint
-from wormwood.launch.configs import RunConfig, parse_config
-from wormwood.launch.ledger import EMPTY
-from wormwood.launch.runs import Run, RunFolder, read_metrics
-from wormwood.launch.states import nest, state_sha256
-from wormwood.launch.training import Watcher, train
+from wormwood.launch.run.agent_files import Agent, load_agent
+from wormwood.launch.run.checkpoints import save_checkpoint
+from wormwood.launch.run.ledger import EMPTY
+from wormwood.launch.run.run_folder import Run, RunFolder, read_metrics
+from wormwood.launch.run.settings import RunConfig, parse_config
+from wormwood.launch.run.states import nest, state_sha256
+from wormwood.launch.run.training import Watcher, train
 
 __all__ = ["Training", "config_of", "on_body", "steps_to", "untrained"]
 

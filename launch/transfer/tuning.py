@@ -8,10 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
-from wormwood.agents.boosted.config import BoostedConfig
+from wormwood.agents.policies.forest_settings import BoostedConfig
 from wormwood.envs.specs import SwimmerSpec
-from wormwood.launch.agent_files import Agent
-from wormwood.launch.configs import RunConfig
+from wormwood.launch.run.agent_files import Agent
+from wormwood.launch.run.settings import RunConfig
 from wormwood.launch.transfer.adaptation import NotTransferable, PaddedAgent, fit_agent
 from wormwood.launch.transfer.execution import measure
 from wormwood.launch.transfer.specialists import Training, on_body, steps_to, untrained

@@ -11,13 +11,13 @@ from dataclasses import dataclass, field
 import numpy as np
 
 import wormwood
-from wormwood.agents.interfaces import Floats
+from wormwood.agents.policies.interfaces import Floats
 from wormwood.envs.randomness import EpisodeStreams
 from wormwood.envs.simulation import Simulation, Step
 from wormwood.envs.specs import SwimmerSpec
-from wormwood.launch.agent_files import Agent
-from wormwood.launch.evaluation import evaluate
-from wormwood.launch.states import state_sha256
+from wormwood.launch.run.agent_files import Agent
+from wormwood.launch.run.evaluation import evaluate
+from wormwood.launch.run.states import state_sha256
 from wormwood.launch.transfer.adaptation import NotTransferable, PaddedAgent, fit_agent
 
 __all__ = ["Job", "Outcome", "run_job", "versions"]

@@ -7,7 +7,7 @@ from typing import Any
 
 __version__ = "0.1.0"
 
-_LAZY = {"distribute": "wormwood.launch.distribution"}
+_LAZY = {"distribute": "wormwood.launch.distribute"}
 """What users find here, and where it is: only who uses it pays for torch."""
 
 

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from wormwood.launch.configs import RunConfig, parse_config
-from wormwood.launch.runs import Run
-from wormwood.launch.training import train
+from wormwood.launch.run.run_folder import Run
+from wormwood.launch.run.settings import RunConfig, parse_config
+from wormwood.launch.run.training import train
 
 EVOLUTION = """
 agent: {kind: ncap, learn_period: true}

@@ -5,7 +5,7 @@ import sys
 SCRIPT = """
 import time
 from wormwood.trees import native_grower, predicting
-from wormwood.trees.compilation import warm_up
+from wormwood.trees.warm_up import warm_up
 began = time.perf_counter()
 warm_up([2])
 for kernel in (native_grower._grow_greedy, native_grower._grow_oblivious, predicting._subtract_by_groups):

@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from wormwood.agents.catalogue import UniformPolicy
+from wormwood.agents.policies.baselines import UniformPolicy
 from wormwood.agents.references.anchors import Anchors, anchors_of
 from wormwood.agents.references.grid_values import random_return
 from wormwood.agents.references.playing import held_out_returns
-from wormwood.envs.meta.trials import TrialSpec, trial_from_name
+from wormwood.envs.families.trials import TrialSpec, trial_from_name
 
 
 def _random_returns(spec: TrialSpec, tasks: int) -> np.ndarray:

@@ -12,8 +12,8 @@ from wormwood.agents.references.bandit_policies import (
 )
 from wormwood.agents.references.bandit_values import bayes_optimal_value, gittins_indices
 from wormwood.agents.references.playing import held_out_returns
-from wormwood.envs.meta.bandits import BernoulliBandit
-from wormwood.envs.meta.trials import TrialSpec
+from wormwood.envs.families.bandits import BernoulliBandit
+from wormwood.envs.families.trials import TrialSpec
 from wormwood.errors import BadInput
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from wormwood.agents.references.grid_values import bayes_optimal_return, oracle_return
-from wormwood.envs.meta.grid_navigation import GOALS, MOVES
+from wormwood.envs.families.grid_navigation import GOALS, MOVES
 from wormwood.errors import BadInput
 
 

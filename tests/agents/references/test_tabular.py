@@ -12,9 +12,9 @@ from wormwood.agents.references.tabular_policies import (
     posterior_sample,
     value_iteration,
 )
-from wormwood.envs.meta.families import held_out_tasks
-from wormwood.envs.meta.tabular import TabularMDP, tables
-from wormwood.envs.meta.trials import TrialSpec
+from wormwood.envs.families.table import held_out_tasks
+from wormwood.envs.families.tabular import TabularMDP, tables
+from wormwood.envs.families.trials import TrialSpec
 
 
 def test_value_iteration_worked_out_by_hand() -> None:

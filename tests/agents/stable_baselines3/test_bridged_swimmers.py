@@ -10,10 +10,10 @@ from dm_control.suite import swimmer as suite
 from gymnasium import spaces
 from stable_baselines3 import A2C, DDPG, PPO, SAC, TD3
 
-from wormwood.agents.ppo.policy import NCAPPolicy
-from wormwood.agents.sac.policy import NCAPSACPolicy
-from wormwood.agents.td3.policy import NCAPTD3Policy
-from wormwood.envs.bridges import SwimmerV5Observation, SwimObservation
+from wormwood.agents.stable_baselines3.on_policy import NCAPPolicy
+from wormwood.agents.stable_baselines3.sac import NCAPSACPolicy
+from wormwood.agents.stable_baselines3.td3 import NCAPTD3Policy
+from wormwood.envs.faces.bridges import SwimmerV5Observation, SwimObservation
 from wormwood.errors import BadInput
 
 V5: dict[str, Any] = {"body": "gymnasium-swimmer"}

@@ -21,12 +21,12 @@ from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.utils import set_random_seed
 from stable_baselines3.common.vec_env import VecEnv, VecMonitor, VecNormalize, unwrap_vec_normalize
 
-from wormwood.agents.boosted.stable_baselines3 import BoostedA2C, BoostedAWR, BoostedPPO
-from wormwood.agents.ppo.policy import NCAPPolicy
-from wormwood.agents.sac.policy import NCAPSACPolicy
-from wormwood.agents.td3.policy import NCAPTD3Policy
-from wormwood.envs.gymnasium_env import SwimmerEnv
-from wormwood.envs.stable_baselines3 import SwimmerVecEnv
+from wormwood.agents.stable_baselines3.boosted import BoostedA2C, BoostedAWR, BoostedPPO
+from wormwood.agents.stable_baselines3.on_policy import NCAPPolicy
+from wormwood.agents.stable_baselines3.sac import NCAPSACPolicy
+from wormwood.agents.stable_baselines3.td3 import NCAPTD3Policy
+from wormwood.envs.faces.gymnasium import SwimmerEnv
+from wormwood.envs.faces.stable_baselines3 import SwimmerVecEnv
 
 OFF: dict[str, Any] = {"learning_starts": 8, "batch_size": 8, "buffer_size": 500, "device": "cpu"}
 NETS: dict[str, Any] = {"policy_kwargs": {"critic_hidden": (8,)}}

@@ -20,10 +20,10 @@ import boto3
 from moto.server import ThreadedMotoServer
 
 from wormwood.errors import BadInput
-from wormwood.launch.clusters.start_node import loopback_environment
-from wormwood.launch.storage import local_copy
+from wormwood.launch.run.loopback import loopback_environment
+from wormwood.launch.run.storage import local_copy
 
-COMMAND = [sys.executable, "-m", "wormwood.launch.command_line"]
+COMMAND = [sys.executable, "-m", "wormwood.launch.cli.main"]
 TINY = [
     "swim-ncap-ppo",
     *("--set", "body=swimmer-4", "--set", "task_options.horizon=50"),

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from wormwood.launch.configs import load_config
+from wormwood.launch.run.settings import load_config
 
 NAMESPACE = ["unshare", "--net", "--pid", "--fork", "--kill-child", "--mount-proc"]
 # A second interface, so that listening on all of them would show.

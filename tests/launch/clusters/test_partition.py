@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from wormwood.launch.configs import load_config
+from wormwood.launch.run.settings import load_config
 
 NAMESPACE = ["unshare", "--net", "--pid", "--fork", "--kill-child", "--mount-proc"]
 # `ip netns` keeps its files there; a file system of our own keeps them from the machine.

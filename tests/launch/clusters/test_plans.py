@@ -6,11 +6,13 @@ import pytest
 import yaml
 
 from wormwood.errors import BadInput
-from wormwood.launch.clusters.job_entry import job_arguments
+from wormwood.launch.cli.job_entry import job_arguments
+from wormwood.launch.cli.main import make_parser
 from wormwood.launch.clusters.plans import Job, Place, plan_job
 
 FAR = Place(workers=4, here=False, runs="/shared")
 HERE = Place(workers=2, here=True, runs="runs")
+PARSE = make_parser().parse_known_args
 
 
 @pytest.fixture(autouse=True)
@@ -19,7 +21,7 @@ def _in_a_folder_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_the_configuration_of_a_training_travels_in_full() -> None:
-    job = plan_job(["train", "swim-ncap-ppo", "--seed", "5", "--set", "iterations=2"], FAR)
+    job = plan_job(["train", "swim-ncap-ppo", "--seed", "5", "--set", "iterations=2"], FAR, PARSE)
     assert job.words == ("--workers", "4")
     assert job.out is not None and job.out.startswith("/shared/swim-ncap-ppo-")
     assert job.folder is None
@@ -29,16 +31,20 @@ def test_the_configuration_of_a_training_travels_in_full() -> None:
 
 @pytest.mark.parametrize("preset", ["swim-boosted-ppo", "bandit-5-10-rl2", "gridnavi-4-rl2", "swim-ncap-cma"])
 def test_every_kind_of_preset_can_be_sent(preset: str) -> None:
-    assert plan_job(["train", preset], FAR).config
+    assert plan_job(["train", preset], FAR, PARSE).config
 
 
 def test_a_report_is_made_by_the_whole_cluster_in_the_folder_that_it_was_asked_in(tmp_path: Path) -> None:
     (tmp_path / "mine.yaml").write_text("{axes: {}, bodies: [{label: home, body: swimmer-6}]}")
-    job = plan_job(["transfer", "ncap", "random", "--suite", "mine.yaml", "--seeds", "3"], HERE)
+    job = plan_job(["transfer", "ncap", "random", "--suite", "mine.yaml", "--seeds", "3"], HERE, PARSE)
     assert job.words == ("ncap", "random", "--suite", "mine.yaml", "--seeds", "3", "--workers", "2")
     assert job.folder == str(tmp_path)
     assert job.out is not None and job.out.startswith(f"{tmp_path}/runs/transfer-mine-")
-    far = plan_job(["transfer", "ncap", "/shared/runs/a", "--suite", "quick", "--workers", "1"], FAR)
+    far = plan_job(
+        ["transfer", "ncap", "/shared/runs/a", "--suite", "quick", "--workers", "1"],
+        FAR,
+        make_parser().parse_known_args,
+    )
     assert far.words[-2:] == ("--workers", "1")
     assert far.out is not None and far.out.startswith("/shared/transfer-quick-")
 
@@ -66,7 +72,7 @@ def test_a_report_is_made_by_the_whole_cluster_in_the_folder_that_it_was_asked_i
 )
 def test_a_wrong_job_is_one_line(words: list[str], said: str) -> None:
     with pytest.raises(BadInput) as error:
-        plan_job(words, FAR)
+        plan_job(words, FAR, PARSE)
     assert said in str(error.value)
 
 
@@ -81,7 +87,7 @@ def test_a_wrong_job_is_one_line(words: list[str], said: str) -> None:
 )
 def test_what_is_on_this_machine_is_looked_at(words: list[str], said: str) -> None:
     with pytest.raises(BadInput) as error:
-        plan_job(words, HERE)
+        plan_job(words, HERE, PARSE)
     assert said in str(error.value)
 
 
@@ -109,7 +115,7 @@ def test_a_job_that_is_sent_again_goes_on_with_what_is_there(tmp_path: Path) -> 
 
 def test_a_training_may_go_to_a_url_which_is_taken_once_it_has_a_run(tmp_path: Path) -> None:
     out = (tmp_path / "far").as_uri()
-    job = plan_job(["train", "swim-ncap-ppo", "--out", out], FAR)
+    job = plan_job(["train", "swim-ncap-ppo", "--out", out], FAR, PARSE)
     assert job.out == out
     sent = yaml.safe_load(job.to_json())
     assert job_arguments(sent, address="192.0.2.1:1", folder=tmp_path)[1].endswith("job.yaml")
@@ -118,5 +124,5 @@ def test_a_training_may_go_to_a_url_which_is_taken_once_it_has_a_run(tmp_path: P
     # Started again, as after the loss of the head, it goes on; but another job must not.
     assert job_arguments(sent, address="192.0.2.1:1", folder=tmp_path)[-1] == "--resume"
     with pytest.raises(BadInput, match="expected a new folder, or --resume"):
-        plan_job(["train", "swim-ncap-ppo", "--out", out], FAR)
-    assert plan_job(["train", "--resume", "--out", out], FAR).out == out
+        plan_job(["train", "swim-ncap-ppo", "--out", out], FAR, PARSE)
+    assert plan_job(["train", "--resume", "--out", out], FAR, PARSE).out == out

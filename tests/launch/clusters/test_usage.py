@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from wormwood.launch import ray_service
 from wormwood.launch.clusters.api import LEARNER, Actor
 from wormwood.launch.clusters.host_agent import answer
 from wormwood.launch.clusters.usage import RunSpeed, node_usage, read_run_speed
+from wormwood.launch.run import ray_service
 
 ACTORS = [
     Actor("wormwood-worker-0", "cpu-0", 10, restarts=1, idle_share=0.25),

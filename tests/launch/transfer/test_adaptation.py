@@ -3,15 +3,15 @@
 import numpy as np
 import pytest
 
-from wormwood.agents.catalogue import initial_weights
-from wormwood.agents.circuits.config import NCAPConfig
-from wormwood.agents.perceptrons.config import MLPConfig
+from wormwood.agents.policies.circuit_settings import NCAPConfig
+from wormwood.agents.policies.perceptron_settings import MLPConfig
+from wormwood.agents.policies.table import initial_weights
+from wormwood.agents.stable_baselines3.zips import ZippedPolicy
 from wormwood.envs.bodies import GYMNASIUM_SWIMMER, swimmer
 from wormwood.envs.randomness import stream
 from wormwood.envs.specs import SwimmerSpec
 from wormwood.envs.tasks import GymnasiumForward, Navigate, Swim
-from wormwood.launch.agent_files import Agent, load_agent
-from wormwood.launch.sb3_zip import StableBaselines3Agent
+from wormwood.launch.run.agent_files import Agent, load_agent
 from wormwood.launch.transfer.adaptation import NotTransferable, PaddedAgent, fit_agent
 
 
@@ -65,7 +65,8 @@ def test_padding_reads_what_both_bodies_have_and_leaves_the_rest_at_rest(config,
 def test_a_policy_for_swimmer_v5_swims_with_three_links_and_padded_with_more() -> None:
     rng = np.random.default_rng(0)
     weights = {"layer0_weight": rng.normal(size=(8, 2)), "layer0_bias": rng.normal(size=2)}
-    agent = StableBaselines3Agent("zip", None, weights, SwimmerSpec(GYMNASIUM_SWIMMER, GymnasiumForward()))
+    home = SwimmerSpec(GYMNASIUM_SWIMMER, GymnasiumForward())
+    agent = Agent("zip", None, weights, home, ZippedPolicy("zip", weights, home))
     three, six = (SwimmerSpec(swimmer(links), Swim()) for links in (3, 6))
     assert fit_agent(agent, three) is agent
     with pytest.raises(NotTransferable, match="agent zip: expected 24 inputs to 5 outputs, got '8 inputs to 2"):

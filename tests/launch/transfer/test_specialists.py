@@ -7,17 +7,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from wormwood.agents.catalogue import initial_weights
+from wormwood.agents.policies.table import initial_weights
 from wormwood.envs.bodies import GYMNASIUM_SWIMMER, load_body, swimmer
 from wormwood.envs.randomness import stream
 from wormwood.envs.specs import SwimmerSpec
 from wormwood.envs.tasks import Swim
-from wormwood.launch.agent_files import Agent
-from wormwood.launch.command_line import main
-from wormwood.launch.configs import RunConfig, parse_config
-from wormwood.launch.runs import read_metrics
-from wormwood.launch.service import LearnerService
-from wormwood.launch.states import state_sha256
+from wormwood.launch.cli.main import main
+from wormwood.launch.run.agent_files import Agent
+from wormwood.launch.run.run_folder import read_metrics
+from wormwood.launch.run.service import LearnerService
+from wormwood.launch.run.settings import RunConfig, parse_config
+from wormwood.launch.run.states import state_sha256
 from wormwood.launch.transfer.specialists import Training, config_of, on_body, steps_to
 from wormwood.launch.transfer.tuning import Request, Tuning, tune
 

@@ -11,8 +11,8 @@ from wormwood.envs.bodies import load_body, swimmer
 from wormwood.envs.randomness import evaluation_streams
 from wormwood.envs.specs import SwimmerSpec
 from wormwood.envs.tasks import Swim
-from wormwood.launch.agent_files import load_agent
-from wormwood.launch.evaluation import evaluate, record_poses
+from wormwood.launch.run.agent_files import load_agent
+from wormwood.launch.run.evaluation import evaluate, record_poses
 from wormwood.launch.transfer.execution import OutcomeFiles, measure
 from wormwood.launch.transfer.zero_shot import Job, Outcome, run_job
 

@@ -1,0 +1,1 @@
+"""Learning: returns, losses and updates, and the differentiable twins of the policies."""

@@ -1,0 +1,1 @@
+"""Actors: policies as torch modules, for learners that follow gradients."""

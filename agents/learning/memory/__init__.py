@@ -1,0 +1,1 @@
+"""Memory networks whose controllers learn fast, from predicted gradients, and slow, from true ones."""

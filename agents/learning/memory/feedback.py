@@ -1,0 +1,225 @@
+"""The feedback module: what later losses want the state to be, predicted from the state and what was shown so far."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from wormwood.agents.learning.memory.network import State
+from wormwood.agents.learning.memory.settings import FeedbackConfig
+from wormwood.errors import bad_input
+
+__all__ = ["Adapter", "Feedback", "FeedbackPool", "Predictor", "RunningSize", "Widths", "widths_of"]
+
+
+@dataclass(frozen=True)
+class Widths:
+    """The sizes that a feedback module is made for. It serves any number of slots."""
+
+    vectors: Mapping[str, int]
+    """Numbers of each state tensor ``[B, D]``."""
+    slots: Mapping[str, int]
+    """Numbers in each row of the state tensors ``[B, N, d]``."""
+    context: int
+    """Numbers of what is known besides the state."""
+
+
+def widths_of(state: State, context: int) -> Widths:
+    """Return the widths of a state, with so many numbers of context."""
+    return Widths(
+        vectors={name: values.shape[1] for name, values in state.items() if values.ndim == 2},
+        slots={name: values.shape[2] for name, values in state.items() if values.ndim == 3},
+        context=context,
+    )
+
+
+class Predictor(nn.Module):
+    """Predicts ``∂L_{>t}/∂s_t`` for a state, in units of its running size."""
+
+    widths: Widths
+    """Of the states and contexts that it takes."""
+
+    def forward(self, state: State, context: Tensor) -> State:
+        """Return the predictions for a state, which is not changed: tensors of its shapes.
+
+        Args:
+            state: tensors ``[B, D]`` and ``[B, N, d]``.
+            context: ``[B, C]``.
+        """
+        raise NotImplementedError
+
+
+class Feedback(Predictor):
+    """``F_φ``: one hidden layer that sees the vectors, the context, the mean of the slots, and the slot it speaks of.
+
+    Slots are treated alike: permuting them permutes the predictions. The last layer starts at 0, so that learning
+    starts as truncated backpropagation.
+    """
+
+    def __init__(self, config: FeedbackConfig, widths: Widths) -> None:
+        super().__init__()
+        self.widths = widths
+        size = sum(widths.vectors.values()) + sum(widths.slots.values()) + widths.context
+        self.trunk = nn.Linear(size, config.hidden)
+        self.of_vectors = _zero(nn.Linear(config.hidden, sum(widths.vectors.values())))
+        self.slot_trunks = nn.ModuleDict({n: nn.Linear(d, config.hidden, bias=False) for n, d in widths.slots.items()})
+        self.of_slots = nn.ModuleDict({n: _zero(nn.Linear(config.hidden, d)) for n, d in widths.slots.items()})
+
+    def forward(self, state: State, context: Tensor) -> State:
+        vectors, slots = self.widths.vectors, self.widths.slots
+        seen = [state[name] for name in vectors] + [state[name].mean(dim=1) for name in slots]
+        trunk = self.trunk(torch.cat([*seen, context], dim=1))
+        parts = self.of_vectors(torch.tanh(trunk)).split(list(vectors.values()), dim=1)
+        predictions = dict(zip(vectors, parts, strict=True))
+        for name in slots:
+            of_slot = torch.tanh(trunk.unsqueeze(1) + self.slot_trunks[name](state[name]))
+            predictions[name] = self.of_slots[name](of_slot)
+        return predictions
+
+
+def _zero(layer: nn.Linear) -> nn.Linear:
+    nn.init.zeros_(layer.weight)
+    nn.init.zeros_(layer.bias)
+    return layer
+
+
+class Adapter(Predictor):
+    """Lets a memory of other widths use a shared feedback module.
+
+    A linear map ``s' = s A`` leads to the shared widths; the prediction comes back by the chain rule,
+    ``∂L/∂s = ∂L/∂s' Aᵀ``. The maps start orthogonal and are learned with the module. What has the module's widths
+    passes as it is.
+    """
+
+    def __init__(self, feedback: Feedback, widths: Widths) -> None:
+        super().__init__()
+        _require_names(feedback.widths, widths)
+        self.widths = widths
+        self.feedback = feedback
+        own, shared = _flat(widths), _flat(feedback.widths)
+        self.maps = nn.ParameterDict(
+            {
+                name: nn.init.orthogonal_(torch.empty(own[name], shared[name]))
+                for name in own
+                if own[name] != shared[name]
+            }
+        )
+
+    def own_parameters(self) -> list[nn.Parameter]:
+        """Return the parameters of the maps, without the shared module's."""
+        return list(self.maps.parameters())
+
+    def forward(self, state: State, context: Tensor) -> State:
+        mapped = {name: values @ self.maps[name] if name in self.maps else values for name, values in state.items()}
+        shown = context @ self.maps["context"] if "context" in self.maps else context
+        predictions = self.feedback(mapped, shown)
+        return {name: p @ self.maps[name].T if name in self.maps else p for name, p in predictions.items()}
+
+
+def _flat(widths: Widths) -> dict[str, int]:
+    return {**widths.vectors, **widths.slots, "context": widths.context}
+
+
+def _require_names(shared: Widths, own: Widths) -> None:
+    names, wanted = [*own.vectors, *own.slots], [*shared.vectors, *shared.slots]
+    if set(own.vectors) != set(shared.vectors) or set(own.slots) != set(shared.slots):
+        expected = f"a memory whose state is {', '.join(wanted)}"
+        raise bad_input("memory", where="shared feedback module", expected=expected, got=", ".join(names))
+
+
+@dataclass
+class SharedFeedback:
+    """A feedback module and what steps it, whoever uses it."""
+
+    module: Feedback
+    optimizer: torch.optim.Adam
+
+    def step(self) -> None:
+        """Step by the gradients that all its memories have left since the last step, if any has."""
+        if any(p.grad is not None for group in self.optimizer.param_groups for p in group["params"]):
+            self.optimizer.step()
+            self.optimizer.zero_grad(set_to_none=True)
+
+    def discard(self) -> None:
+        """Forget the gradients that were left."""
+        self.optimizer.zero_grad(set_to_none=True)
+
+
+class FeedbackPool:
+    """The feedback modules of one process, by name, so that memories can share them."""
+
+    def __init__(self) -> None:
+        self.shared: dict[str, SharedFeedback] = {}
+
+    def join(self, config: FeedbackConfig, widths: Widths, *, adapt: bool = False) -> tuple[Predictor, SharedFeedback]:
+        """Return the predictor for a memory of these widths, and the module behind it.
+
+        The first memory that names a module makes it. Without a name it is the memory's own.
+
+        Args:
+            config: its name, and how it is made.
+            widths: of the memory's states and contexts.
+            adapt: let a memory of other widths use the module through an adapter.
+
+        Raises:
+            BadInput: the module was made for other widths and ``adapt`` is False, or for states of other names.
+        """
+        if config.name is None or config.name not in self.shared:
+            module = Feedback(config, widths)
+            held = SharedFeedback(module, torch.optim.Adam(module.parameters(), lr=config.rate))
+            if config.name is not None:
+                self.shared[config.name] = held
+            return module, held
+        held = self.shared[config.name]
+        if _flat(held.module.widths) == _flat(widths):
+            return held.module, held
+        _require_names(held.module.widths, widths)
+        if not adapt:
+            own, made_for = _flat(widths), _flat(held.module.widths)
+            name = next(name for name in own if own[name] != made_for[name])
+            expected = f"{made_for[name]} as in the shared module {config.name!r}, or an adapter"
+            raise bad_input(f"width of {name}", where="memory feedback", expected=expected, got=own[name])
+        adapter = Adapter(held.module, widths)
+        held.optimizer.add_param_group({"params": adapter.own_parameters()})
+        return adapter, held
+
+
+class RunningSize(nn.Module):
+    """Root mean square of each state tensor's targets, as a moving average over updates.
+
+    True gradients are small, and differ from tensor to tensor: the feedback module predicts them in these units.
+    """
+
+    def __init__(self, names: Iterable[str], decay: float) -> None:
+        super().__init__()
+        self.names, self.decay = tuple(names), decay
+        self.mean_squares: Tensor
+        self.weight: Tensor
+        self.register_buffer("mean_squares", torch.zeros(len(self.names)))
+        self.register_buffer("weight", torch.zeros(()))
+        self._seen = torch.zeros(len(self.names))
+        self._windows = 0
+
+    def observe(self, targets: State) -> None:
+        """Note the targets of one window for the next ``advance``."""
+        self._seen = self._seen + torch.stack([targets[name].square().mean() for name in self.names])
+        self._windows += 1
+
+    def advance(self) -> None:
+        """Move the averages by the mean of what was observed since the last time, if anything was."""
+        if self._windows:
+            self.mean_squares.mul_(self.decay).add_(self._seen, alpha=(1 - self.decay) / self._windows)
+            self.weight.mul_(self.decay).add_(1 - self.decay)
+            self.discard()
+
+    def discard(self) -> None:
+        """Forget what was observed since the last ``advance``."""
+        self._seen, self._windows = torch.zeros_like(self._seen), 0
+
+    def sizes(self) -> dict[str, Tensor]:
+        """Return the size of each tensor's targets; before the first ``advance``, of what was observed so far."""
+        squares = self.mean_squares / self.weight if self.weight else self._seen / max(self._windows, 1)
+        return dict(zip(self.names, squares.sqrt().unbind(), strict=True))

@@ -1,0 +1,1 @@
+"""Recurrent learners: policies that remember, and learn from whole trials."""

@@ -1,1 +1,0 @@
-"""Memories: neural memory networks whose controllers learn fast, from predicted gradients, and slow, from true ones."""

@@ -1,1 +1,0 @@
-"""Multilayer perceptrons: the unstructured baseline."""

@@ -1,0 +1,1 @@
+"""Policies: what acts, in NumPy alone. Rollout workers need nothing else of an agent."""

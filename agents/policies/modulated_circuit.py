@@ -1,0 +1,139 @@
+"""A circuit tuned to the body at hand, in NumPy: its weights are log-linear in what the trial has shown.
+
+With ``w_k`` the weights of the circuit and its period, each with the sign of its synapse, and cues ``c``::
+
+    |w_k(c)| = clip(|w_k| exp(Σ_i B_ki c_i), low_k, high_k)
+    c_links  = ln(L / 7)                   L links: one more than joints have been seen to bend
+    c_return = ln((r + 0.05) / 0.5)        r mean reward of a step in the episodes that have ended; 0 before that
+
+The cues, and that neuromodulation acts as a gain, are this project's choice. Nothing is fitted at test time: what is
+learned is how to answer a body, by evolution over many bodies.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from wormwood.agents.policies import circuit as ncap
+from wormwood.agents.policies.interfaces import Arrays, Floats
+from wormwood.agents.policies.modulated_circuit_settings import WHERE, ModulatedNCAPConfig
+from wormwood.agents.policies.search_space import Parameter, SearchSpace
+from wormwood.agents.policies.weights import check_arrays, check_rows
+from wormwood.envs.families.largest_body import largest_body
+from wormwood.envs.families.trials import DONE, REWARD
+from wormwood.envs.specs import EnvironmentSpec
+
+__all__ = ["ModulatedNCAP", "cues_of", "initial_weights", "search_space"]
+
+LINKS = 7.0
+"""Links at which the circuit is what its weights say."""
+STRONGEST = 3.0
+"""Largest modulation that is searched: a weight then goes with the third power of a cue's number."""
+REWARDED, LEAST = 0.5, 0.05
+"""Mean reward at which it is, and what is added so that none has a logarithm."""
+
+
+def initial_weights(config: ModulatedNCAPConfig, spec: EnvironmentSpec, rng: np.random.Generator) -> Arrays:
+    """Return the weights of the circuit, its ``period``, and ``modulation [K, C]`` of K of them by C cues, zeros.
+
+    Raises:
+        BadInput: the environment is not trials of ``swimmer-bodies``.
+    """
+    weights = ncap.initial_weights(config.circuit, largest_body(spec, where=WHERE), rng)
+    return {**weights, "modulation": np.zeros((len(config.modulated), len(config.cues)))}
+
+
+def search_space(config: ModulatedNCAPConfig, weights: Arrays) -> SearchSpace:
+    """Return how evolution searches the circuit, as ``ncap.search_space`` has it, and its modulation."""
+    space = ncap.search_space(config.circuit, weights)
+    if not config.cues:
+        return replace(space, fixed={**space.fixed, "modulation": weights["modulation"]})
+    modulation = Parameter("modulation", weights["modulation"].shape, low=-STRONGEST, high=STRONGEST)
+    return replace(space, parameters=(*space.parameters, modulation))
+
+
+def cues_of(config: ModulatedNCAPConfig, links: Floats, reward: Floats) -> Floats:
+    """Return the cues ``[N, C]`` of numbers of links ``[N]`` and mean rewards ``[N]``, NaN where there is none yet."""
+    known = {
+        "links": np.log(links / LINKS),
+        "return": np.where(np.isnan(reward), 0.0, np.log((np.maximum(reward, 0.0) + LEAST) / REWARDED)),
+    }
+    return np.stack([known[cue] for cue in config.cues], axis=1) if config.cues else np.zeros((len(links), 0))
+
+
+class ModulatedNCAP:
+    """The circuit as a policy on trials; see ``wormwood.agents.policies.interfaces.Policy``.
+
+    Weights may carry a leading population axis M, as those of ``NCAP`` may. A body's joints stand where those of the
+    largest of the family do, and all are taken to have its limits.
+    """
+
+    def __init__(self, config: ModulatedNCAPConfig, weights: Arrays, spec: EnvironmentSpec) -> None:
+        """Take the weights of ``initial_weights``.
+
+        Raises:
+            BadInput: the environment is not trials of ``swimmer-bodies``, or these are not the weights of the circuit.
+        """
+        self.config, self._body, self._layout = config, largest_body(spec, where=WHERE), spec.layout
+        ncap.check_weights(config.circuit, weights, self._body)
+        shape = len(config.modulated), len(config.cues)
+        check_arrays(weights, {"period": (), "modulation": shape}, where=WHERE)
+        names = (*config.circuit.synapses, "period", *("lag",) * config.circuit.local_oscillators)
+        self._weights = {name: np.asarray(weights[name], dtype=np.float64).ravel() for name in names}
+        # A single circuit is a population of one.
+        self._modulation = weights["modulation"].reshape(len(self._weights["period"]), *shape)
+        self._bounds = {name: _bounds(config, name) for name in config.modulated}
+        self._latest: tuple[Floats, ncap.NCAP] | None = None
+
+    def act(self, observation: Floats, state: Arrays, rng: np.random.Generator | None) -> tuple[Floats, Arrays, Arrays]:
+        """Return the actions ``[N, J]`` of each trial's circuit, and what the trial has shown.
+
+        Raises:
+            BadInput: N is no multiple of the number of candidates.
+        """
+        shown = _look(observation, state, joints=self._layout.joints)
+        played = np.where(shown["steps"] > 0, shown["steps"], np.nan)
+        cues = cues_of(self.config, 1.0 + shown["moved"].sum(axis=1), shown["earned"] / played)
+        action, _, _ = self._circuit(cues).act(observation, {}, None)
+        return action, shown, {}
+
+    def _circuit(self, cues: Floats) -> ncap.NCAP:
+        """Return the circuits of all N trials, which change only when the cues do."""
+        if self._latest is None or not np.array_equal(self._latest[0], cues):
+            tuned = ncap.NCAP(self.config.circuit, self.tuned(cues), body=self._body, layout=self._layout)
+            self._latest = cues, tuned
+        return self._latest[1]
+
+    def tuned(self, cues: Floats) -> Arrays:
+        """Return the weights ``[N]`` by name that answer cues ``[N, C]``; the rows belong to the candidates in turn."""
+        rows, population = len(cues), len(self._weights["period"])
+        check_rows(rows, population)
+        each = {name: np.repeat(values, rows // population) for name, values in self._weights.items()}
+        gains = np.exp(np.einsum("nkc,nc->nk", np.repeat(self._modulation, rows // population, axis=0), cues))
+        for (name, (low, high)), gain in zip(self._bounds.items(), gains.T, strict=True):
+            each[name] = np.sign(each[name]) * np.clip(np.abs(each[name]) * gain, low, high)
+        return each
+
+
+def _look(observation: Floats, state: Arrays, *, joints: slice) -> Arrays:
+    """Return what the trial has shown by now: its last observation ``[N, D]`` on top of what was remembered."""
+    count = len(observation)
+    # A trial begins with zeros, and so does a memory.
+    none = np.zeros(count)
+    nothing = {"earned": none, "steps": none, "running": none, "length": none}
+    before = state or {"moved": np.zeros_like(observation[:, joints]), **nothing}
+    ended, taken = observation[:, DONE] > 0, before["length"]
+    running = before["running"] + observation[:, REWARD]
+    return {
+        "moved": np.maximum(before["moved"], observation[:, joints] != 0),
+        "earned": before["earned"] + np.where(ended, running, 0.0),
+        "steps": before["steps"] + np.where(ended, taken, 0.0),
+        "running": np.where(ended, 0.0, running),
+        "length": np.where(ended, 0.0, taken) + 1.0,
+    }
+
+
+def _bounds(config: ModulatedNCAPConfig, name: str) -> tuple[float, float]:
+    return config.circuit.bounds.get(name, (2.0, np.inf) if name == "period" else (0.0, np.inf))

@@ -1,1 +1,0 @@
-"""Proximal policy optimisation of structured actors, through Stable-Baselines3."""

@@ -1,1 +1,0 @@
-"""Recurrent agents: policies that remember, and learn from whole trials."""

@@ -1,1 +1,0 @@
-"""Soft actor-critic of structured actors, through Stable-Baselines3."""

@@ -1,0 +1,122 @@
+"""PPO, A2C and AWR of boosted agents as a learner."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import torch
+
+from wormwood.agents.learning.boosted.actor_critic import BoostedActorCritic
+from wormwood.agents.learning.boosted.settings import BoostedLearnerConfig
+from wormwood.agents.learning.determinism import seeded_generators
+from wormwood.agents.learning.interfaces import Fragment
+from wormwood.agents.learning.torch_states import module_arrays, optimizer_arrays, restore_module, restore_optimizer
+from wormwood.agents.learning.transitions import joined
+from wormwood.agents.policies.forest import forest_weights
+from wormwood.agents.policies.forest_settings import BoostedConfig
+from wormwood.agents.policies.interfaces import Arrays
+from wormwood.agents.policies.table import AgentConfig
+from wormwood.agents.stable_baselines3.boosted import ALGORITHMS, BoostedActorCriticPolicy
+from wormwood.agents.stable_baselines3.training import fill_buffer, set_up, take_metrics
+from wormwood.envs.specs import EnvironmentSpec
+from wormwood.errors import bad_input
+from wormwood.trees.forest import Forest
+
+__all__ = ["BoostedLearner"]
+
+CRITIC = "critic/"
+SEGMENT = 1024
+"""Trees that a checkpoint keeps together. Full segments change only with a distilled forest: checkpoints share them."""
+
+
+class BoostedLearner:
+    """Grows the forest of a boosted agent, beside a network where that is its critic."""
+
+    def __init__(self, config: BoostedLearnerConfig, agent: AgentConfig, *, spec: EnvironmentSpec, seed: int) -> None:
+        """Start without trees.
+
+        Raises:
+            BadInput: the agent is no boosted one, or does not fit the environment.
+        """
+        if not isinstance(agent, BoostedConfig):
+            raise bad_input("agent", where="learner boosted", expected="kind boosted", got=agent.kind)
+        torch.set_num_threads(1)
+        self._seed, self._updates = seed, 0
+        self._model = ALGORITHMS[config.loss](
+            BoostedActorCriticPolicy,
+            settings=config,
+            policy_kwargs={"agent": agent, "spec": spec},
+            _init_setup_model=False,
+        )
+        set_up(self._model, spec, environments=config.environments, seed=seed)
+
+    @property
+    def _actor_critic(self) -> BoostedActorCritic:
+        assert isinstance(self._model.policy, BoostedActorCriticPolicy)
+        return self._model.policy.actor_critic
+
+    def weights(self) -> Arrays:
+        own = self._actor_critic
+        noise = {} if own.log_std is None else {"log_std": own.log_std.detach().numpy().copy()}
+        return {**forest_weights(own.forests["policy"]), **noise}
+
+    def policy_weights(self) -> Arrays:
+        return self.weights()
+
+    def update(self, fragments: Sequence[Fragment], iteration: int) -> Mapping[str, float]:
+        fill_buffer(self._model, joined(fragments))
+        self._updates += 1
+        with seeded_generators(self._seed, self._updates):
+            self._model.train()
+        return take_metrics(self._model)
+
+    def state(self) -> Arrays:
+        own = self._actor_critic
+        state: Arrays = {"updates": np.array(self._updates), **own.growth_arrays()}
+        for name, forest in own.forests.items():
+            state |= {f"{name}/{part}": values for part, values in _forest_state(forest).items()}
+        if own.log_std is not None:
+            state["log_std"] = own.log_std.detach().numpy().copy()
+        if own.critic is not None:
+            state |= module_arrays(own.critic, prefix=CRITIC)
+        return state | (optimizer_arrays(own.optimizer) if own.optimizer else {})
+
+    def restore(self, state: Arrays) -> None:
+        own = self._actor_critic
+        own.restore_growth(state)
+        for name in own.forests:
+            start = f"{name}/"
+            arrays = {part.removeprefix(start): values for part, values in state.items() if part.startswith(start)}
+            own.forests[name] = _restored_forest(arrays)
+        if own.log_std is not None:
+            own.log_std.data.copy_(torch.tensor(state["log_std"]))
+        if own.critic is not None:
+            restore_module(own.critic, state, prefix=CRITIC)
+        if own.optimizer is not None:
+            restore_optimizer(own.optimizer, state)
+        self._updates = int(state["updates"])
+
+
+def _forest_state(forest: Forest) -> Arrays:
+    """Return a forest as full segments of trees, and the rest."""
+    full = len(forest) // SEGMENT
+    state: Arrays = {f"rest/{name}": values for name, values in forest.arrays(start=full * SEGMENT).items()}
+    for segment in range(full):
+        first = segment * SEGMENT
+        arrays = {**forest[first : first + SEGMENT].arrays(), "start": np.array(first)}
+        state |= {f"segments/{segment:06d}/{name}": values for name, values in arrays.items()}
+    return state
+
+
+def _restored_forest(state: Arrays) -> Forest:
+    parts: dict[str, Arrays] = {}
+    for name, values in state.items():
+        part, array = name.rsplit("/", 1)
+        parts.setdefault(part, {})[array] = values
+    rest = parts.pop("rest")
+    ordered = [*(parts[part] for part in sorted(parts)), rest]
+    forest = Forest.from_arrays(ordered[0])
+    for arrays in ordered[1:]:
+        forest.extend(arrays)
+    return forest

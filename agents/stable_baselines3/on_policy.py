@@ -1,0 +1,191 @@
+"""Structured actors as Stable-Baselines3 policies: ``PPO(NCAPPolicy, env)``."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+import torch
+from gymnasium.spaces import Space
+from stable_baselines3.common.policies import ActorCriticPolicy
+from stable_baselines3.common.type_aliases import Schedule
+from torch import Tensor, nn
+
+from wormwood.agents.learning.actors.table import ACTORS, make_actor
+from wormwood.agents.learning.boosted.critic import BoostedCritic
+from wormwood.agents.learning.normalization import RunningNormalizer, Standardized
+from wormwood.agents.learning.optimizers import ProjectedAdam
+from wormwood.agents.policies.circuit_settings import NCAPConfig
+from wormwood.agents.policies.interfaces import Arrays
+from wormwood.agents.policies.table import AgentConfig, initial_weights
+from wormwood.agents.stable_baselines3.critics import make_critic
+from wormwood.agents.stable_baselines3.spaces import body_of, check_spaces
+from wormwood.envs.bodies import Body
+from wormwood.envs.randomness import stream
+from wormwood.envs.specs import EnvironmentSpec, SwimmerSpec
+from wormwood.envs.tasks import Task, task_from_name
+from wormwood.errors import bad_input
+from wormwood.trees.config import TreeConfig
+
+__all__ = ["NCAPPolicy", "StructuredPolicy"]
+
+
+class _PassOn(nn.Module):
+    """Gives the observation to actor and critic as it is, where SB3 expects its own layers."""
+
+    def forward(self, observation: Tensor) -> tuple[Tensor, Tensor]:
+        return observation, observation
+
+    def forward_actor(self, observation: Tensor) -> Tensor:
+        return observation
+
+    def forward_critic(self, observation: Tensor) -> Tensor:
+        return observation
+
+
+class StructuredPolicy(ActorCriticPolicy):
+    """An actor of ``wormwood.agents`` that explores, with Gaussian noise or by drawing choices, and a critic.
+
+    The actor knows which column of an observation is what, so observations come as the task gives them, not from a
+    ``VecNormalize``. The critic, and an actor that wants it, standardise them by ``normalizer``, which ``PPOLearner``
+    keeps up to date; under SB3's own ``learn`` nothing does, unless the user calls ``normalizer.update``.
+    """
+
+    def __init__(  # noqa: PLR0913 # SB3 unpacks policy_kwargs
+        self,
+        observation_space: Space[Any],
+        action_space: Space[Any],
+        lr_schedule: Schedule,
+        *,
+        agent: AgentConfig,
+        body: str | Body | None = None,
+        task: str | Task = "swim",
+        spec: EnvironmentSpec | None = None,
+        weights: Arrays | None = None,
+        noise_std: float = 0.3,
+        learn_noise: bool = False,
+        critic: str = "flat",
+        critic_hidden: tuple[int, ...] = (64, 64),
+        critic_tree: TreeConfig | None = None,
+        critic_tree_rate: float = 0.05,
+        actor_rate_scale: float = 1.0,
+        **kwargs: Any,
+    ) -> None:
+        """Build the policy, as ``PPO(StructuredPolicy, env, policy_kwargs={...})`` does.
+
+        Args:
+            observation_space: of the task.
+            action_space: one action in [-1, 1] for each joint, or as ``spec`` says.
+            lr_schedule: learning rate of the critic.
+            agent: what acts.
+            body: a body, its name or YAML file; None is dm_control's swimmer with one joint for each action.
+            task: whose observation it is.
+            spec: of the environment, in place of body and task: actions may then be discrete.
+            weights: of ``initial_weights`` or ``agent_weights``, but for their noise; None draws them.
+            noise_std: standard deviation of the exploration noise at the start.
+            learn_noise: learn it, too.
+            critic: ``"flat"``, ``"pooled"`` or ``"boosted"``, see ``PPOConfig.critic``.
+            critic_hidden: units of each hidden layer of a critic that is a network.
+            critic_tree: how the trees of a boosted critic are grown.
+            critic_tree_rate: learning rate of a boosted critic.
+            actor_rate_scale: learning rate of the actor, as a multiple of the critic's.
+            kwargs: what SB3's algorithms pass on their own: ``use_sde=False``, and A2C an ``optimizer_class``, which
+                makes no difference: the optimiser is Adam.
+
+        Raises:
+            BadInput: the spaces are not those of the environment, the agent does not fit, or SB3's own layers or
+                noise are asked for, such as ``net_arch`` or ``use_sde``.
+        """
+        _check_rest(kwargs)
+        built_task = task_from_name(task) if isinstance(task, str) else task
+        self.spec = spec or SwimmerSpec(body_of(body, action_space), built_task)
+        check_spaces(self.spec, observation_space, action_space)
+        self._agent, self._weights = agent, weights
+        self._noise_std, self._learn_noise = noise_std, learn_noise
+        self._critic, self._critic_hidden = critic, tuple(critic_hidden)
+        self._critic_tree, self._critic_tree_rate = critic_tree, critic_tree_rate
+        self._actor_rate_scale = actor_rate_scale
+        super().__init__(observation_space, action_space, lr_schedule, ortho_init=False)
+
+    def _build(self, lr_schedule: Schedule) -> None:
+        seed = int(torch.randint(2**31, ()))
+        weights = self._weights or initial_weights(self._agent, self.spec, stream(seed, "update"))
+        self.actor = make_actor(self._agent, weights, self.spec)
+        self.normalizer = RunningNormalizer(self.spec.layout)
+        self.normalizer.start_from(weights)
+        critic = make_critic(
+            self._critic, self._critic_hidden, self.spec, tree=self._critic_tree, tree_rate=self._critic_tree_rate
+        )
+        self.mlp_extractor = _PassOn()  # type: ignore[assignment]
+        self.action_net = Standardized(self.normalizer, self.actor) if self._standardized else self.actor
+        boosted = critic if isinstance(critic, BoostedCritic) else None
+        self.value_net = boosted or Standardized(self.normalizer, critic)  # type: ignore[assignment]
+        noise = []
+        if not self.spec.actions.choices:
+            log_std = torch.full((self.spec.actions.size,), self._noise_std).log()
+            self.log_std = nn.Parameter(log_std, requires_grad=self._learn_noise)
+            noise = [self.log_std]
+        actor_parameters = [p for p in (*self.actor.parameters(), *noise) if p.requires_grad]
+        groups = [
+            {"params": actor_parameters, "rate_scale": self._actor_rate_scale},
+            {"params": list(critic.parameters()), "rate_scale": 1.0},
+        ]
+        self.optimizer = ProjectedAdam(groups, lr=lr_schedule(1), eps=1e-5, project=self._after_step)
+        self.actor.project()
+
+    def _after_step(self) -> None:
+        self.actor.project()
+        if isinstance(self.value_net, BoostedCritic):
+            self.value_net.grow()
+
+    @property
+    def _standardized(self) -> bool:
+        return ACTORS[self._agent.kind].standardized(self._agent)
+
+    def agent_weights(self) -> Arrays:
+        """Return the weights of the policy in NumPy: the actor's, its noise, and what it standardises by."""
+        weights: Arrays = self.actor.weights()
+        if not self.spec.actions.choices:
+            weights["log_std"] = self.log_std.detach().cpu().double().numpy().copy()
+        return weights | (self.normalizer.weights() if self._standardized else {})
+
+    def _get_constructor_parameters(self) -> dict[str, Any]:
+        # SB3 puts these into the files it saves, and builds the policy from them.
+        names = ("observation_space", "action_space")
+        return {
+            **{name: value for name, value in super()._get_constructor_parameters().items() if name in names},
+            "lr_schedule": self._dummy_schedule,
+            "agent": self._agent,
+            "spec": self.spec,
+            "noise_std": self._noise_std,
+            "learn_noise": self._learn_noise,
+            "critic": self._critic,
+            "critic_hidden": self._critic_hidden,
+            "critic_tree": self._critic_tree,
+            "critic_tree_rate": self._critic_tree_rate,
+            "actor_rate_scale": self._actor_rate_scale,
+        }
+
+
+class NCAPPolicy(StructuredPolicy):
+    """The C. elegans circuit for SB3's on-policy algorithms: ``PPO(NCAPPolicy, make_swimmers("swimmer-6", 8))``."""
+
+    def __init__(
+        self, observation_space: Space[Any], action_space: Space[Any], lr_schedule: Schedule, **kwargs: Any
+    ) -> None:
+        """Build the policy; ``kwargs`` are those of ``StructuredPolicy``, of which none is required.
+
+        The circuit's gradients pass its clamps unless ``agent`` says otherwise, and its weights are learned 10 times
+        as fast as the critic's.
+        """
+        kwargs.setdefault("agent", NCAPConfig(constraint="straight_through"))
+        kwargs.setdefault("actor_rate_scale", 10.0)
+        super().__init__(observation_space, action_space, lr_schedule, **kwargs)
+
+
+def _check_rest(arguments: dict[str, Any]) -> None:
+    for name, value in arguments.items():
+        if value and name not in ("optimizer_class", "optimizer_kwargs"):
+            names = [parameter for parameter in inspect.signature(StructuredPolicy).parameters if parameter != "kwargs"]
+            expected = f"one of {', '.join(names[3:])}; layers and noise of Stable-Baselines3's own have no place"
+            raise bad_input("unknown option", where="policy_kwargs", expected=expected, got=name, nearest_to=names[3:])

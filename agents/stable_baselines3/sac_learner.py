@@ -1,0 +1,78 @@
+"""SAC as a learner: fragments go into Stable-Baselines3's replay buffer, and its own ``train`` is called."""
+
+from __future__ import annotations
+
+import torch
+from stable_baselines3 import SAC
+
+from wormwood.agents.learning.sac_settings import SACConfig
+from wormwood.agents.learning.torch_states import checked_device
+from wormwood.agents.policies.interfaces import Arrays
+from wormwood.agents.policies.table import AgentConfig
+from wormwood.agents.stable_baselines3.off_policy_learner import OffPolicyLearner, whole_iterations
+from wormwood.agents.stable_baselines3.sac import StructuredSACPolicy
+from wormwood.envs.specs import EnvironmentSpec
+
+__all__ = ["SACLearner"]
+
+
+class SACLearner(OffPolicyLearner):
+    """Improves an actor with noise by the gradient of learned values, and the noise by its entropy, too."""
+
+    def __init__(
+        self,
+        config: SACConfig,
+        agent: AgentConfig,
+        weights: Arrays,
+        *,
+        spec: EnvironmentSpec,
+        seed: int,
+        device: str = "cpu",
+    ) -> None:
+        """Start from ``weights``.
+
+        Raises:
+            BadInput: the agent cannot learn from gradients as it is configured, actions are choices or have no bounds,
+                the buffer cannot hold one iteration, or ``device`` is not there.
+        """
+        self._sac = SAC(
+            StructuredSACPolicy,  # type: ignore[arg-type] # it acts as SB3's own do
+            None,  # type: ignore[arg-type] # there is no environment: rollouts happen elsewhere
+            learning_rate=config.critic_rate,
+            buffer_size=whole_iterations(config),
+            batch_size=config.batch_size,
+            tau=config.tau,
+            gamma=config.gamma,
+            ent_coef=f"auto_{config.entropy_coefficient}",
+            target_entropy=config.entropy_per_action * spec.actions.size,
+            policy_kwargs={
+                "agent": agent,
+                "spec": spec,
+                "weights": weights,
+                "noise_std": config.noise_std,
+                "critic_hidden": config.critic_hidden,
+                "n_critics": config.critics,
+                "actor_rate_scale": config.actor_rate / config.critic_rate,
+            },
+            device=checked_device(device),
+            _init_setup_model=False,
+        )
+        super().__init__(config, self._sac, spec=spec, seed=seed)
+
+    @property
+    def _entropy(self) -> torch.Tensor:
+        assert self._sac.log_ent_coef is not None
+        return self._sac.log_ent_coef
+
+    @property
+    def _optimizers(self) -> dict[str, torch.optim.Optimizer]:
+        assert self._sac.ent_coef_optimizer is not None
+        return {**super()._optimizers, "entropy": self._sac.ent_coef_optimizer}
+
+    def state(self) -> Arrays:
+        return {**super().state(), "log_entropy_coefficient": self._entropy.detach().cpu().numpy().copy()}
+
+    def restore(self, state: Arrays) -> None:
+        super().restore(state)
+        with torch.no_grad():
+            self._entropy.copy_(torch.tensor(state["log_entropy_coefficient"]))

@@ -1,1 +1,0 @@
-"""Actors that climb a learned value of their actions: TD3 and DDPG."""

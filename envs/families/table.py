@@ -1,0 +1,66 @@
+"""The table of task families: what a new family adds one line to."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from typing import Any
+
+from wormwood.envs.families.bandits import BernoulliBandit
+from wormwood.envs.families.grid_navigation import GridNavigation
+from wormwood.envs.families.half_cheetah import CheetahDirection, CheetahVelocity
+from wormwood.envs.families.interfaces import Task, TaskFamily
+from wormwood.envs.families.swimmer_bodies import SwimmerBodies
+from wormwood.envs.families.swimmer_goals import SwimmerDirection, SwimmerSpeed
+from wormwood.envs.families.tabular import TabularMDP
+from wormwood.envs.randomness import evaluation_streams
+from wormwood.errors import bad_input
+
+__all__ = ["FAMILIES", "family_from_name", "held_out_tasks"]
+
+FAMILIES: Mapping[str, Any] = {
+    family.name: family
+    for family in (
+        BernoulliBandit,
+        TabularMDP,
+        GridNavigation,
+        SwimmerDirection,
+        SwimmerSpeed,
+        SwimmerBodies,
+        CheetahDirection,
+        CheetahVelocity,
+    )
+}
+"""The families by name; each is called with its options."""
+
+
+def family_from_name(name: str, *, options: Mapping[str, Any] | None = None) -> TaskFamily:
+    """Return the family of that name.
+
+    Args:
+        name: a key of ``FAMILIES``.
+        options: the family's own, such as ``{"arms": 10}``; lists become tuples.
+
+    Raises:
+        BadInput: there is no such family, it has no such option, or an option has a wrong value.
+    """
+    if name not in FAMILIES:
+        expected = f"one of {', '.join(FAMILIES)}"
+        raise bad_input("unknown task family", where="family", expected=expected, got=name, nearest_to=FAMILIES)
+    known = list(inspect.signature(FAMILIES[name]).parameters)
+    given = {key: tuple(value) if isinstance(value, list) else value for key, value in (options or {}).items()}
+    for key in given:
+        if key not in known:
+            expected = f"one of {', '.join(known)}"
+            raise bad_input("unknown option", where=f"task family {name}", expected=expected, got=key, nearest_to=known)
+    family: TaskFamily = FAMILIES[name](**given)
+    return family
+
+
+def held_out_tasks(family: TaskFamily, count: int, *, seed: int = 0) -> list[Task]:
+    """Return the tasks that evaluation plays: those of environments 0 to ``count - 1`` of ``evaluation_streams``.
+
+    Training never draws from these streams.
+    """
+    streams = evaluation_streams(seed)
+    return [family.held_out.sample(streams("task", environment, 0)) for environment in range(count)]

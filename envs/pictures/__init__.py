@@ -1,0 +1,1 @@
+"""Pictures and videos of swimmers, and the files that hold them."""

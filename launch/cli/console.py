@@ -1,0 +1,108 @@
+"""What people see in their terminal: progress and notes on stderr, results on stdout."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from rich.box import SIMPLE
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+from rich.text import Text
+
+from wormwood.launch.run.files import to_json
+from wormwood.launch.run.service import Progress as RunProgress
+from wormwood.launch.run.training import Watcher
+
+__all__ = ["note", "print_json", "print_table", "print_text", "progress_bar", "training_watcher"]
+
+# Names of runs are printed as they are: without markup, and without emoji for what stands between colons.
+_ERRORS = Console(stderr=True, markup=False, emoji=False, highlight=False, soft_wrap=True)
+_RESULTS = Console(markup=False, emoji=False, highlight=False, soft_wrap=True)
+
+_UNLIMITED = 10**6  # characters
+
+
+def note(text: str) -> None:
+    """Tell the user something on stderr."""
+    _ERRORS.print(text)
+
+
+def print_text(text: str) -> None:
+    """Print a result on stdout."""
+    _RESULTS.print(text)
+
+
+def print_json(value: Mapping[str, object]) -> None:
+    """Print one JSON object on stdout."""
+    print(json.dumps(json.loads(to_json(value))))
+
+
+def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+    """Print a table on stdout; columns of numbers stand to the right."""
+    shown = [[_printable(str(value)) for value in row] for row in rows]
+    table = Table(box=SIMPLE)
+    for index, column in enumerate(columns):
+        numeric = _are_numbers([row[index] for row in shown])
+        table.add_column(Text(column), justify="right" if numeric else "left", overflow="fold")
+    for row in shown:
+        table.add_row(*map(Text, row))
+    if title:
+        print_text(title)
+    # A file or pipe has no width: nothing is folded there, however long it is.
+    Console(highlight=False, width=None if sys.stdout.isatty() else _UNLIMITED).print(table)
+
+
+def _printable(text: str) -> str:
+    """Escape what would move the cursor or cannot be encoded, as names of files may hold it."""
+    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text)
+
+
+def _are_numbers(cells: Sequence[str]) -> bool:
+    """Tell whether all cells that are not empty are numbers, and there are any."""
+    try:
+        return len([float(cell.replace(",", "")) for cell in cells if cell]) > 0
+    except ValueError:
+        return False
+
+
+@contextmanager
+def progress_bar(description: str, total: float) -> Iterator[Any]:
+    """Show a bar on stderr, and give a function that sets how much is done, and what is being done if that changed."""
+    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f} %"))
+    hidden = not _ERRORS.is_terminal
+    with Progress(*columns, TimeRemainingColumn(), console=_ERRORS, transient=True, disable=hidden) as progress:
+        task = progress.add_task(description, total=total)
+        yield lambda done, doing=None: progress.update(task, completed=done, description=doing)
+
+
+@contextmanager
+def training_watcher(iterations: int, *, quiet: bool = False) -> Iterator[Watcher]:
+    """Show on stderr what a run has to say, and on a terminal its iterations and last return, unless ``quiet``."""
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("iterations"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=_ERRORS, disable=quiet or not _ERRORS.is_terminal) as progress:
+        task = progress.add_task("starting", total=iterations)
+
+        def started(run: RunProgress) -> None:
+            for text in run.notes:
+                note(text)
+            description = f"going on from iteration {run.iteration}" if run.iteration else "training"
+            progress.update(task, completed=run.iteration, description=description)
+
+        def advanced(metrics: Mapping[str, Any]) -> None:
+            shown = [f"{metrics['steps']:,} steps"]
+            if "return_mean" in metrics:
+                shown.append(f"return {metrics['return_mean']:.0f}")
+            progress.update(task, completed=metrics["iteration"], description=", ".join(shown))
+
+        yield Watcher(started, advanced)

@@ -1,0 +1,109 @@
+"""A job on the cluster: the command line, told by ``WORMWOOD_JOB`` what to do.
+
+It may be started again at any time, as after the loss of the head: a run or report whose folder is there goes on.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import tempfile
+import threading
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from wormwood.errors import BadInput
+from wormwood.launch.clusters.plans import JOB
+from wormwood.launch.run.storage import Mirror, StorageError, has_run, is_url
+
+__all__ = ["job_arguments", "main"]
+
+REPORT_SECONDS = 5.0
+
+
+def job_arguments(job: dict[str, Any], *, address: str, folder: Path) -> list[str]:
+    """Return the arguments of `wormwood` for a job: a new one, or one to go on with.
+
+    Args:
+        job: as ``plans.Job`` is sent.
+        address: of the cluster.
+        folder: for the file of a new run's configuration.
+    """
+    from wormwood.launch.cli.transfer import OUTCOMES
+
+    words = [*job["words"], "--address", address, "--out", job["out"], "--json"]
+    if job["verb"] == "transfer":
+        begun = Path(job["out"], OUTCOMES).is_dir() and "--resume" not in words
+        return ["transfer", *words, *(["--resume"] if begun else [])]
+    if job["config"] is None or has_run(job["out"]):
+        return ["train", *words, "--resume"]
+    preset = folder / "job.yaml"
+    preset.write_text(job["config"], encoding="utf-8")
+    return ["train", str(preset), *words]
+
+
+def main() -> int:
+    """Run the job, and return its exit code."""
+    from wormwood.launch.cli import main as command_line
+
+    job = json.loads(os.environ[JOB])
+    address = os.environ.get("RAY_ADDRESS", "")
+    if address in ("", "auto", "local"):
+        raise BadInput("a job without the address of its cluster in RAY_ADDRESS")
+    if job["folder"] is not None:
+        os.chdir(job["folder"])
+    with tempfile.TemporaryDirectory() as folder:
+        done = threading.Event()
+        threading.Thread(target=_report, args=(job["out"], done), daemon=True).start()
+        try:
+            return command_line.main(job_arguments(job, address=address, folder=Path(folder)))
+        finally:
+            done.set()
+
+
+def _report(out: str, done: threading.Event) -> None:
+    """Say every few seconds how far a job has come, for whom follows it."""
+    read_metrics, last = _metrics_of(out), ""
+    while not done.wait(REPORT_SECONDS):
+        said = _progress(Path(out), _last_metrics(read_metrics))
+        if said and said != last:
+            print(said, file=sys.stderr, flush=True)
+        last = said
+
+
+def _progress(out: Path, metrics: Iterator[dict[str, Any]]) -> str:
+    """Return how far a run or report has come, or nothing."""
+    from wormwood.launch.cli.transfer import OUTCOMES
+
+    line = next(metrics, {})
+    parts = [f"iteration {line['iteration']}, {line['steps']:,} steps"] if line else []
+    if line.get("return_mean") is not None:
+        parts.append(f"return {line['return_mean']:.0f}")
+    measured = len(list((out / OUTCOMES).glob("*.json")))
+    return ", ".join([*parts, *([f"{measured} agents on bodies measured"] if measured else [])])
+
+
+def _metrics_of(out: str) -> Callable[[], str]:
+    """Return what reads the metrics of a run, at a URL those that have been sent there with the last checkpoint."""
+    if is_url(out):
+        return partial(Mirror(out).read_text, "metrics.jsonl")
+    return partial(Path(out, "metrics.jsonl").read_text, encoding="utf-8")
+
+
+def _last_metrics(read: Callable[[], str]) -> Iterator[dict[str, Any]]:
+    try:
+        lines = read().splitlines()
+    except (OSError, StorageError):
+        return
+    for line in reversed(lines):
+        try:
+            yield json.loads(line)
+        except ValueError:  # half written
+            continue
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,71 @@
+"""What there is, by name: presets, bodies, tasks, families of tasks, agents and suites."""
+
+from __future__ import annotations
+
+import argparse
+
+from wormwood.agents.learners import LEARNERS
+from wormwood.agents.policies.table import AGENTS
+from wormwood.configs.yaml_files import preset_names, read_preset_or_file
+from wormwood.envs.bodies import body_names
+from wormwood.envs.families.table import FAMILIES
+from wormwood.envs.tasks import TASKS
+from wormwood.launch.cli.console import print_json, print_table
+from wormwood.launch.run.agent_files import BUILT_IN
+
+__all__ = ["LISTS", "list_command"]
+
+
+def list_command(options: argparse.Namespace) -> None:
+    """List what there is of one kind, with what it is."""
+    rows = LISTS[options.what]()
+    if options.json:
+        print_json({options.what: [{"name": name, "summary": summary} for name, summary in rows]})
+        return
+    print_table("", ["name", "what it is"], rows)
+
+
+def _presets() -> list[tuple[str, str]]:
+    return [(name, _first_comment("train", name)) for name in preset_names("train")]
+
+
+def _bodies() -> list[tuple[str, str]]:
+    shipped = preset_names("bodies")
+    named = [(name, _first_comment("bodies", name)) for name in shipped]
+    gymnasium = [(name, "gymnasium's Swimmer-v5") for name in body_names() if name.startswith("gymnasium")]
+    return [("swimmer-N", "dm_control's swimmer of N links, 2 to 200"), *gymnasium, *named]
+
+
+def _tasks() -> list[tuple[str, str]]:
+    return [(name, (task.__doc__ or "").split("\n")[0].rstrip(":")) for name, task in TASKS.items()]
+
+
+def _families() -> list[tuple[str, str]]:
+    return [(name, (family.__doc__ or "").split("\n")[0].rstrip(".:")) for name, family in FAMILIES.items()]
+
+
+def _agents() -> list[tuple[str, str]]:
+    built_in = [(name, summary) for name, (_, summary) in BUILT_IN.items()]
+    kinds = [(f"kind: {name}", f"in presets: {kind.summary}") for name, kind in AGENTS.items()]
+    learners = [(f"learner: {name}", f"in presets: {kind.summary}") for name, kind in LEARNERS.items()]
+    return [*built_in, *kinds, *learners]
+
+
+def _suites() -> list[tuple[str, str]]:
+    return [(name, _first_comment("transfer", name)) for name in preset_names("transfer")]
+
+
+LISTS = {
+    "presets": _presets,
+    "bodies": _bodies,
+    "tasks": _tasks,
+    "families": _families,
+    "agents": _agents,
+    "suites": _suites,
+}
+"""What can be listed, by name."""
+
+
+def _first_comment(folder: str, name: str) -> str:
+    text, _ = read_preset_or_file(folder, name, what="preset", where="list")
+    return text.split("\n")[0].lstrip("# ")

@@ -1,0 +1,256 @@
+"""The rollout of one shard of a Stable-Baselines3 model: a function of weights, the shard's state, and a seed."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import io
+import itertools
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import cloudpickle  # type: ignore[import-untyped]
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from stable_baselines3.common.policies import BasePolicy
+
+from wormwood.agents.learning.determinism import seeded_generators
+from wormwood.launch.distribute.acting import Acted, Exploration, OffPolicyActing, OnPolicyActing
+from wormwood.launch.distribute.environments import Recipe
+from wormwood.launch.distribute.observations import Filter, Normalize, Observation, map_arrays, stack
+from wormwood.launch.run.rollouts import Shard
+
+__all__ = ["Instruction", "ModelPlan", "ModelWorker", "Recording", "joined", "packed_policy"]
+
+
+@dataclass(frozen=True, eq=False)
+class Instruction:
+    """What the rollouts of all shards have in common at one time."""
+
+    weights: dict[str, Any]
+    """The policy's ``state_dict``."""
+    filters: tuple[Filter, ...]
+    """What the policy sees of the observations."""
+    steps: int
+    """Steps of each environment."""
+    exploration: tuple[Exploration, ...]
+    """Of each shard."""
+    episodes: int | None = None
+    """Episodes after which to stop, in place of steps."""
+
+
+@dataclass(frozen=True, eq=False)
+class Recording:
+    """What a rollout of T steps of N environments gave."""
+
+    observation: Observation
+    """``[T + 1, N, ...]`` before each step, and after the last; without filters."""
+    episode_start: NDArray[np.bool_]
+    """``[N]`` environments that could not go on from where they were, and have begun an episode instead."""
+    played: NDArray[Any]
+    """``[T, N, ...]`` actions as the environments took them."""
+    kept: NDArray[Any]
+    """``[T, N, ...]`` actions as the buffer takes them."""
+    log_prob: NDArray[np.float32]
+    """``[T, N]``"""
+    rewards: NDArray[np.float32]
+    """``[T, N]``"""
+    dones: NDArray[np.bool_]
+    """``[T, N]``"""
+    infos: list[list[dict[str, Any]]]
+    """``[T][N]``"""
+    filters: tuple[Filter, ...]
+    """What the policy saw of the observations."""
+
+    @functools.cached_property
+    def seen(self) -> Observation:
+        """``[T + 1, N, ...]`` the observations as the policy saw them."""
+        return self._through(self.filters)
+
+    @functools.cached_property
+    def original(self) -> Observation:
+        """``[T + 1, N, ...]`` the observations as the policy saw them, but for standardising."""
+        return self._through([each for each in self.filters if not isinstance(each, Normalize)])
+
+    def _through(self, filters: Sequence[Filter]) -> Observation:
+        if not filters:
+            return self.observation
+        times, count = len(self.rewards) + 1, self.rewards.shape[1]
+        flat = map_arrays(lambda values: values.reshape(-1, *values.shape[2:]), self.observation)
+        for each in filters:
+            flat = each(flat)
+        return map_arrays(lambda values: values.reshape(times, count, *values.shape[1:]), flat)
+
+    @property
+    def steps(self) -> int:
+        """Environment steps."""
+        return int(self.rewards.size)
+
+
+def joined(recordings: list[Recording]) -> Recording:
+    """Put the recordings of shards side by side."""
+
+    def side_by_side(name: str) -> Any:
+        values = [getattr(each, name) for each in recordings]
+        return map_arrays(lambda *arrays: np.concatenate(arrays, axis=1), *values)
+
+    return Recording(
+        observation=side_by_side("observation"),
+        episode_start=np.concatenate([each.episode_start for each in recordings]),
+        played=side_by_side("played"),
+        kept=side_by_side("kept"),
+        log_prob=side_by_side("log_prob"),
+        rewards=side_by_side("rewards"),
+        dones=side_by_side("dones"),
+        infos=[
+            [info for infos in rows for info in infos]
+            for rows in zip(*(each.infos for each in recordings), strict=True)
+        ],
+        filters=recordings[0].filters,
+    )
+
+
+def packed_policy(policy: BasePolicy) -> bytes:
+    """Return a policy as it travels from this process to its workers; its class may be one of the user's script."""
+    buffer = io.BytesIO()
+    torch.save(policy, buffer, pickle_module=cloudpickle)
+    return buffer.getvalue()
+
+
+@dataclass(frozen=True, eq=False)
+class ModelPlan:
+    """What all rollouts of a model have in common."""
+
+    policy: bytes
+    """Of ``packed_policy``."""
+    recipe: Recipe
+    sizes: tuple[int, ...]
+    """Environments of each shard."""
+    on_policy: bool
+
+    @property
+    def shards(self) -> int:
+        return len(self.sizes)
+
+    def worker(self) -> ModelWorker:
+        return ModelWorker(self)
+
+
+class ModelWorker:
+    """Executes the rollouts of a model. It keeps no state but scratch space."""
+
+    def __init__(self, plan: ModelPlan) -> None:
+        """Build the policy; environments are built when their shard comes."""
+        self._plan = plan
+        buffer = io.BytesIO(plan.policy)
+        self._policy = torch.load(buffer, map_location="cpu", weights_only=False)
+        self._environments: dict[int, Any] = {}
+        self._latest: dict[str, Any] | None = None
+
+    def rollout(self, weights: Instruction, shard: Shard, iteration: int) -> tuple[Recording, Shard]:
+        """Run one shard.
+
+        Args:
+            weights: the policy's, and how to act.
+            shard: where to go on from.
+            iteration: the seed of all that is drawn.
+
+        Returns:
+            The recording, and the shard to go on from; its state holds the action noise of its environments, too.
+        """
+        with _one_thread(), seeded_generators(iteration, shard.index), torch.no_grad():
+            environments = self._environment(shard.index)
+            before: dict[str, Any] = shard.state["environments"]  # type: ignore[assignment]
+            observation = environments.restore(before)
+            lost = _differs(observation, before.get("observation"))
+            exploration = weights.exploration[shard.index]
+            acting = (OnPolicyActing if self._plan.on_policy else OffPolicyActing)(
+                self._load(weights.weights),
+                exploration,
+                seed=iteration,
+                shard=shard.index,
+                count=environments.num_envs,
+            )
+            recording = _record(environments, observation, acting, weights, lost=lost)
+            state: dict[str, Any] = {"environments": environments.state(), "noises": exploration.noises}
+        return recording, Shard(shard.index, state)
+
+    def _environment(self, shard: int) -> Any:
+        if shard not in self._environments:
+            first = sum(self._plan.sizes[:shard])
+            self._environments[shard] = self._plan.recipe.build(first, self._plan.sizes[shard])
+        return self._environments[shard]
+
+    def _load(self, weights: dict[str, Any]) -> Any:
+        # The shards of an iteration share their weights.
+        if self._latest is not weights:
+            self._policy.load_state_dict(weights)
+            self._policy.set_training_mode(False)
+            self._latest = weights
+        return self._policy
+
+
+def _differs(observation: Observation, before: Observation | None) -> NDArray[np.bool_]:
+    """Return ``[N]`` whether environments begin with another observation than they ended with."""
+    arrays = list(observation.values()) if isinstance(observation, dict) else [observation]
+    if before is None:
+        return np.zeros(len(arrays[0]), dtype=bool)
+    known = list(before.values()) if isinstance(before, dict) else [before]
+    pairs = zip(arrays, known, strict=True)
+    different: NDArray[np.bool_] = np.any(
+        [(now != then).reshape(len(now), -1).any(axis=1) for now, then in pairs], axis=0
+    )
+    return different
+
+
+def _record(
+    environments: Any,
+    observation: Observation,
+    acting: OnPolicyActing | OffPolicyActing,
+    instruction: Instruction,
+    *,
+    lost: NDArray[np.bool_],
+) -> Recording:
+    observations, acted, rewards, dones, infos = [observation], [], [], [], []
+    episodes = 0
+    for t in range(instruction.steps) if instruction.episodes is None else itertools.count():
+        seen = observation
+        for each in instruction.filters:
+            seen = each(seen)
+        action: Acted = acting.act(seen, t)
+        observation, reward, done, info = environments.step(action.played)
+        for row in np.flatnonzero(done):
+            episodes += 1
+            if acting.exploration.noises:
+                acting.exploration.noises[row].reset()
+        observations.append(observation)
+        acted.append(action)
+        rewards.append(reward)
+        dones.append(done)
+        infos.append(info)
+        if instruction.episodes is not None and episodes >= instruction.episodes:
+            break
+    return Recording(
+        observation=stack(observations),
+        episode_start=lost,
+        played=np.stack([each.played for each in acted]),
+        kept=np.stack([each.kept for each in acted]),
+        log_prob=np.stack([each.log_prob for each in acted]),
+        rewards=np.stack(rewards),
+        dones=np.stack(dones),
+        infos=infos,
+        filters=instruction.filters,
+    )
+
+
+@contextlib.contextmanager
+def _one_thread() -> Iterator[None]:
+    """Let torch compute on one thread: the order of sums, and so the bits, depend on it."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)

@@ -1,0 +1,175 @@
+"""Agents as people share them: a folder with ``agent.json`` and ``agent.safetensors``. Loading one runs no code."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import re
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import safetensors.numpy
+from pydantic import Field, TypeAdapter
+from safetensors import SafetensorError
+
+from wormwood.agents.policies.baselines import UniformPolicy, ZeroPolicy
+from wormwood.agents.policies.circuit_settings import NCAPConfig
+from wormwood.agents.policies.interfaces import Arrays, Policy
+from wormwood.agents.policies.perceptron_settings import MLPConfig
+from wormwood.agents.policies.table import AgentConfig, initial_weights, make_policy
+from wormwood.agents.stable_baselines3.zips import ZippedPolicy, load_zip
+from wormwood.envs.randomness import PURPOSES, stream
+from wormwood.envs.specs import EnvironmentSpec
+from wormwood.errors import BadInput, bad_input
+from wormwood.launch.run.environment_settings import Spec, describe_spec, read_spec
+from wormwood.launch.run.files import to_json, write_text_atomic
+from wormwood.launch.run.run_folder import RunFolder
+from wormwood.launch.run.states import little_endian
+from wormwood.launch.run.storage import is_url, local_copy
+
+__all__ = ["BUILT_IN", "Agent", "load_agent", "save_agent"]
+
+SCHEMA = 1
+LONGEST_NAME = 255  # of a file, on every system
+AGENT_FILE, WEIGHTS_FILE = "agent.json", "agent.safetensors"
+
+BUILT_IN: Mapping[str, tuple[AgentConfig | None, str]] = {
+    "ncap": (NCAPConfig(), "the C. elegans circuit before any training"),
+    "mlp": (MLPConfig(), "a multilayer perceptron before any training"),
+    "random": (None, "actions uniform within their bounds"),
+    "zero": (None, "no action at all"),
+}
+"""Agents that need no file, by name, with what they are."""
+
+
+@dataclass(frozen=True)
+class Agent:
+    """A policy: its kind, and its weights if it has any."""
+
+    name: str
+    """What results are filed under."""
+    config: AgentConfig | None = None
+    """None for the agents that only draw their actions."""
+    weights: Arrays | None = None
+    """None starts untrained in every environment anew."""
+    spec: Spec | None = None
+    """What it was trained in."""
+    zipped: ZippedPolicy | None = None
+    """The policy of a zip of Stable-Baselines3, which acts in place of ``config``."""
+
+    def policy(self, spec: EnvironmentSpec, *, seed: int = 0) -> Policy:
+        """Build the policy for an environment.
+
+        Args:
+            spec: what it acts in.
+            seed: of initial weights and random actions, where there are any.
+
+        Raises:
+            BadInput: the agent does not fit the environment.
+        """
+        if self.zipped is not None:
+            return self.zipped.policy(spec)
+        if self.config is not None:
+            weights = self.weights or initial_weights(self.config, spec, stream(seed, "update"))
+            return make_policy(self.config, weights, spec)
+        if self.name == "zero":
+            return ZeroPolicy(spec.actions)
+        return UniformPolicy(spec.actions, stream(seed, "evaluation", 0, PURPOSES.index("action")))
+
+
+def save_agent(folder: Path, agent: Agent, *, origin: Mapping[str, object] | None = None) -> None:
+    """Write an agent to a folder.
+
+    Args:
+        folder: made where missing; an agent in it is replaced.
+        agent: with weights.
+        origin: anything worth knowing about where it comes from, such as the seed and the return.
+    """
+    if agent.weights is None or agent.config is None or agent.spec is None:
+        raise ValueError("only a trained agent can be saved")
+    data = safetensors.numpy.save({name: little_endian(name, values) for name, values in agent.weights.items()})
+    sha256 = hashlib.sha256(data).hexdigest()
+    described = {
+        "schema": SCHEMA,
+        "name": agent.name,
+        "config": dataclasses.asdict(agent.config),
+        **describe_spec(agent.spec),
+        "weights": {"file": WEIGHTS_FILE, "sha256": sha256},
+        "origin": dict(origin or {}),
+    }
+    # Written aside and renamed as a whole: an agent that was there stays until the new one is complete.
+    draft, old = (folder.with_name(f".{folder.name}.{part}") for part in ("draft", "old"))
+    for left in (draft, old):
+        shutil.rmtree(left, ignore_errors=True)
+    draft.mkdir(parents=True)
+    (draft / WEIGHTS_FILE).write_bytes(data)
+    write_text_atomic(draft / AGENT_FILE, to_json(described, indent=2) + "\n")
+    if folder.exists():
+        folder.rename(old)
+    draft.rename(folder)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def load_agent(name_or_path: str) -> Agent:
+    """Return a built-in agent, or that of a run, of an exported folder or of a zip of Stable-Baselines3.
+
+    Runs and exported folders may also be at a URL.
+
+    Raises:
+        BadInput: there is no such agent, or its files are damaged or from a later version.
+    """
+    if name_or_path in BUILT_IN:
+        return Agent(name_or_path, BUILT_IN[name_or_path][0])
+    if is_url(name_or_path):
+        with local_copy(name_or_path, leave_out="checkpoints") as folder:
+            return load_agent(str(folder))
+    if re.match(r"\w+:", name_or_path) or name_or_path.endswith(".zip"):
+        zipped = load_zip(name_or_path)
+        return Agent(zipped.name, None, zipped.weights, zipped.spec, zipped)
+    path = Path(name_or_path)
+    if len(path.name) > LONGEST_NAME:
+        raise bad_input("unknown agent", where="agent", expected="a run, an exported agent or a name", got=name_or_path)
+    if (path / AGENT_FILE).is_file():
+        return _read_agent(path)
+    run = RunFolder(path)
+    if (run.agent / AGENT_FILE).is_file() and run.summary.is_file():
+        return dataclasses.replace(_read_agent(run.agent), name=path.resolve().name)
+    if run.config.is_file():
+        expected = f"a run that has finished; go on with `wormwood train --out {name_or_path} --resume`"
+        raise bad_input("unfinished run", where="agent", expected=expected, got=name_or_path)
+    expected = f"a run, an exported agent, or one of {', '.join(BUILT_IN)}"
+    neighbours = [str(found.parent) for found in path.parent.glob("*/config.yaml")]
+    raise bad_input(
+        "unknown agent", where="agent", expected=expected, got=name_or_path, nearest_to=[*BUILT_IN, *neighbours]
+    )
+
+
+_CONFIG: TypeAdapter[Any] = TypeAdapter(Annotated[AgentConfig, Field(discriminator="kind")])
+
+
+def _read_agent(folder: Path) -> Agent:
+    where = str(folder / AGENT_FILE)
+    try:
+        described = json.loads((folder / AGENT_FILE).read_text(encoding="utf-8"))
+        data = (folder / WEIGHTS_FILE).read_bytes()
+        if described["schema"] != SCHEMA:
+            raise bad_input("agent format", where=where, expected=f"schema {SCHEMA}", got=described["schema"])
+        found = hashlib.sha256(data).hexdigest()
+        if found != described["weights"]["sha256"]:
+            expected = f"SHA-256 {described['weights']['sha256']}"
+            raise bad_input("damaged weights", where=str(folder / WEIGHTS_FILE), expected=expected, got=found)
+        return Agent(
+            name=str(described["name"]),
+            config=_CONFIG.validate_python(described["config"]),
+            weights=safetensors.numpy.load(data),
+            spec=read_spec(described, where=where),
+        )
+    except BadInput:
+        raise
+    except (OSError, ValueError, LookupError, TypeError, RecursionError, AttributeError, SafetensorError) as error:
+        summary = " ".join(str(error).split())
+        raise bad_input("damaged agent", where=where, expected="an exported agent", got=summary) from error

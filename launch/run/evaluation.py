@@ -1,0 +1,122 @@
+"""How well an agent does: whole episodes from held-out starts, the same for every agent."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from wormwood.agents.policies.interfaces import Arrays, Floats, Policy
+from wormwood.envs.families.trials import TrialSpec
+from wormwood.envs.randomness import evaluation_streams
+from wormwood.envs.simulation import Step
+from wormwood.envs.specs import BatchedEnvironment, EnvironmentSpec, SwimmerSpec
+from wormwood.launch.run.agent_files import Agent
+
+__all__ = ["BATCH", "Evaluation", "evaluate", "record_poses"]
+
+BATCH = 10
+"""Episodes that are played side by side. It is fixed, and the last batch filled up, so that a result does not depend on
+how many episodes were asked for: products of other sizes may differ in the last bit."""
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """How one agent did in one environment."""
+
+    agent: str
+    label: str
+    """Of the environment: a body's name, or an id."""
+    returns: Floats
+    """``[E]`` sum of the rewards of each episode."""
+    speeds: Floats
+    """``[E]`` mean forward speed of the head in each episode, in m/s; NaN where nothing swims."""
+    inner: Floats | None = None
+    """``[E, K]`` of trials, the return of each of their K episodes."""
+
+    def to_row(self) -> dict[str, Any]:
+        """Return the row that `wormwood evaluate --json` prints."""
+        speed = float(self.speeds.mean())
+        return {
+            "agent": self.agent,
+            "body": self.label,
+            "episodes": len(self.returns),
+            "return_mean": float(self.returns.mean()),
+            "return_std": float(self.returns.std()),
+            "speed_mean": None if np.isnan(speed) else speed,
+            **({} if self.inner is None else _adaptation(self.inner)),
+        }
+
+
+def _adaptation(inner: Floats) -> dict[str, list[float]]:
+    """Return how returns ``[E, K]`` change from a trial's first episode to its last, with 95 % intervals."""
+    mean, half = inner.mean(axis=0), 1.96 * inner.std(axis=0) / np.sqrt(len(inner))
+    columns = {"episode_means": mean, "episode_lows": mean - half, "episode_highs": mean + half}
+    return {name: values.tolist() for name, values in columns.items()}
+
+
+def evaluate(agent: Agent, spec: EnvironmentSpec, *, episodes: int, seed: int = 0) -> Evaluation:
+    """Play held-out starts 0 to ``episodes - 1`` of a seed, without exploration: of trials, on held-out tasks.
+
+    Raises:
+        BadInput: the agent does not fit the environment.
+    """
+    policy = agent.policy(spec, seed=seed)
+    played = spec.held_out if isinstance(spec, TrialSpec) else spec
+    batches = [_play(policy, played, first=first, seed=seed) for first in range(0, episodes, BATCH)]
+    returns, speeds = (np.concatenate(column)[:episodes] for column in zip(*batches, strict=True))
+    inner = returns if isinstance(spec, TrialSpec) else None
+    return Evaluation(agent.name, spec.label, returns.sum(axis=1), speeds, inner)
+
+
+def _play(policy: Policy, spec: EnvironmentSpec, *, first: int, seed: int) -> tuple[Floats, Floats]:
+    """Return the returns ``[BATCH, K]`` and mean speeds ``[BATCH]`` of the episodes from start ``first`` on.
+
+    K is the number of episodes in a trial, and 1 elsewhere.
+    """
+    simulation = spec.simulate(BATCH, streams=evaluation_streams(seed), first=first)
+    episodes = spec.episodes if isinstance(spec, TrialSpec) else 1
+    reward, speed, length = np.zeros((BATCH, episodes)), np.zeros(BATCH), np.zeros(BATCH)
+    alive = np.ones(BATCH, dtype=bool)
+    for number, step in enumerate(_steps(policy, simulation, spec)):
+        reward[:, number * episodes // spec.horizon] += np.where(alive, step.reward, 0.0)
+        speed += np.where(alive, step.speed, 0.0)
+        length += alive
+        # An episode that ended early waits for the others.
+        alive &= ~step.done
+        if not alive.any():
+            break
+    return reward, speed / length
+
+
+def _steps(policy: Policy, simulation: BatchedEnvironment, spec: EnvironmentSpec) -> Iterator[Step]:
+    """Play from the first start of each environment to the horizon, without exploration."""
+    observation, memory = simulation.reset(), Arrays()
+    for _ in range(spec.horizon):
+        action, memory, _ = policy.act(observation, memory, None)
+        step = simulation.step(spec.actions.clip(action))
+        observation = step.observation
+        yield step
+
+
+def record_poses(agent: Agent, spec: SwimmerSpec, *, steps: int, seed: int = 0) -> tuple[Floats, Floats]:
+    """Play held-out start 0 and return what pictures need.
+
+    Returns:
+        Generalized positions ``[steps + 1, nq]`` from the start on, and the episode's goal ``[goal_size]``.
+
+    Raises:
+        BadInput: the agent does not fit the environment.
+    """
+    # One row of a batch, so that it is the episode that was evaluated.
+    simulation = spec.simulate(BATCH, streams=evaluation_streams(seed))
+    simulation.reset()
+    goal, poses = simulation.goals[0], [simulation.physics.positions[0]]
+    for step in itertools.islice(_steps(agent.policy(spec, seed=seed), simulation, spec), steps):
+        if step.done[0]:
+            break  # what it shows now is the next episode
+        poses.append(simulation.physics.positions[0])
+    return np.stack(poses), goal

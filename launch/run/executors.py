@@ -1,0 +1,72 @@
+"""Who runs the rollouts of an iteration: this process, or Ray's workers. The results are the same to the bit."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+from wormwood.launch.run.rollouts import Plan, Rollout
+from wormwood.launch.run.service import Job
+
+__all__ = ["Collection", "Executor", "InProcessExecutor", "WorkerError", "WorkerStatus"]
+
+
+class WorkerError(RuntimeError):
+    """A rollout cannot be finished: it ends or hangs every worker that tries."""
+
+
+WorkerStatus = dict[str, Any]
+"""One worker: name, state, process, node, rollouts, steps, seconds (busy), restarts, steps_per_second, idle_share."""
+
+
+class Collection(Protocol):
+    """The experience of one iteration, while it is collected."""
+
+    def result(self) -> Sequence[Any]:
+        """Wait, and return the rollouts in the order of the shards, as the service takes them.
+
+        Raises:
+            NonFiniteError: an observation, action or reward is NaN or infinite.
+            Exception: whatever an environment or policy raises.
+        """
+
+
+class Executor(Protocol):
+    """Collects experience."""
+
+    def start(self, job: Job) -> Collection:
+        """Begin to run every shard of a job."""
+
+    def status(self) -> list[WorkerStatus]:
+        """Return how each worker is."""
+
+    def close(self) -> None:
+        """Give up what has been started."""
+
+
+class _Postponed:
+    """A collection that is made when it is asked for."""
+
+    def __init__(self, worker: Any, job: Job) -> None:
+        self._worker, self._job = worker, job
+
+    def result(self) -> list[Rollout]:
+        job = self._job
+        return [self._worker.rollout(job.weights, shard, job.iteration) for shard in job.shards]
+
+
+class InProcessExecutor:
+    """Runs one shard after the other in this process."""
+
+    def __init__(self, plan: Plan) -> None:
+        """Prepare for the rollouts of one plan."""
+        self._worker = plan.worker()
+
+    def start(self, job: Job) -> Collection:
+        return _Postponed(self._worker, job)
+
+    def status(self) -> list[WorkerStatus]:
+        return []
+
+    def close(self) -> None:
+        pass

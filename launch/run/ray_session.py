@@ -1,0 +1,101 @@
+"""A connection to Ray, and how errors of remote code come back."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import secrets
+import signal
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import ray
+from ray.exceptions import RayTaskError
+
+from wormwood.errors import bad_input
+from wormwood.launch.run.files import write_private
+from wormwood.launch.run.loopback import is_loopback, stay_on_loopback
+from wormwood.launch.run.versions import require_ray
+
+__all__ = ["NAMESPACE", "get_result", "ray_session"]
+
+NAMESPACE = "wormwood"
+"""Of the named actors: runs of one cluster find each other's in it."""
+
+
+@contextlib.contextmanager
+def ray_session(workers: int, *, address: str = "local") -> Iterator[None]:
+    """Connect to Ray for the length of the block.
+
+    Args:
+        workers: how many rollout workers there will be, for which a local cluster is given processors.
+        address: of a running cluster; ``"local"`` starts one of our own on this machine, and ends it. It listens on
+            the loopback interface only, and wants the token that Ray keeps in the home directory.
+
+    A process that is connected already stays connected, and its cluster is used.
+
+    Raises:
+        BadInput: Ray is too old to keep strangers out, or the address is ``"auto"``, which may be anybody's cluster.
+    """
+    if ray.is_initialized():
+        yield
+        return
+    require_ray(ray.__version__, where="this environment")
+    if address == "auto":
+        expected = "local, or HOST:PORT as `wormwood cluster status` shows it"
+        raise bad_input("address", where="--address", expected=expected, got=address)
+    # Ray's advice about accelerators and its usage report are not for our users.
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    options: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR, "namespace": NAMESPACE}
+    if address == "local":
+        options |= {"num_cpus": max(workers, os.cpu_count() or 1), "include_dashboard": False}
+        _close_token()
+    if address == "local" or is_loopback(address.rpartition(":")[0]):
+        stay_on_loopback()
+    with _signals_kept():
+        ray.init(address=address, **options)
+    try:
+        yield
+    finally:
+        ray.shutdown()
+
+
+@contextlib.contextmanager
+def _signals_kept() -> Iterator[None]:
+    """Keep what SIGTERM does: Ray would have it end the process at once, without a checkpoint."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    handler = signal.getsignal(signal.SIGTERM)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, handler)
+
+
+def _close_token() -> None:
+    """See that Ray finds a token that only its owner can read: the one it makes itself is open to all."""
+    if any(name in os.environ for name in ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH")):
+        return
+    path = Path.home() / ".ray" / "auth_token"
+    with contextlib.suppress(OSError):  # a home that cannot be written, as in some containers
+        if path.exists():
+            path.chmod(0o600)
+        else:
+            path.parent.mkdir(exist_ok=True, mode=0o700)
+            write_private(path, secrets.token_hex(32))
+
+
+def get_result(reference: Any) -> Any:
+    """Wait for a result, and raise what the remote code raised, with its own traceback, in place of Ray's wrapper."""
+    try:
+        return ray.get(reference)
+    except RayTaskError as error:
+        if not isinstance(error.cause, Exception):
+            raise
+        error.cause.add_note(f"In a Ray worker:\n{error}")
+        raise error.cause from None

@@ -1,0 +1,278 @@
+"""Rollout workers on Ray: stateless, shared by all runs of a cluster, replaced when they die or hang."""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+import time
+from collections import OrderedDict, deque
+from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any
+
+import ray
+from ray.exceptions import ActorUnavailableError, ObjectLostError, RayActorError
+
+from wormwood.launch.run.executors import WorkerError, WorkerStatus
+from wormwood.launch.run.ray_session import get_result
+from wormwood.launch.run.rollouts import Plan, Rollout, Shard
+from wormwood.launch.run.service import Job
+from wormwood.launch.run.shipments import Shipper, joined_pieces
+
+__all__ = ["PoolWorker", "RayExecutor"]
+
+TICK = 0.5
+"""Seconds between looks at deadlines while nothing finishes."""
+MAX_DEATHS, MAX_HANGS = 20, 3
+"""Attempts after which a rollout that takes its worker with it is taken to be the cause."""
+KEPT_PLANS = 4
+"""Plans whose environments a worker keeps ready."""
+
+_LOST = (RayActorError, ObjectLostError)
+"""What Ray raises where a worker or its node died."""
+
+
+class PoolWorker:
+    """Runs rollouts of any plan. It keeps no state but scratch space, so that it can be ended at any moment."""
+
+    def __init__(self) -> None:
+        """Start without environments."""
+        self._workers: OrderedDict[str, Any] = OrderedDict()
+        self._weights: tuple[str, Any] = "", None
+
+    def prepare(self, key: str, plan: Plan) -> dict[str, Any]:
+        """Get ready for a plan, and return process and host: whoever answers can work."""
+        self._worker(key, plan)
+        return {"process": os.getpid(), "node": socket.gethostname()}
+
+    def rollout(self, key: str, plan: Plan, shard: Shard, iteration: int, shipment: str, *pieces: Any) -> Rollout:
+        """Run one shard of the plan with that key, by the weights of a shipment; see ``RolloutWorker.rollout``."""
+        if self._weights[0] != shipment:
+            self._weights = shipment, joined_pieces(pieces)
+        rollout: Rollout = self._worker(key, plan).rollout(self._weights[1], shard, iteration)
+        return rollout
+
+    def _worker(self, key: str, plan: Plan) -> Any:
+        if key not in self._workers:
+            self._workers[key] = plan.worker()
+            if len(self._workers) > KEPT_PLANS:
+                self._workers.popitem(last=False)
+        self._workers.move_to_end(key)
+        return self._workers[key]
+
+
+@dataclass(eq=False)
+class _Member:
+    """One worker as the executor knows it."""
+
+    name: str
+    actor: Any
+    identity: dict[str, Any] = field(default_factory=dict)
+    rollouts: int = 0
+    steps: int = 0
+    seconds: float = 0.0
+    restarts: int = -1
+    state: str = "starting"
+
+    def status(self, elapsed: float) -> WorkerStatus:
+        """Return how it is, ``elapsed`` seconds after the executor began."""
+        own = {"name": self.name, "state": self.state, **self.identity, "rollouts": self.rollouts, "steps": self.steps}
+        shares = {
+            "steps_per_second": round(self.steps / elapsed, 1),
+            "idle_share": round(max(0.0, 1.0 - self.seconds / elapsed), 3),
+        }
+        return {**own, "seconds": round(self.seconds, 3), "restarts": max(0, self.restarts), **shares}
+
+
+@dataclass(frozen=True, eq=False)
+class _Call:
+    """A rollout that runs."""
+
+    member: _Member
+    shard: Shard
+    began: float
+
+
+class RayExecutor:
+    """Gives each shard to the next free worker.
+
+    A worker keeps to its shards where it can: so environments stay that would have to be played again elsewhere.
+    Workers are named actors, so that several runs of one cluster share them: each run has at most one call with
+    each worker, and Ray serves calls in turn. A worker takes part as soon as it answers, also in the middle of a
+    run; one whose node has not come yet simply does not. A rollout that is lost with its worker is run again by
+    another, and one that passes the deadline has its worker ended and is run again, too. It gives the same to the
+    bit.
+    """
+
+    def __init__(self, plan: Plan, workers: int, *, deadline: float = 300.0) -> None:
+        """Start ``workers`` actors, of which more than there are shards would idle.
+
+        Args:
+            plan: of all rollouts.
+            workers: how many.
+            deadline: seconds after which a rollout counts as hung.
+        """
+        self._plan, self._deadline, self._began = ray.put(plan), deadline, time.monotonic()
+        self._key = self._plan.hex()  # no other plan of the cluster has it
+        self._members = [_Member(f"worker-{k}", _named_worker(k)) for k in range(min(workers, plan.shards))]
+        self._joining: dict[Any, _Member] = {}
+        self._idle: deque[_Member] = deque()
+        self._running: dict[Any, _Call] = {}
+        self._homes: dict[int, _Member] = {}
+        self._shipper = Shipper(ray.put)
+        self._closed = threading.Event()
+        # One thread: Ray's calls need attention while the learner learns.
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="rollouts")
+        for member in self._members:
+            self._invite(member)
+
+    def start(self, job: Job) -> Future[Sequence[Any]]:
+        return self._thread.submit(self._collect, job)
+
+    def status(self) -> list[WorkerStatus]:
+        elapsed = max(1e-9, time.monotonic() - self._began)
+        return [member.status(elapsed) for member in self._members]
+
+    def close(self) -> None:
+        self._closed.set()
+        self._thread.shutdown(wait=True, cancel_futures=True)
+
+    def _collect(self, job: Job) -> list[Any]:
+        """Run every shard, and return references to the rollouts in the order of the shards."""
+        pieces, waiting = self._shipper.ship(job.weights), deque(job.shards)
+        finished: dict[int, Any] = {}
+        attempts = _Attempts()
+        while len(finished) < len(job.shards) and not self._closed.is_set():
+            while waiting and self._idle:
+                member, shard = self._pair(waiting)
+                self._send(member, pieces, shard, job.iteration)
+            done, _ = ray.wait([*self._running, *self._joining], num_returns=1, timeout=TICK)
+            for reference in done:
+                if reference in self._joining:
+                    self._welcome(reference)
+                    continue
+                call = self._running.pop(reference)
+                if self._take(reference, call):
+                    finished[call.shard.index] = reference
+                else:
+                    attempts.died(call)
+                    waiting.append(call.shard)
+            waiting.extend(attempts.hung(call) for call in self._end_hung())
+        return [finished[index] for index in sorted(finished)]
+
+    def _pair(self, waiting: deque[Shard]) -> tuple[_Member, Shard]:
+        """Take a free worker and a shard, if there are such one whose environments it has from last time."""
+        pairs = ((member, shard) for member in self._idle for shard in waiting)
+        known = next((pair for pair in pairs if self._homes.get(pair[1].index) is pair[0]), None)
+        # Else one that is nobody's, so that each worker comes to have its own.
+        strange = next((shard for shard in waiting if shard.index not in self._homes), waiting[0])
+        member, shard = known or (self._idle[0], strange)
+        self._idle.remove(member)
+        waiting.remove(shard)
+        self._homes[shard.index] = member
+        return member, shard
+
+    def _send(self, member: _Member, pieces: Sequence[Any], shard: Shard, iteration: int) -> None:
+        member.state = "working"
+        shipment = pieces[-1].hex()
+        reference = member.actor.rollout.remote(self._key, self._plan, shard, iteration, shipment, *pieces)
+        self._running[reference] = _Call(member, shard, time.monotonic())
+
+    def _take(self, reference: Any, call: _Call) -> bool:
+        """Count a rollout that came back, and return False if it was lost.
+
+        Raises:
+            Exception: whatever the rollout raised.
+        """
+        member = call.member
+        try:
+            fragment, _ = get_result(reference)
+        except _LOST:
+            self._invite(member)
+            return False
+        except Exception:
+            # The worker is well: what it ran is not.
+            self._free(member)
+            raise
+        member.rollouts += 1
+        member.steps += fragment.steps
+        member.seconds += time.monotonic() - call.began
+        self._free(member)
+        return True
+
+    def _free(self, member: _Member) -> None:
+        member.state = "idle"
+        self._idle.append(member)
+
+    def _invite(self, member: _Member) -> None:
+        """Let a worker join once it answers: a new one, or one that Ray starts again."""
+        member.state = "starting"
+        member.restarts += 1
+        self._joining[self._prepare(member)] = member
+
+    def _prepare(self, member: _Member) -> Any:
+        return member.actor.prepare.remote(self._key, self._plan)
+
+    def _welcome(self, reference: Any) -> None:
+        member = self._joining.pop(reference)
+        try:
+            member.identity = ray.get(reference)
+        except _LOST as error:
+            if not isinstance(error, ActorUnavailableError):
+                # Dead for good, as where the run that had started it has ended: start another.
+                member.actor = _named_worker(int(member.name.removeprefix("worker-")))
+            time.sleep(TICK / 10)
+            self._joining[self._prepare(member)] = member
+            return
+        self._free(member)
+
+    def _end_hung(self) -> list[_Call]:
+        """End the workers whose rollouts have passed the deadline, and return the calls."""
+        limit = time.monotonic() - self._deadline
+        hung = {reference: call for reference, call in self._running.items() if call.began < limit}
+        for reference, call in hung.items():
+            del self._running[reference]
+            ray.kill(call.member.actor, no_restart=False)
+            self._invite(call.member)
+        return list(hung.values())
+
+
+class _Attempts:
+    """Counts how often each shard of an iteration took its worker with it."""
+
+    def __init__(self) -> None:
+        self._deaths: dict[int, int] = {}
+        self._hangs: dict[int, int] = {}
+
+    def died(self, call: _Call) -> None:
+        """Count one death.
+
+        Raises:
+            WorkerError: there were too many.
+        """
+        self._count(self._deaths, call, MAX_DEATHS, "was lost with its worker")
+
+    def hung(self, call: _Call) -> Shard:
+        """Count one hang, and return the shard to run again.
+
+        Raises:
+            WorkerError: there were too many.
+        """
+        self._count(self._hangs, call, MAX_HANGS, "passed its deadline (rollout_deadline)")
+        return call.shard
+
+    @staticmethod
+    def _count(counts: dict[int, int], call: _Call, limit: int, what: str) -> None:
+        index = call.shard.index
+        counts[index] = counts.get(index, 0) + 1
+        if counts[index] >= limit:
+            raise WorkerError(f"shard {index} {what} {limit} times, on {call.member.name} the last time")
+
+
+def _named_worker(number: int) -> Any:
+    """Start the cluster's worker of that number, or find it where another run has."""
+    remote: Any = ray.remote  # its types do not know what classes become
+    actor = remote(num_cpus=1, max_restarts=-1, max_task_retries=0)(PoolWorker)
+    return actor.options(name=f"wormwood-worker-{number}", get_if_exists=True).remote()

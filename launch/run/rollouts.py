@@ -1,0 +1,334 @@
+"""The rollout: a pure function of weights, a shard's state and the iteration. Who runs it and where does not matter."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wormwood.agents.learning.interfaces import Episodes, Fragment, Transitions
+from wormwood.agents.learning.transitions import forget
+from wormwood.agents.policies.interfaces import Arrays, Floats, Policy
+from wormwood.agents.policies.table import AgentConfig, make_policy, warm_up
+from wormwood.envs.randomness import EpisodeStreams, shared_streams, stream, training_streams
+from wormwood.envs.simulation import Step
+from wormwood.envs.specs import BatchedEnvironment, EnvironmentSpec
+from wormwood.launch.run.states import nest, unnest
+
+__all__ = ["NonFiniteError", "Plan", "Rollout", "RolloutPlan", "RolloutWorker", "Shard"]
+
+
+class NonFiniteError(FloatingPointError):
+    """An observation, action or reward is NaN or infinite."""
+
+
+@dataclass(frozen=True)
+class RolloutPlan:
+    """What every rollout of a run has in common; workers build their environments from it."""
+
+    seed: int
+    spec: EnvironmentSpec
+    agent: AgentConfig
+    shards: int
+    """Number of shards: the unit of work. Results depend on it, never on the number of workers."""
+    environments: int
+    """Environments of each shard."""
+    steps: int
+    """Control steps of each rollout."""
+    population: int = 0
+    """Candidates whose weights arrive stacked, split evenly among the shards; 0 for a single policy."""
+    starts: int = 1
+    """With a population: episodes of each candidate, on the same starts for all. Each iteration begins afresh."""
+    members: int = 1
+    """Without one: policies that collect side by side, each in as many shards; more than one arrive stacked."""
+    others: tuple[EnvironmentSpec, ...] = ()
+    """With a population: where each candidate plays the same starts again, before it is judged by all its episodes."""
+
+    @property
+    def steps_per_iteration(self) -> int:
+        """Environment steps of one iteration."""
+        return self.shards * self.environments * self.steps * (1 + len(self.others))
+
+    def worker(self) -> RolloutWorker:
+        """Build what executes the rollouts."""
+        return RolloutWorker(self)
+
+
+@dataclass(frozen=True, eq=False)
+class Shard:
+    """A fixed batch of environments: its number, and its state between rollouts (empty before the first)."""
+
+    index: int
+    state: Arrays = field(default_factory=dict)
+
+
+Rollout = tuple[Fragment, Shard]
+"""What one call gives: the experience, and the shard to go on from."""
+
+
+class Plan(Protocol):
+    """What an executor has to know of a plan."""
+
+    @property
+    def shards(self) -> int:
+        """Number of shards."""
+
+    def worker(self) -> Any:
+        """Build what executes the rollouts: ``rollout(weights, shard, iteration)``, as ``RolloutWorker`` has."""
+
+
+class RolloutWorker:
+    """Executes rollouts. It keeps no state but scratch space: any worker gives the same result for the same call."""
+
+    def __init__(self, plan: RolloutPlan) -> None:
+        """Prepare for the rollouts of one plan."""
+        warm_up(plan.agent, plan.spec)
+        self._plan = plan
+        self._simulations: dict[tuple[int, int], BatchedEnvironment] = {}
+        self._latest: tuple[Arrays, dict[int, Policy]] | None = None
+
+    def rollout(self, weights: Arrays, shard: Shard, iteration: int) -> Rollout:
+        """Run one shard for ``plan.steps`` control steps.
+
+        Args:
+            weights: the policy's, or those of all members, or of the whole population, stacked.
+            shard: where to go on from.
+            iteration: numbers the rollout, and so its randomness.
+
+        Returns:
+            The fragment, and the shard to go on from.
+
+        Raises:
+            NonFiniteError: an observation, action or reward is NaN or infinite.
+        """
+        plan = self._plan
+        if not plan.population:
+            policy = self._policy(weights, shard.index * plan.members // plan.shards)
+            return _play_on(self._simulation(shard.index, iteration), policy, shard, iteration, plan)
+        candidates, fragments = self._candidates(weights, shard.index), []
+        for place, spec in enumerate((plan.spec, *plan.others)):
+            simulation = self._simulation(shard.index, iteration, place=place)
+            policy = make_policy(plan.agent, candidates, spec)
+            there = dataclasses.replace(plan, spec=spec)
+            fragments.append(_play_episodes(simulation, policy, shard, iteration, there))
+        return _together(fragments), shard
+
+    def _policy(self, weights: Arrays, member: int) -> Policy:
+        # The shards of an iteration share their weights: a policy of many trees is built once for all of them.
+        if self._latest is None or self._latest[0] is not weights:
+            self._latest = weights, {}
+        built = self._latest[1]
+        if member not in built:
+            own = {name: stacked[member] for name, stacked in weights.items()} if self._plan.members > 1 else weights
+            built[member] = make_policy(self._plan.agent, own, self._plan.spec)
+        return built[member]
+
+    def _candidates(self, weights: Arrays, shard: int) -> Arrays:
+        share = self._plan.population // self._plan.shards
+        return {name: stacked[shard * share : (shard + 1) * share] for name, stacked in weights.items()}
+
+    def _simulation(self, shard: int, iteration: int, *, place: int = 0) -> BatchedEnvironment:
+        plan, streams = self._plan, _streams(self._plan, iteration)
+        if (shard, place) not in self._simulations:
+            spec, first = (plan.spec, *plan.others)[place], shard * plan.environments
+            self._simulations[shard, place] = spec.simulate(plan.environments, streams=streams, first=first)
+        simulation = self._simulations[shard, place]
+        simulation.streams = streams
+        return simulation
+
+
+def _streams(plan: RolloutPlan, iteration: int) -> EpisodeStreams:
+    if plan.population:
+        return shared_streams(plan.seed, starts=plan.starts, generation=iteration)
+    return training_streams(plan.seed)
+
+
+def _play_episodes(
+    simulation: BatchedEnvironment, policy: Policy, shard: Shard, iteration: int, plan: RolloutPlan
+) -> Fragment:
+    """Play one whole episode in each environment, without noise, and report the returns."""
+    place = _Place(plan, shard.index, iteration)
+    observation, memory = simulation.reset(), Arrays()
+    tally = _Tally(simulation)
+    alive, played = np.ones(simulation.count, dtype=bool), 0
+    for _ in range(plan.steps):
+        number = simulation.steps + 1
+        action, memory, _ = policy.act(observation, memory, None)
+        place.require_finite("action", action, number)
+        step = simulation.step(plan.spec.actions.clip(action))
+        place.require_finite("reward", step.reward[:, None], number)
+        place.require_finite("observation", step.final_observation, number)
+        # An environment whose episode ended early waits for the others: its next episode does not count.
+        tally.add(step, counted=alive)
+        alive &= ~step.done
+        memory = forget(memory, step.done)
+        observation = step.observation
+        played += simulation.count
+        if not alive.any():
+            break
+    return Fragment(shard.index, iteration, played, tally.episodes(), None)
+
+
+def _together(fragments: Sequence[Fragment]) -> Fragment:
+    """Return the episodes of several places as one fragment, in which those of one environment stand together."""
+    episodes = [fragment.episodes for fragment in fragments]
+    columns = {
+        column.name: np.concatenate([getattr(part, column.name) for part in episodes])
+        for column in dataclasses.fields(Episodes)
+    }
+    columns["environment"] = np.concatenate(
+        [len(episodes) * part.environment + place for place, part in enumerate(episodes)]
+    )
+    steps = sum(fragment.steps for fragment in fragments)
+    return Fragment(fragments[0].shard, fragments[0].iteration, steps, Episodes(**columns), None)
+
+
+def _play_on(
+    simulation: BatchedEnvironment, policy: Policy, shard: Shard, iteration: int, plan: RolloutPlan
+) -> Rollout:
+    """Go on from the shard's state with exploration noise, and record transitions."""
+    place = _Place(plan, shard.index, iteration)
+    tally = _Tally(simulation)
+    memory, lost = unnest("memory", shard.state), np.zeros(simulation.count, dtype=bool)
+    if shard.state:
+        lost = simulation.restore(shard.state)
+        tally.restore(shard.state, lost)
+        memory = forget(memory, lost)
+    else:
+        simulation.reset()
+    record = _Recorder(plan, simulation, memory)
+    rng = stream(plan.seed, "action", shard.index, iteration)
+    observation = simulation.observation
+    for t in range(plan.steps):
+        number = simulation.steps + 1
+        action, memory, extras = policy.act(observation, memory, rng)
+        place.require_finite("action", action, number)
+        step = simulation.step(plan.spec.actions.clip(action))
+        place.require_finite("reward", step.reward[:, None], number)
+        place.require_finite("observation", step.final_observation, number)
+        record.add(t, observation, action, number == 1, step)
+        record.log_prob[t] = extras.get("log_prob", 0.0)
+        tally.add(step)
+        memory = forget(memory, step.done)
+        observation = step.observation
+    fragment = Fragment(
+        shard.index,
+        iteration,
+        plan.steps * simulation.count,
+        tally.episodes(),
+        record.transitions(observation),
+        lost=int(lost.sum()),
+    )
+    return fragment, Shard(shard.index, {**simulation.state(), **tally.state(), **nest("memory", memory)})
+
+
+class _Recorder:
+    """Arrays that a rollout fills step by step."""
+
+    def __init__(self, plan: RolloutPlan, simulation: BatchedEnvironment, memory: Arrays) -> None:
+        self.memory = dict(memory)
+        shape = (plan.steps, simulation.count)
+        self.observation = np.empty((*shape, plan.spec.layout.size))
+        self.action = np.empty((*shape, plan.spec.actions.size), dtype=plan.spec.actions.dtype)
+        self.reward = np.empty(shape)
+        self.log_prob = np.empty(shape)
+        self.episode_start = np.empty(shape, dtype=bool)
+        self.terminated = np.empty(shape, dtype=bool)
+        self.truncated = np.empty(shape, dtype=bool)
+        self.final: list[Floats] = []
+
+    def add(
+        self,
+        t: int,
+        observation: Floats,
+        action: NDArray[Any],
+        episode_start: NDArray[np.bool_],
+        step: Step,
+    ) -> None:
+        self.observation[t], self.action[t], self.episode_start[t] = observation, action, episode_start
+        self.reward[t], self.terminated[t], self.truncated[t] = step.reward, step.terminated, step.truncated
+        if step.truncated.any():
+            self.final.append(step.final_observation[step.truncated])
+
+    def transitions(self, next_observation: Floats) -> Transitions:
+        size = self.observation.shape[2]
+        return Transitions(
+            self.observation,
+            self.action,
+            self.reward,
+            self.episode_start,
+            self.terminated,
+            self.truncated,
+            final_observation=np.concatenate([np.empty((0, size)), *self.final]),
+            next_observation=next_observation.copy(),
+            log_prob=self.log_prob,
+            memory=self.memory,
+        )
+
+
+class _Tally:
+    """Returns and speeds of running episodes, and the list of those that ended."""
+
+    def __init__(self, simulation: BatchedEnvironment) -> None:
+        self._first = simulation.first
+        self._reward, self._speed = np.zeros(simulation.count), np.zeros(simulation.count)
+        self._length = np.zeros(simulation.count, dtype=np.int64)
+        self._ended: list[tuple[int, float, int, float, int]] = []
+
+    def restore(self, state: Arrays, lost: NDArray[np.bool_]) -> None:
+        """Go on with the episodes of ``state``, but for those that were lost."""
+        for own, name in ((self._reward, "reward"), (self._speed, "speed"), (self._length, "length")):
+            own[:] = np.where(lost, 0, state[f"episode_{name}"])
+
+    def state(self) -> Arrays:
+        return {"episode_reward": self._reward, "episode_speed": self._speed, "episode_length": self._length}
+
+    def add(self, step: Step, *, counted: NDArray[np.bool_] | None = None) -> None:
+        self._reward += step.reward
+        self._speed += step.speed
+        self._length += 1
+        done = step.done
+        if not done.any():
+            return
+        for row in np.flatnonzero(done if counted is None else done & counted):
+            length = int(self._length[row])
+            self._ended.append(
+                (self._first + int(row), self._reward[row], length, self._speed[row] / length, int(step.ended_by[row]))
+            )
+        self._reward[done], self._speed[done], self._length[done] = 0.0, 0.0, 0
+
+    def episodes(self) -> Episodes:
+        columns = list(zip(*self._ended, strict=True)) or [()] * 5
+        environment, reward, length, speed, ended_by = columns
+        return Episodes(
+            np.array(environment, dtype=np.int64),
+            np.array(reward, dtype=np.float64),
+            np.array(length, dtype=np.int64),
+            np.array(speed, dtype=np.float64),
+            np.array(ended_by, dtype=np.int8),
+        )
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Where a rollout plays, as errors name it."""
+
+    plan: RolloutPlan
+    shard: int
+    iteration: int
+
+    def require_finite(self, name: str, values: NDArray[Any], step: NDArray[np.int64]) -> None:
+        """Raise the error that names the first of ``values [N, K]`` that is not finite, at its episode's step."""
+        # A sum is NaN or infinite if any term is: cheap enough for every step.
+        if np.isfinite(values.sum()) or np.isfinite(values).all():
+            return
+        row, column = np.argwhere(~np.isfinite(values))[0]
+        raise NonFiniteError(
+            f"{name} is {values[row, column]} in environment {self.shard * self.plan.environments + row} of "
+            f"{self.plan.spec.name}: shard {self.shard}, iteration {self.iteration}, "
+            f"step {step[row]} of its episode, column {column}"
+        )

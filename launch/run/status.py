@@ -1,0 +1,110 @@
+"""How a run is, from its folder alone: anyone may look, also while it goes on, and from another machine."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import time
+from typing import Any
+
+from wormwood.errors import BadInput
+from wormwood.launch.run.checkpoints import list_checkpoints, load_checkpoint
+from wormwood.launch.run.ledger import Audit, audit
+from wormwood.launch.run.run_folder import RunFolder, read_metrics
+from wormwood.launch.run.settings import RunConfig, parse_config
+
+__all__ = ["audit_run", "run_status"]
+
+RECENT = 20
+"""Iterations over which throughput is measured."""
+
+
+def run_status(folder: RunFolder) -> dict[str, Any]:
+    """Return state, progress, throughput, time left, last checkpoint, learner, workers, and what the ledger proves.
+
+    Raises:
+        BadInput: this is not a run folder.
+    """
+    config = parse_config(folder.read_config(), where=str(folder.config))
+    metrics = read_metrics(folder.metrics)
+    last = metrics[-1] if metrics else {}
+    iteration = last.get("iteration", 0)
+    speed = _iterations_per_second(metrics)
+    load = _load(folder)
+    running, left = is_running(folder), config.iterations - iteration
+    return {
+        "run": str(folder.path),
+        "state": "running" if running else "finished" if not left and folder.read_summary() else "stopped",
+        "agent": config.agent.kind,
+        "learner": config.learner.kind,
+        "iteration": iteration,
+        "iterations": config.iterations,
+        "steps": last.get("steps", 0),
+        "episodes": last.get("episodes", 0),
+        "return_mean": next((line["return_mean"] for line in reversed(metrics) if "return_mean" in line), None),
+        "steps_per_second": None if speed is None else speed * config.plan.steps_per_iteration,
+        "seconds_left": left / speed if running and speed else None,
+        **_last_checkpoint(folder),
+        "learner_idle_share": load.get("learner", {}).get("idle_share"),
+        "workers": load.get("workers", []),
+        "ledger": _ledger_verdict(folder),
+    }
+
+
+def is_running(folder: RunFolder) -> bool:
+    """Return True while a process holds the run for writing."""
+    try:
+        with folder.lock.open("r", encoding="utf-8") as lock:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    return False
+
+
+def audit_run(folder: RunFolder) -> Audit:
+    """Check the ledger against the newest checkpoint.
+
+    Raises:
+        BadInput: there is no checkpoint, or experience was lost, used twice or changed.
+    """
+    config: RunConfig = parse_config(folder.read_config(), where=str(folder.config))
+    checkpoints = list_checkpoints(folder.checkpoints)
+    if not checkpoints:
+        raise BadInput(f"{folder.path} has no checkpoint to check its ledger against")
+    newest = load_checkpoint(checkpoints[-1])
+    entries = [entry for entry in read_metrics(folder.ledger) if entry["iteration"] <= newest.step]
+    return audit(entries, newest.state, shards=config.shards)
+
+
+def _iterations_per_second(metrics: list[dict[str, Any]]) -> float | None:
+    recent = metrics[-RECENT - 1 :]
+    if len(recent) < 2 or recent[-1]["seconds"] <= recent[0]["seconds"]:
+        return None
+    speed: float = (recent[-1]["iteration"] - recent[0]["iteration"]) / (recent[-1]["seconds"] - recent[0]["seconds"])
+    return speed
+
+
+def _last_checkpoint(folder: RunFolder) -> dict[str, Any]:
+    checkpoints = list_checkpoints(folder.checkpoints)
+    if not checkpoints:
+        return {"last_checkpoint": None, "checkpoint_age": None}
+    age = time.time() - checkpoints[-1].stat().st_mtime
+    return {"last_checkpoint": int(checkpoints[-1].name.removeprefix("step-")), "checkpoint_age": max(0.0, age)}
+
+
+def _load(folder: RunFolder) -> dict[str, Any]:
+    try:
+        load: dict[str, Any] = json.loads(folder.workers.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    return load
+
+
+def _ledger_verdict(folder: RunFolder) -> str:
+    try:
+        proof = audit_run(folder)
+    except BadInput as error:
+        return str(error)
+    return f"complete: {proof.fragments} fragments, {proof.steps} environment steps, each used once"

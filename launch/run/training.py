@@ -1,0 +1,216 @@
+"""The training loop, the same for every agent, learner and executor."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from wormwood.agents.policies.interfaces import Arrays
+from wormwood.launch.run.agent_files import Agent, save_agent
+from wormwood.launch.run.evaluation import Evaluation, evaluate
+from wormwood.launch.run.executors import Collection, Executor, InProcessExecutor
+from wormwood.launch.run.interrupts import interrupts_deferred
+from wormwood.launch.run.run_folder import Run, read_metrics
+from wormwood.launch.run.service import LearnerService, Progress, ServiceLostError
+from wormwood.launch.run.settings import RunConfig
+
+__all__ = ["Interrupted", "Watcher", "train"]
+
+
+MAX_LOSSES = 10
+"""Deaths of the service without progress after which a run gives up: the update itself may be the cause."""
+PAUSE = 0.2
+"""Seconds between looks at a run that is paused."""
+
+
+class Interrupted(KeyboardInterrupt):
+    """The user stopped the run. What was learned is in a checkpoint."""
+
+
+@dataclass
+class Watcher:
+    """Told how a run comes along; the default tells nobody."""
+
+    started: Callable[[Progress], None] = lambda progress: None
+    """The run goes on from here: once at the start, and again where the service was lost."""
+    advanced: Callable[[Mapping[str, Any]], None] = lambda metrics: None
+    """An update was made, with these metrics."""
+
+
+def train(
+    run: Run, config: RunConfig, *, workers: int = 0, address: str = "local", watcher: Watcher | None = None
+) -> dict[str, Any]:
+    """Train to the end, from where the run stands, and export and evaluate the policy.
+
+    Args:
+        run: folder to write to, held by this process.
+        config: the run's configuration.
+        workers: Ray actors that collect experience; 0 collects in this process. The result is the same.
+        address: of a running Ray cluster; ``"local"`` starts one for this run.
+        watcher: is told of progress.
+
+    Returns:
+        The summary, which is also in ``summary.json``.
+
+    Raises:
+        Interrupted: the user pressed Ctrl-C.
+        NonFiniteError: an observation, action or reward is NaN or infinite; nothing was learned from it.
+    """
+    name = str(run.path.resolve())
+    with _backend(config, workers, address) as (service, executor):
+        training = _Training(run, config, service, executor, watcher or Watcher(), name)
+        while (final := training.attempt()) is None:
+            # Go on from the newest checkpoint, in the service that Ray has started again.
+            training.count_loss()
+    weights, state_sha256 = final
+    return _finish(run, config, weights, workers=workers, sha256=state_sha256)
+
+
+@dataclass
+class _Training:
+    """One run in the hands of a service and an executor."""
+
+    run: Run
+    config: RunConfig
+    service: LearnerService
+    executor: Executor
+    watcher: Watcher
+    name: str
+    seconds: float = 0.0
+    learned: float = 0.0
+    losses: int = 0
+    done_at_loss: int = -1
+
+    def attempt(self) -> tuple[Arrays, str] | None:
+        """Train to the end, and return the policy's weights and the hash of the state; None: the service was lost."""
+        try:
+            self.go_on()
+            return self.service.policy_weights(self.name), self.service.state_sha256(self.name)
+        except ServiceLostError:
+            return None
+        finally:
+            # Others may share the service: this run leaves nothing in it, however it ends.
+            with contextlib.suppress(ServiceLostError):
+                self.service.remove(self.name)
+
+    def go_on(self) -> None:
+        """Train from the newest checkpoint to the end.
+
+        With a lag of 1, the next iteration is collected while the learner learns from this one. Ctrl-C takes effect
+        while experience is collected, so that every checkpoint is one between two updates.
+        """
+        progress = self.service.create(self.name, self.config, self.run.checkpoints_place)
+        self.run.truncate_logs(progress.iteration)
+        self.run.send()
+        lines = read_metrics(self.run.metrics)
+        self.seconds, self.learned, self.began = lines[-1]["seconds"] if lines else 0.0, 0.0, time.monotonic()
+        self.watcher.started(progress)
+        remaining, lag = self.config.iterations - progress.iteration, self.config.demand.lag
+        if remaining:
+            self.run.summary.unlink(missing_ok=True)  # it is of an earlier end
+        try:
+            collection = self._collect() if remaining else None
+            while collection is not None:
+                rollouts = collection.result()
+                remaining -= 1
+                with interrupts_deferred():
+                    self.service.receive(self.name, *rollouts)
+                    ahead = self._collect() if lag and remaining else None
+                    self._learn()
+                collection = self._collect() if remaining and not lag else ahead
+        except KeyboardInterrupt:
+            self._save()
+            raise Interrupted from None
+        self._save()
+
+    def count_loss(self) -> None:
+        """Give up where the service dies again and again without any progress in between.
+
+        Raises:
+            ServiceLostError: it did.
+        """
+        done = len(read_metrics(self.run.metrics))
+        self.losses = self.losses + 1 if done <= self.done_at_loss else 1
+        self.done_at_loss = max(done, self.done_at_loss)
+        if self.losses >= MAX_LOSSES:
+            raise ServiceLostError(f"the learner service died {self.losses} times after iteration {done}")
+
+    def _collect(self) -> Collection:
+        """Begin with the next iteration, once the run is not paused."""
+        while (job := self.service.job(self.name)) is None:
+            time.sleep(PAUSE)
+        return self.executor.start(job)
+
+    def _learn(self) -> None:
+        """Make one update, and write down what it did."""
+        began, config = time.monotonic(), self.config
+        update = self.service.update(self.name)
+        self.learned += time.monotonic() - began
+        metrics = {**update.metrics, "seconds": self.seconds + time.monotonic() - self.began}
+        if config.evaluate_every and metrics["iteration"] % config.evaluate_every == 0:
+            metrics |= _held_out(config, self.service.policy_weights(self.name))
+        idle = 1.0 - self.learned / max(1e-9, time.monotonic() - self.began)
+        self.run.log(metrics, ledger=update.entries, workers=self.executor.status(), learner_idle_share=idle)
+        if metrics["iteration"] % config.checkpoint_every == 0:
+            self._save()
+        self.watcher.advanced(metrics)
+
+    def _save(self) -> None:
+        # The logs first: of what goes beyond a checkpoint they are freed, but what they lack is lost.
+        self.run.send()
+        self.service.save(self.name)
+
+
+@contextlib.contextmanager
+def _backend(config: RunConfig, workers: int, address: str) -> Iterator[tuple[LearnerService, Executor]]:
+    """Give the service and the executor: plain objects, or Ray actors."""
+    if workers == 0:
+        yield LearnerService(), InProcessExecutor(config.plan)
+        return
+    from wormwood.launch.run.ray_service import remote_service
+    from wormwood.launch.run.ray_session import ray_session
+    from wormwood.launch.run.ray_workers import RayExecutor
+
+    with ray_session(min(workers, config.shards), address=address):
+        executor = RayExecutor(config.plan, workers, deadline=config.rollout_deadline)
+        with contextlib.closing(executor):
+            yield remote_service(), executor
+
+
+def _agent(config: RunConfig, weights: Arrays, name: str) -> Agent:
+    return Agent(name, config.agent, weights, config.spec)
+
+
+def _evaluate(config: RunConfig, agent: Agent) -> Evaluation:
+    return evaluate(agent, config.spec, episodes=config.evaluation_episodes)
+
+
+def _held_out(config: RunConfig, weights: Arrays) -> dict[str, float]:
+    row = _evaluate(config, _agent(config, weights, "run")).to_row()
+    names = ("return_mean", "return_std", "speed_mean")
+    return {f"held_out_{name}": row[name] for name in names if row[name] is not None}
+
+
+def _finish(run: Run, config: RunConfig, weights: Arrays, *, workers: int, sha256: str) -> dict[str, Any]:
+    """Export and evaluate the policy, and write the summary."""
+    agent = _agent(config, weights, run.path.name)  # a URL's local folder has the name of its last part
+    row = _evaluate(config, agent).to_row()
+    last = read_metrics(run.metrics)[-1]
+    summary = {
+        "run": run.place,
+        "seed": config.seed,
+        "workers": workers,
+        "steps": last["steps"],
+        "episodes": last["episodes"],
+        "seconds": last["seconds"],
+        "return_mean": row["return_mean"],
+        "return_std": row["return_std"],
+        "speed_mean": row["speed_mean"],
+        "state_sha256": sha256,
+    }
+    save_agent(run.agent, agent, origin={name: summary[name] for name in ("seed", "steps", "return_mean")})
+    run.write_summary(summary)
+    return summary
