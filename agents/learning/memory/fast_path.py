@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from wormwood.agents.learning.memory.feedback import Predictor, RunningSize
+from wormwood.agents.learning.memory.feedback import Feedback, RunningSize
 from wormwood.agents.learning.memory.network import State
 from wormwood.agents.learning.memory.settings import FeedbackConfig
 from wormwood.agents.learning.memory.windows import Core, Trial, Window, window_gradients
@@ -27,7 +27,7 @@ def context_at(trial: Trial, step: int, horizon: int) -> Tensor:
 class Expectation:
     """A memory's view of its feedback module."""
 
-    predictor: Predictor
+    predictor: Feedback
     size: RunningSize
     config: FeedbackConfig
     horizon: int

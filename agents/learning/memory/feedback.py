@@ -12,7 +12,7 @@ from wormwood.agents.learning.memory.network import State
 from wormwood.agents.learning.memory.settings import FeedbackConfig
 from wormwood.errors import bad_input
 
-__all__ = ["Adapter", "Feedback", "FeedbackPool", "Predictor", "RunningSize", "Widths", "widths_of"]
+__all__ = ["Feedback", "FeedbackPool", "RunningSize", "SharedFeedback", "Widths", "widths_of"]
 
 
 @dataclass(frozen=True)
@@ -36,27 +36,11 @@ def widths_of(state: State, context: int) -> Widths:
     )
 
 
-class Predictor(nn.Module):
-    """Predicts ``∂L_{>t}/∂s_t`` for a state, in units of its running size."""
-
-    widths: Widths
-    """Of the states and contexts that it takes."""
-
-    def forward(self, state: State, context: Tensor) -> State:
-        """Return the predictions for a state, which is not changed: tensors of its shapes.
-
-        Args:
-            state: tensors ``[B, D]`` and ``[B, N, d]``.
-            context: ``[B, C]``.
-        """
-        raise NotImplementedError
-
-
-class Feedback(Predictor):
+class Feedback(nn.Module):
     """``F_φ``: one hidden layer that sees the vectors, the context, the mean of the slots, and the slot it speaks of.
 
-    Slots are treated alike: permuting them permutes the predictions. The last layer starts at 0, so that learning
-    starts as truncated backpropagation.
+    It predicts ``∂L_{>t}/∂s_t`` for a state, in units of its running size. Slots are treated alike: permuting them
+    permutes the predictions. The last layer starts at 0, so that learning starts as truncated backpropagation.
     """
 
     def __init__(self, config: FeedbackConfig, widths: Widths) -> None:
@@ -69,6 +53,12 @@ class Feedback(Predictor):
         self.of_slots = nn.ModuleDict({n: _zero(nn.Linear(config.hidden, d)) for n, d in widths.slots.items()})
 
     def forward(self, state: State, context: Tensor) -> State:
+        """Return the predictions for a state, which is not changed: tensors of its shapes.
+
+        Args:
+            state: tensors ``[B, D]`` and ``[B, N, d]``.
+            context: ``[B, C]``.
+        """
         vectors, slots = self.widths.vectors, self.widths.slots
         seen = [state[name] for name in vectors] + [state[name].mean(dim=1) for name in slots]
         trunk = self.trunk(torch.cat([*seen, context], dim=1))
@@ -84,50 +74,6 @@ def _zero(layer: nn.Linear) -> nn.Linear:
     nn.init.zeros_(layer.weight)
     nn.init.zeros_(layer.bias)
     return layer
-
-
-class Adapter(Predictor):
-    """Lets a memory of other widths use a shared feedback module.
-
-    A linear map ``s' = s A`` leads to the shared widths; the prediction comes back by the chain rule,
-    ``∂L/∂s = ∂L/∂s' Aᵀ``. The maps start orthogonal and are learned with the module. What has the module's widths
-    passes as it is.
-    """
-
-    def __init__(self, feedback: Feedback, widths: Widths) -> None:
-        super().__init__()
-        _require_names(feedback.widths, widths)
-        self.widths = widths
-        self.feedback = feedback
-        own, shared = _flat(widths), _flat(feedback.widths)
-        self.maps = nn.ParameterDict(
-            {
-                name: nn.init.orthogonal_(torch.empty(own[name], shared[name]))
-                for name in own
-                if own[name] != shared[name]
-            }
-        )
-
-    def own_parameters(self) -> list[nn.Parameter]:
-        """Return the parameters of the maps, without the shared module's."""
-        return list(self.maps.parameters())
-
-    def forward(self, state: State, context: Tensor) -> State:
-        mapped = {name: values @ self.maps[name] if name in self.maps else values for name, values in state.items()}
-        shown = context @ self.maps["context"] if "context" in self.maps else context
-        predictions = self.feedback(mapped, shown)
-        return {name: p @ self.maps[name].T if name in self.maps else p for name, p in predictions.items()}
-
-
-def _flat(widths: Widths) -> dict[str, int]:
-    return {**widths.vectors, **widths.slots, "context": widths.context}
-
-
-def _require_names(shared: Widths, own: Widths) -> None:
-    names, wanted = [*own.vectors, *own.slots], [*shared.vectors, *shared.slots]
-    if set(own.vectors) != set(shared.vectors) or set(own.slots) != set(shared.slots):
-        expected = f"a memory whose state is {', '.join(wanted)}"
-        raise bad_input("memory", where="shared feedback module", expected=expected, got=", ".join(names))
 
 
 @dataclass
@@ -154,37 +100,28 @@ class FeedbackPool:
     def __init__(self) -> None:
         self.shared: dict[str, SharedFeedback] = {}
 
-    def join(self, config: FeedbackConfig, widths: Widths, *, adapt: bool = False) -> tuple[Predictor, SharedFeedback]:
-        """Return the predictor for a memory of these widths, and the module behind it.
+    def join(self, config: FeedbackConfig, widths: Widths) -> SharedFeedback:
+        """Return the module for a memory of these widths.
 
         The first memory that names a module makes it. Without a name it is the memory's own.
 
         Args:
             config: its name, and how it is made.
             widths: of the memory's states and contexts.
-            adapt: let a memory of other widths use the module through an adapter.
 
         Raises:
-            BadInput: the module was made for other widths and ``adapt`` is False, or for states of other names.
+            BadInput: the module was made for other widths.
         """
-        if config.name is None or config.name not in self.shared:
+        held = self.shared.get(config.name or "")
+        if held is None:
             module = Feedback(config, widths)
             held = SharedFeedback(module, torch.optim.Adam(module.parameters(), lr=config.rate))
             if config.name is not None:
                 self.shared[config.name] = held
-            return module, held
-        held = self.shared[config.name]
-        if _flat(held.module.widths) == _flat(widths):
-            return held.module, held
-        _require_names(held.module.widths, widths)
-        if not adapt:
-            own, made_for = _flat(widths), _flat(held.module.widths)
-            name = next(name for name in own if own[name] != made_for[name])
-            expected = f"{made_for[name]} as in the shared module {config.name!r}, or an adapter"
-            raise bad_input(f"width of {name}", where="memory feedback", expected=expected, got=own[name])
-        adapter = Adapter(held.module, widths)
-        held.optimizer.add_param_group({"params": adapter.own_parameters()})
-        return adapter, held
+        elif held.module.widths != widths:
+            where = f"shared feedback module {config.name!r}"
+            raise bad_input("memory", where=where, expected=str(held.module.widths), got=str(widths))
+        return held
 
 
 class RunningSize(nn.Module):

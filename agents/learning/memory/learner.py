@@ -35,7 +35,6 @@ class MemoryLearner:
         feedback: FeedbackConfig,
         context: int,
         pool: FeedbackPool | None = None,
-        adapt: bool = False,
     ) -> None:
         """Draw the feedback module, where there is one, from torch's generator.
 
@@ -47,7 +46,6 @@ class MemoryLearner:
             feedback: how predictions are learned.
             context: numbers in ``Trial.shown``.
             pool: where a named feedback module is found; None is one of its own.
-            adapt: let a network of other widths use a shared module.
 
         Raises:
             BadInput: the shared module was made for other widths.
@@ -62,11 +60,9 @@ class MemoryLearner:
         self.expectation: Expectation | None = None
         if schedule.feedback:
             state = network.initial_state(1)
-            predictor, self.feedback = (pool or FeedbackPool()).join(
-                feedback, widths_of(state, context + 2), adapt=adapt
-            )
+            self.feedback = (pool or FeedbackPool()).join(feedback, widths_of(state, context + 2))
             size = RunningSize(state, feedback.decay)
-            self.expectation = Expectation(predictor, size, feedback, schedule.horizon)
+            self.expectation = Expectation(self.feedback.module, size, feedback, schedule.horizon)
 
     def update(self, trial: Trial) -> float:
         """Learn from one batch of trials, and return its loss.

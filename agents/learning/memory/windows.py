@@ -96,7 +96,7 @@ def window_gradients(
         parameters: to differentiate by.
         predict: ``F``; None, or the end of the trial, leaves the last term out.
         trace: λ: below 1, the gradient that comes to each state within the window is mixed with what is predicted
-            there, as ``lambda_targets`` has it, for controllers and targets alike.
+            there, for controllers and targets alike.
     """
     state = {name: values if values.requires_grad else values.requires_grad_() for name, values in start.items()}
     batch, states, losses = trial.inputs.shape[1], list[State](), list[Tensor]()

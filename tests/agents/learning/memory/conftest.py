@@ -33,7 +33,6 @@ def _learner(
     *,
     feedback: FeedbackConfig | None = None,
     pool: FeedbackPool | None = None,
-    adapt: bool = False,
     memory: MemoryConfig | None = None,
     **schedule,
 ) -> MemoryLearner:
@@ -46,7 +45,6 @@ def _learner(
         feedback=feedback or FeedbackConfig(hidden=8),
         context=SHOWN,
         pool=pool,
-        adapt=adapt,
     )
 
 

@@ -1,10 +1,10 @@
-"""The feedback module: symmetric in the slots, shared by name, and fitting other widths only through an adapter."""
+"""The feedback module: symmetric in the slots, and shared by name among memories of the same widths."""
 
 import pytest
 import torch
 
 from wormwood.agents.learning.memory.fast_path import context_at, feedback_loss
-from wormwood.agents.learning.memory.feedback import Adapter, Feedback, FeedbackPool, RunningSize, Widths
+from wormwood.agents.learning.memory.feedback import Feedback, FeedbackPool, RunningSize, Widths
 from wormwood.agents.learning.memory.settings import FeedbackConfig
 from wormwood.agents.policies.memory_settings import MemoryConfig
 from wormwood.errors import BadInput
@@ -41,46 +41,16 @@ def test_one_module_serves_any_number_of_slots(randomise) -> None:
     assert module(_state(slots=9), torch.ones(2, 4))["memory"].shape == (2, 9, 4)
 
 
-def test_an_adapter_is_the_chain_rule_through_its_maps(randomise) -> None:
-    module = Feedback(FeedbackConfig(), WIDTHS)
-    randomise(module)
-    adapter = Adapter(module, Widths(vectors={"read": 7, "write": 5}, slots={"memory": 6}, context=4))
-    assert set(adapter.maps) == {"read", "memory"}
-    state = _state(width=6) | {"read": torch.randn(2, 7)}
-    predictions = adapter(state, torch.ones(2, 4))
-    assert {name: values.shape for name, values in predictions.items()} == {n: v.shape for n, v in state.items()}
-    mapped = {**state, "read": state["read"] @ adapter.maps["read"], "memory": state["memory"] @ adapter.maps["memory"]}
-    shared = module(mapped, torch.ones(2, 4))
-    torch.testing.assert_close(predictions["read"], shared["read"] @ adapter.maps["read"].T)
-    torch.testing.assert_close(predictions["write"], shared["write"])
-
-
-def test_another_width_without_an_adapter_is_bad_input_in_one_line(make_learner) -> None:
-    pool, wider = FeedbackPool(), MemoryConfig(slots=3, width=6, hidden=5)
+def test_memories_of_other_widths_cannot_share(make_learner) -> None:
+    pool = FeedbackPool()
     make_learner(pool=pool, feedback=SHARED)
     with pytest.raises(BadInput) as problem:
-        make_learner(pool=pool, feedback=SHARED, memory=wider)
-    expected = "expected 4 as in the shared module 'shared', or an adapter, got 6"
-    assert str(problem.value) == f"width of memory in memory feedback: {expected}"
-    adapted = make_learner(pool=pool, feedback=SHARED, memory=wider, adapt=True)
-    assert adapted.feedback is pool.shared["shared"]
-
-
-def test_the_maps_of_an_adapter_learn(make_learner, make_trial) -> None:
-    pool = FeedbackPool()
-    make_learner(pool=pool, feedback=SHARED).update(make_trial())
-    adapted = make_learner(pool=pool, feedback=SHARED, adapt=True, memory=MemoryConfig(slots=2, width=6, hidden=7))
-    before = {name: values.detach().clone() for name, values in adapted.expectation.predictor.maps.items()}
-    adapted.update(make_trial(seed=1))
-    adapted.update(make_trial(seed=2))
-    assert all(not torch.equal(values, before[n]) for n, values in adapted.expectation.predictor.maps.items())
-
-
-def test_a_state_of_other_names_cannot_share(make_learner) -> None:
-    pool = FeedbackPool()
-    pool.join(SHARED, WIDTHS)
-    with pytest.raises(BadInput, match="expected a memory whose state is read, write, memory, got 'h, c'"):
-        pool.join(SHARED, Widths(vectors={"h": 5, "c": 5}, slots={}, context=4), adapt=True)
+        make_learner(pool=pool, feedback=SHARED, memory=MemoryConfig(slots=3, width=6, hidden=5))
+    error = str(problem.value)
+    assert error.startswith("memory in shared feedback module 'shared': expected Widths(") and "\n" not in error
+    assert "slots={'memory': 4}" in error and "slots={'memory': 6}" in error
+    with pytest.raises(BadInput, match="shared feedback module"):
+        pool.join(SHARED, Widths(vectors={"h": 5, "c": 5}, slots={}, context=4))
 
 
 def test_without_a_name_each_memory_has_its_own(make_learner) -> None:
