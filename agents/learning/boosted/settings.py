@@ -7,9 +7,10 @@ from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field
 
+from wormwood.agents.learning.on_policy_settings import OnPolicyConfig
 from wormwood.agents.policies import setting_types as numbers
 from wormwood.agents.policies.perceptron_settings import HiddenLayers
-from wormwood.agents.policies.setting_types import Count, Positive, Share
+from wormwood.agents.policies.setting_types import Count, Positive
 from wormwood.trees.schedules import RateSchedule
 
 __all__ = ["BoostedLearnerConfig", "BoostingConfig", "Rate"]
@@ -43,41 +44,27 @@ class BoostingConfig:
     """Adam's step size for the noise of continuous actions; 0 leaves the noise as it is."""
 
 
-@dataclass(frozen=True)
-class BoostedLearnerConfig:
+@dataclass(frozen=True, kw_only=True)
+class BoostedLearnerConfig(OnPolicyConfig):
     """PPO, A2C or AWR of a boosted agent."""
 
-    __pydantic_config__ = ConfigDict(extra="forbid")
-
     kind: Literal["boosted"] = "boosted"
-    """Which learner this is."""
     loss: Literal["ppo", "a2c", "awr"] = "ppo"
     """Proximal policy optimisation, the plain policy gradient, which makes one tree of each rollout, or
     advantage-weighted regression."""
     boosting: BoostingConfig = field(default_factory=BoostingConfig)
     """How outputs follow gradients."""
     environments: Count = 8
-    """Environments that collect experience side by side, split evenly among the shards."""
     steps: Count = 128
     """Control steps of each environment in one iteration."""
-    lag: Literal[0, 1] = 0
-    """Updates by which the policy that collects is older than the one that learns; ``ppo`` accounts for it."""
-    gamma: Share = 0.99
-    """Discount of each control step. Closer to 1 looks further ahead and makes advantages noisier."""
-    gae_lambda: Share = 0.95
-    """Trust in rewards over the critic, from 0 (the critic alone) to 1 (rewards alone)."""
     epochs: Count = 4
-    """Passes over each iteration's experience."""
     batch_size: Annotated[int, Field(ge=2, le=1_000_000_000)] = 256
     """Transitions of each tree."""
     clip_range: Positive = 0.2
     """With ``ppo``: how far an action's probability may move in one update, as a ratio."""
     temperature: Positive = 1.0
     """With ``awr``: an action counts ``exp(advantage / temperature)``, at most 20."""
-    entropy_coefficient: Annotated[float, Field(ge=0, le=1e6, allow_inf_nan=False)] = 0.0
-    """Weight of the bonus for random actions."""
     value_coefficient: Positive = 0.87
-    """Weight of the critic's loss."""
     normalize_advantage: bool = True
     """Standardise the advantages of each minibatch."""
     target_kl: Positive | None = None

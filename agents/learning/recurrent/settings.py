@@ -8,7 +8,8 @@ from typing import Annotated, Literal
 from pydantic import ConfigDict, Field
 
 from wormwood.agents.learning.memory.settings import FeedbackConfig, ScheduleConfig
-from wormwood.agents.policies.setting_types import Count, Positive, Rate, Share
+from wormwood.agents.learning.on_policy_settings import TrialPPOConfig
+from wormwood.agents.policies.setting_types import Count, Positive, Rate
 
 __all__ = ["FastSlowConfig", "KickstartConfig", "RecurrentPPOConfig"]
 
@@ -31,91 +32,42 @@ class KickstartConfig:
     """Updates over which the weight falls in a line to 0. From then on the agent is on its own."""
 
 
-@dataclass(frozen=True)
-class RecurrentPPOConfig:
+@dataclass(frozen=True, kw_only=True)
+class RecurrentPPOConfig(TrialPPOConfig):
     """PPO (Schulman et al. 2017, https://arxiv.org/abs/1707.06347) by backpropagation through time.
 
     On trials of a task family it is RL² (Duan et al. 2016, https://arxiv.org/abs/1611.02779).
     """
 
-    __pydantic_config__ = ConfigDict(extra="forbid")
-
     kind: Literal["recurrent-ppo"] = "recurrent-ppo"
-    """Which learner this is."""
-    environments: Count = 256
-    """Trials side by side, split evenly among the shards. Many of them are what makes tasks as different as a family's
-    average out."""
     steps: Annotated[int, Field(ge=0, le=1_000_000)] = 0
     """Control steps of each environment in one iteration, through which gradients flow back; 0 is the whole trial.
     Fewer let updates come before a trial ends, and teach less of what has to be remembered for longer."""
-    lag: Literal[0, 1] = 0
-    """Updates by which the policy that collects is older than the one that learns."""
     rate: Rate = 2e-3
     """Adam's step size at the start."""
     anneal: Annotated[int, Field(ge=0, le=100_000_000)] = 0
     """Updates over which step size and entropy bonus fall in a line to a tenth, where they stay; 0 keeps them."""
-    gamma: Share = 0.99
-    """Discount of each control step, across the episodes of a trial. A trial's end is an end: nothing follows it."""
-    gae_lambda: Share = 0.95
-    """Trust in rewards over the critic, from 0 (the critic alone) to 1 (rewards alone)."""
-    reward_scale: Positive = 1.0
-    """Rewards are multiplied by it while learning. Choose it so that returns are around 1: the critic learns them."""
-    clip_range: Positive = 0.2
-    """How far an action's probability may move in one update, as a ratio."""
-    epochs: Count = 3
-    """Passes over each iteration's trials."""
     minibatches: Count = 4
     """Gradient steps of each pass, each on its share of the trials."""
-    entropy_coefficient: Annotated[float, Field(ge=0, le=1e6, allow_inf_nan=False)] = 0.0
-    """Weight of the bonus for random actions."""
-    value_coefficient: Positive = 0.5
-    """Weight of the critic's loss."""
     max_grad_norm: Positive = 0.5
     """Gradients longer than this are scaled down to it."""
-    noise_std: Annotated[float, Field(ge=1e-6, le=1e3, allow_inf_nan=False)] = 0.5
-    """Standard deviation of the exploration noise at the start, where actions are numbers; it is learned."""
     kickstart: KickstartConfig | None = None
     """A teacher for the first updates; none, unless one is named. It needs whole trials (``steps`` 0)."""
 
 
-@dataclass(frozen=True)
-class FastSlowConfig:
+@dataclass(frozen=True, kw_only=True)
+class FastSlowConfig(TrialPPOConfig):
     """PPO of recurrent agents whose controllers learn fast, from windows of a trial, and slow, from whole ones.
 
     At a window's end, a feedback module predicts what the rest of the trial wants of the state (synthetic gradients,
     Jaderberg et al. 2017, https://arxiv.org/abs/1608.05343). Its use for reinforcement learning is this project's.
     """
 
-    __pydantic_config__ = ConfigDict(extra="forbid")
-
     kind: Literal["fast-slow"] = "fast-slow"
-    """Which learner this is."""
-    environments: Count = 256
-    """Trials side by side, split evenly among the shards."""
     memories: Annotated[int, Field(ge=1, le=64)] = 1
     """Memories that learn side by side, each from its own share of the shards and with weights of its own. Where
     ``feedback.name`` is set they share one feedback module, which learns from all. The run exports the first."""
-    lag: Literal[0, 1] = 0
-    """Updates by which the policy that collects is older than the one that learns."""
     schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
     """When the controllers learn, and how fast. Its trials are minibatches; none is longer than its horizon."""
     feedback: FeedbackConfig = field(default_factory=FeedbackConfig)
     """How the feedback module learns."""
-    gamma: Share = 0.99
-    """Discount of each control step, across the episodes of a trial. A trial's end is an end: nothing follows it."""
-    gae_lambda: Share = 0.95
-    """Trust in rewards over the critic, from 0 (the critic alone) to 1 (rewards alone)."""
-    reward_scale: Positive = 1.0
-    """Rewards are multiplied by it while learning. Choose it so that returns are around 1: the critic learns them."""
-    clip_range: Positive = 0.2
-    """How far an action's probability may move in one update, as a ratio."""
-    epochs: Count = 3
-    """Passes over each iteration's trials."""
-    minibatches: Count = 4
-    """Parts of each pass, each with its share of the trials."""
-    entropy_coefficient: Annotated[float, Field(ge=0, le=1e6, allow_inf_nan=False)] = 0.0
-    """Weight of the bonus for random actions."""
-    value_coefficient: Positive = 0.5
-    """Weight of the critic's loss."""
-    noise_std: Annotated[float, Field(ge=1e-6, le=1e3, allow_inf_nan=False)] = 0.5
-    """Standard deviation of the exploration noise at the start, where actions are numbers; it is learned."""
