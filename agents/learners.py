@@ -19,7 +19,7 @@ from wormwood.agents.policies.interfaces import Arrays
 from wormwood.agents.policies.table import AgentConfig, search_space
 from wormwood.envs.specs import EnvironmentSpec
 
-__all__ = ["LEARNERS", "Demand", "LearnerConfig", "LearnerKind", "Setting", "make_learner"]
+__all__ = ["LEARNERS", "LearnerConfig", "LearnerContext", "LearnerKind", "SampleRequirements", "make_learner"]
 
 LearnerConfig = (
     CMAESConfig
@@ -34,7 +34,7 @@ LearnerConfig = (
 
 
 @dataclass(frozen=True)
-class Setting:
+class LearnerContext:
     """Where a learner learns."""
 
     agent: AgentConfig
@@ -45,7 +45,7 @@ class Setting:
 
 
 @dataclass(frozen=True)
-class Demand:
+class SampleRequirements:
     """What experience a learner asks for in each iteration."""
 
     environments: int
@@ -66,93 +66,97 @@ class Demand:
 class LearnerKind:
     """How to start one kind of learner, and what it asks for."""
 
-    make: Callable[[Any, Arrays, Setting], Learner]
-    demand: Callable[[Any, EnvironmentSpec], Demand]
+    make: Callable[[Any, Arrays, LearnerContext], Learner]
+    requirements: Callable[[Any, EnvironmentSpec], SampleRequirements]
     summary: str
 
 
-def _evolution_demand(config: CMAESConfig | OpenAIESConfig, spec: EnvironmentSpec) -> Demand:
+def _evolution_requirements(config: CMAESConfig | OpenAIESConfig, spec: EnvironmentSpec) -> SampleRequirements:
     environments = config.population * config.starts
-    return Demand(environments, spec.horizon, population=config.population, starts=config.starts)
+    return SampleRequirements(environments, spec.horizon, population=config.population, starts=config.starts)
 
 
-def _make_cma_es(config: CMAESConfig, weights: Arrays, setting: Setting) -> Learner:
-    return CMAES(config, search_space(setting.agent, weights), weights, seed=setting.seed)
+def _make_cma_es(config: CMAESConfig, weights: Arrays, context: LearnerContext) -> Learner:
+    return CMAES(config, search_space(context.agent, weights), weights, seed=context.seed)
 
 
-def _make_openai_es(config: OpenAIESConfig, weights: Arrays, setting: Setting) -> Learner:
-    return OpenAIES(config, search_space(setting.agent, weights), weights, seed=setting.seed)
+def _make_openai_es(config: OpenAIESConfig, weights: Arrays, context: LearnerContext) -> Learner:
+    return OpenAIES(config, search_space(context.agent, weights), weights, seed=context.seed)
 
 
-def _make_ppo(config: PPOConfig, weights: Arrays, setting: Setting) -> Learner:
+def _make_ppo(config: PPOConfig, weights: Arrays, context: LearnerContext) -> Learner:
     # Only who follows gradients pays for torch: 200 MB and a second.
     from wormwood.agents.stable_baselines3.ppo_learner import PPOLearner
 
-    return PPOLearner(config, setting.agent, weights, spec=setting.spec, seed=setting.seed, device=setting.device)
+    return PPOLearner(config, context.agent, weights, spec=context.spec, seed=context.seed, device=context.device)
 
 
-def _make_td3(config: TD3Config, weights: Arrays, setting: Setting) -> Learner:
+def _make_td3(config: TD3Config, weights: Arrays, context: LearnerContext) -> Learner:
     from wormwood.agents.stable_baselines3.td3_learner import TD3Learner
 
-    return TD3Learner(config, setting.agent, weights, spec=setting.spec, seed=setting.seed, device=setting.device)
+    return TD3Learner(config, context.agent, weights, spec=context.spec, seed=context.seed, device=context.device)
 
 
-def _make_sac(config: SACConfig, weights: Arrays, setting: Setting) -> Learner:
+def _make_sac(config: SACConfig, weights: Arrays, context: LearnerContext) -> Learner:
     from wormwood.agents.stable_baselines3.sac_learner import SACLearner
 
-    return SACLearner(config, setting.agent, weights, spec=setting.spec, seed=setting.seed, device=setting.device)
+    return SACLearner(config, context.agent, weights, spec=context.spec, seed=context.seed, device=context.device)
 
 
-def _make_boosted(config: BoostedLearnerConfig, weights: Arrays, setting: Setting) -> Learner:
+def _make_boosted(config: BoostedLearnerConfig, weights: Arrays, context: LearnerContext) -> Learner:
     from wormwood.agents.stable_baselines3.boosted_learner import BoostedLearner
 
-    return BoostedLearner(config, setting.agent, spec=setting.spec, seed=setting.seed)
+    return BoostedLearner(config, context.agent, spec=context.spec, seed=context.seed)
 
 
-def _make_recurrent_ppo(config: RecurrentPPOConfig, weights: Arrays, setting: Setting) -> Learner:
+def _make_recurrent_ppo(config: RecurrentPPOConfig, weights: Arrays, context: LearnerContext) -> Learner:
     from wormwood.agents.learning.recurrent.ppo import RecurrentPPOLearner
 
     return RecurrentPPOLearner(
-        config, setting.agent, weights, spec=setting.spec, seed=setting.seed, device=setting.device
+        config, context.agent, weights, spec=context.spec, seed=context.seed, device=context.device
     )
 
 
-def _make_fast_slow(config: FastSlowConfig, weights: Arrays, setting: Setting) -> Learner:
+def _make_fast_slow(config: FastSlowConfig, weights: Arrays, context: LearnerContext) -> Learner:
     from wormwood.agents.learning.recurrent.fast_slow import FastSlowLearner
 
-    return FastSlowLearner(config, setting.agent, weights, spec=setting.spec, seed=setting.seed, device=setting.device)
+    return FastSlowLearner(config, context.agent, weights, spec=context.spec, seed=context.seed, device=context.device)
 
 
-def _window_demand(config: RecurrentPPOConfig, spec: EnvironmentSpec) -> Demand:
-    return Demand(config.environments, config.steps or spec.horizon, lag=config.lag)
+def _window_requirements(config: RecurrentPPOConfig, spec: EnvironmentSpec) -> SampleRequirements:
+    return SampleRequirements(config.environments, config.steps or spec.horizon, lag=config.lag)
 
 
-def _trial_demand(config: FastSlowConfig, spec: EnvironmentSpec) -> Demand:
-    return Demand(config.environments, spec.horizon, members=config.memories, lag=config.lag)
+def _trial_requirements(config: FastSlowConfig, spec: EnvironmentSpec) -> SampleRequirements:
+    return SampleRequirements(config.environments, spec.horizon, members=config.memories, lag=config.lag)
 
 
-def _rollout_demand(config: PPOConfig | TD3Config | SACConfig | BoostedLearnerConfig, spec: EnvironmentSpec) -> Demand:
-    return Demand(config.environments, config.steps, lag=config.lag)
+def _rollout_requirements(
+    config: PPOConfig | TD3Config | SACConfig | BoostedLearnerConfig, spec: EnvironmentSpec
+) -> SampleRequirements:
+    return SampleRequirements(config.environments, config.steps, lag=config.lag)
 
 
 LEARNERS = {
-    "cma-es": LearnerKind(_make_cma_es, _evolution_demand, "CMA-ES, for up to about 100 parameters"),
-    "openai-es": LearnerKind(_make_openai_es, _evolution_demand, "OpenAI-ES, for any number of parameters"),
-    "ppo": LearnerKind(_make_ppo, _rollout_demand, "proximal policy optimisation, by Stable-Baselines3"),
-    "td3": LearnerKind(_make_td3, _rollout_demand, "TD3 and DDPG, off-policy, by Stable-Baselines3"),
-    "recurrent-ppo": LearnerKind(_make_recurrent_ppo, _window_demand, "PPO through time, for agents that remember"),
-    "fast-slow": LearnerKind(
-        _make_fast_slow, _trial_demand, "PPO by predicted and true gradients, for agents that remember"
+    "cma-es": LearnerKind(_make_cma_es, _evolution_requirements, "CMA-ES, for up to about 100 parameters"),
+    "openai-es": LearnerKind(_make_openai_es, _evolution_requirements, "OpenAI-ES, for any number of parameters"),
+    "ppo": LearnerKind(_make_ppo, _rollout_requirements, "proximal policy optimisation, by Stable-Baselines3"),
+    "td3": LearnerKind(_make_td3, _rollout_requirements, "TD3 and DDPG, off-policy, by Stable-Baselines3"),
+    "recurrent-ppo": LearnerKind(
+        _make_recurrent_ppo, _window_requirements, "PPO through time, for agents that remember"
     ),
-    "sac": LearnerKind(_make_sac, _rollout_demand, "SAC, off-policy, by Stable-Baselines3"),
-    "boosted": LearnerKind(_make_boosted, _rollout_demand, "PPO, A2C or AWR by gradient-boosted trees"),
+    "fast-slow": LearnerKind(
+        _make_fast_slow, _trial_requirements, "PPO by predicted and true gradients, for agents that remember"
+    ),
+    "sac": LearnerKind(_make_sac, _rollout_requirements, "SAC, off-policy, by Stable-Baselines3"),
+    "boosted": LearnerKind(_make_boosted, _rollout_requirements, "PPO, A2C or AWR by gradient-boosted trees"),
 }
 
 
-def make_learner(config: LearnerConfig, weights: Arrays, setting: Setting) -> Learner:
+def make_learner(config: LearnerConfig, weights: Arrays, context: LearnerContext) -> Learner:
     """Start a learner from an agent's weights.
 
     Raises:
         BadInput: the agent cannot learn this way, or the device is not there.
     """
-    return LEARNERS[config.kind].make(config, weights, setting)
+    return LEARNERS[config.kind].make(config, weights, context)

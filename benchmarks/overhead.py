@@ -35,7 +35,7 @@ class Advancing:
     def advance(self) -> float:
         """Make one iteration, and return its seconds."""
         began = time.perf_counter()
-        self.service.receive("run", *self.executor.start(self.service.job("run")).result())
+        self.service.receive("run", *self.executor.start(self.service.request("run")).result())
         self.service.update("run")
         if self.saves:
             self.service.save("run")

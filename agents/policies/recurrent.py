@@ -70,7 +70,7 @@ def _make_linear_transformer(config: LinearTransformerConfig, weights: Arrays, i
     return linear_transformer.LinearTransformer(config, weights)
 
 
-class _Memory:
+class _MemoryCore:
     """The memory network of ``memory_numpy``."""
 
     def __init__(self, config: MemoryConfig, weights: Arrays, inputs: int) -> None:
@@ -91,7 +91,7 @@ CORES: dict[str, CoreKind] = {
     ),
     "memory": CoreKind(
         lambda config, inputs, rng: memory_numpy.initial_weights(config, inputs=inputs, rng=rng),
-        _Memory,
+        _MemoryCore,
     ),
     "linear-transformer": CoreKind(
         lambda config, inputs, rng: linear_transformer.initial_weights(config, inputs=inputs, rng=rng),

@@ -11,7 +11,7 @@ from gymnasium.error import ResetNeeded
 from numpy.typing import NDArray
 
 from wormwood.envs.faces.common import LARGEST_SEED, checked_action, fresh_seed, whole_number
-from wormwood.envs.families.interfaces import Task, TaskFamily
+from wormwood.envs.families.interfaces import FamilyTask, TaskFamily
 from wormwood.envs.families.trials import LONGEST_TRIAL
 from wormwood.envs.physics import Floats
 from wormwood.envs.randomness import training_streams
@@ -31,7 +31,7 @@ class TaskEnv(gymnasium.Env[Floats, Any]):
 
     metadata: dict[str, Any] = {"render_modes": []}  # noqa: RUF012
 
-    def __init__(self, family: TaskFamily, task: Task | None = None) -> None:
+    def __init__(self, family: TaskFamily, task: FamilyTask | None = None) -> None:
         """Build the environment.
 
         Args:
@@ -49,21 +49,21 @@ class TaskEnv(gymnasium.Env[Floats, Any]):
         self.set_task(self.sample_task() if task is None else task)
 
     @property
-    def task(self) -> Task:
+    def task(self) -> FamilyTask:
         """The task that is played."""
         return self._task
 
-    def sample_task(self, rng: np.random.Generator | None = None) -> Task:
+    def sample_task(self, rng: np.random.Generator | None = None) -> FamilyTask:
         """Draw a task, by default from the environment's own generator; it is not set."""
         return self.family.sample(self.np_random if rng is None else rng)
 
-    def set_task(self, task: Task) -> None:
+    def set_task(self, task: FamilyTask) -> None:
         """Play this task from the next reset on.
 
         Raises:
             BadInput: it is no task of the family.
         """
-        if not isinstance(task, Task) or task.family.label != self.family.label:
+        if not isinstance(task, FamilyTask) or task.family.label != self.family.label:
             raise bad_input("task", where="set_task", expected=f"one of the family {self.family.label}", got=task)
         self._task = task
         self._values = np.array([task.values])

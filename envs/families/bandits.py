@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wormwood.envs.families.counters import uniforms
-from wormwood.envs.families.interfaces import Dynamics, InnerStep, Task, check_whole, plain_layout
+from wormwood.envs.families.interfaces import Dynamics, FamilyTask, InnerStep, check_whole, plain_layout
 from wormwood.envs.layouts import ObservationLayout
 from wormwood.envs.physics import Floats
 from wormwood.envs.specs import ActionSpace
@@ -56,8 +56,8 @@ class BernoulliBandit:
         """Draw the chance of each arm ``[arms]``."""
         return rng.random(self.arms)
 
-    def sample(self, rng: np.random.Generator) -> Task:
-        return Task(self, tuple(self.draw(rng).tolist()))
+    def sample(self, rng: np.random.Generator) -> FamilyTask:
+        return FamilyTask(self, tuple(self.draw(rng).tolist()))
 
     def dynamics(self, count: int) -> Dynamics:
         return _Pulls(count)

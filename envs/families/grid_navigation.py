@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from wormwood.envs.families.interfaces import Dynamics, InnerStep, Task, check_whole, plain_layout
+from wormwood.envs.families.interfaces import Dynamics, FamilyTask, InnerStep, check_whole, plain_layout
 from wormwood.envs.layouts import ObservationLayout
 from wormwood.envs.physics import Floats
 from wormwood.envs.specs import ActionSpace
@@ -62,8 +62,8 @@ class GridNavigation:
         """Draw the goal's x and y ``[2]``."""
         return np.array(GOALS[rng.integers(len(GOALS))], dtype=np.float64)
 
-    def sample(self, rng: np.random.Generator) -> Task:
-        return Task(self, tuple(self.draw(rng).tolist()))
+    def sample(self, rng: np.random.Generator) -> FamilyTask:
+        return FamilyTask(self, tuple(self.draw(rng).tolist()))
 
     def dynamics(self, count: int) -> Dynamics:
         return _Grids(self.steps, count)

@@ -13,7 +13,7 @@ import numpy as np
 from mujoco.batch import Batch
 from numpy.typing import NDArray
 
-from wormwood.envs.families.interfaces import Dynamics, InnerStep, Task, check_number, check_whole, plain_layout
+from wormwood.envs.families.interfaces import Dynamics, FamilyTask, InnerStep, check_number, check_whole, plain_layout
 from wormwood.envs.layouts import ObservationLayout
 from wormwood.envs.physics import DIVERGED, Floats
 from wormwood.envs.randomness import stream
@@ -60,8 +60,8 @@ class _Cheetah:
     def draw(self, rng: np.random.Generator) -> Floats:
         raise NotImplementedError
 
-    def sample(self, rng: np.random.Generator) -> Task:
-        return Task(self, tuple(self.draw(rng).tolist()))
+    def sample(self, rng: np.random.Generator) -> FamilyTask:
+        return FamilyTask(self, tuple(self.draw(rng).tolist()))
 
     def reward(self, velocity: Floats, tasks: Floats) -> Floats:
         raise NotImplementedError

@@ -15,13 +15,13 @@ from wormwood.envs.physics import Floats
 from wormwood.envs.specs import ActionSpace
 from wormwood.errors import bad_input
 
-__all__ = ["Dynamics", "InnerStep", "Task", "TaskFamily", "check_number", "check_whole", "plain_layout"]
+__all__ = ["Dynamics", "FamilyTask", "InnerStep", "TaskFamily", "check_number", "check_whole", "plain_layout"]
 
 Words = NDArray[np.uint64]
 
 
 @dataclass(frozen=True)
-class Task:
+class FamilyTask:
     """One task of a family: a plain value that can be compared, pickled and sent to other processes."""
 
     family: TaskFamily
@@ -111,7 +111,7 @@ class TaskFamily(Protocol):
     def draw(self, rng: np.random.Generator) -> Floats:
         """Draw what tells one task from others, ``[P]``."""
 
-    def sample(self, rng: np.random.Generator) -> Task:
+    def sample(self, rng: np.random.Generator) -> FamilyTask:
         """Draw one task."""
 
     def dynamics(self, count: int) -> Dynamics:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from wormwood.envs.bodies import MOST_LINKS, Body, is_number, swimmer
-from wormwood.envs.families.interfaces import Dynamics, Task, check_whole
+from wormwood.envs.families.interfaces import Dynamics, FamilyTask, check_whole
 from wormwood.envs.families.swimmers import SwimmerTrials, swimmer_actions, swimmer_layout
 from wormwood.envs.layouts import ObservationLayout
 from wormwood.envs.physics import Floats
@@ -90,8 +90,8 @@ class SwimmerBodies:
         """Draw links and viscosity ``[2]``."""
         return _draw(rng, self.links, self.viscosities)
 
-    def sample(self, rng: np.random.Generator) -> Task:
-        return Task(self, tuple(self.draw(rng).tolist()))
+    def sample(self, rng: np.random.Generator) -> FamilyTask:
+        return FamilyTask(self, tuple(self.draw(rng).tolist()))
 
     @staticmethod
     def body(task: Floats) -> Body:

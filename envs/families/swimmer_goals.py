@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from wormwood.envs.bodies import MOST_LINKS, swimmer
-from wormwood.envs.families.interfaces import Dynamics, Task, check_number, check_whole
+from wormwood.envs.families.interfaces import Dynamics, FamilyTask, check_number, check_whole
 from wormwood.envs.families.swimmers import SwimmerTrials, swimmer_actions, swimmer_layout
 from wormwood.envs.layouts import ObservationLayout
 from wormwood.envs.physics import Floats
@@ -54,8 +54,8 @@ class _OneBody:
     def draw(self, rng: np.random.Generator) -> Floats:
         raise NotImplementedError
 
-    def sample(self, rng: np.random.Generator) -> Task:
-        return Task(self, tuple(self.draw(rng).tolist()))
+    def sample(self, rng: np.random.Generator) -> FamilyTask:
+        return FamilyTask(self, tuple(self.draw(rng).tolist()))
 
     def reward(self, speed: Floats, tasks: Floats) -> Floats:
         raise NotImplementedError

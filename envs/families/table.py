@@ -9,7 +9,7 @@ from typing import Any
 from wormwood.envs.families.bandits import BernoulliBandit
 from wormwood.envs.families.grid_navigation import GridNavigation
 from wormwood.envs.families.half_cheetah import CheetahDirection, CheetahVelocity
-from wormwood.envs.families.interfaces import Task, TaskFamily
+from wormwood.envs.families.interfaces import FamilyTask, TaskFamily
 from wormwood.envs.families.swimmer_bodies import SwimmerBodies
 from wormwood.envs.families.swimmer_goals import SwimmerDirection, SwimmerSpeed
 from wormwood.envs.families.tabular import TabularMDP
@@ -57,7 +57,7 @@ def family_from_name(name: str, *, options: Mapping[str, Any] | None = None) -> 
     return family
 
 
-def held_out_tasks(family: TaskFamily, count: int, *, seed: int = 0) -> list[Task]:
+def held_out_tasks(family: TaskFamily, count: int, *, seed: int = 0) -> list[FamilyTask]:
     """Return the tasks that evaluation plays: those of environments 0 to ``count - 1`` of ``evaluation_streams``.
 
     Training never draws from these streams.

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy.special import ndtri
 
 from wormwood.envs.families.counters import uniforms
-from wormwood.envs.families.interfaces import Dynamics, InnerStep, Task, check_whole, plain_layout
+from wormwood.envs.families.interfaces import Dynamics, FamilyTask, InnerStep, check_whole, plain_layout
 from wormwood.envs.layouts import ObservationLayout
 from wormwood.envs.physics import Floats
 from wormwood.envs.specs import ActionSpace
@@ -65,8 +65,8 @@ class TabularMDP:
         weights = rng.standard_exponential((self.states, self.choices, self.states))
         return np.concatenate([rewards.ravel(), (weights / weights.sum(axis=2, keepdims=True)).ravel()])
 
-    def sample(self, rng: np.random.Generator) -> Task:
-        return Task(self, tuple(self.draw(rng).tolist()))
+    def sample(self, rng: np.random.Generator) -> FamilyTask:
+        return FamilyTask(self, tuple(self.draw(rng).tolist()))
 
     def dynamics(self, count: int) -> Dynamics:
         return _Tables(self, count)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from wormwood.envs.families.interfaces import Task, TaskFamily
+from wormwood.envs.families.interfaces import FamilyTask, TaskFamily
 from wormwood.envs.families.table import family_from_name
 from wormwood.envs.layouts import ObservationLayout
 from wormwood.envs.physics import Floats
@@ -134,9 +134,9 @@ class TrialEnvironments:
         return self._steps // self.spec.family.steps
 
     @property
-    def tasks(self) -> list[Task]:
+    def tasks(self) -> list[FamilyTask]:
         """The task of each environment's running trial."""
-        return [Task(self.spec.family, tuple(values)) for values in self._tasks.tolist()]
+        return [FamilyTask(self.spec.family, tuple(values)) for values in self._tasks.tolist()]
 
     def reset(self) -> Floats:
         self._trials[:] = -1

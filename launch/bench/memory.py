@@ -14,7 +14,7 @@ from wormwood.errors import bad_input
 from wormwood.launch.bench.memory_bodies import bench_bodies
 from wormwood.launch.bench.memory_footprint import footprint
 from wormwood.launch.bench.memory_plasticity import bench_plasticity
-from wormwood.launch.bench.memory_runs import Pupil, Scores, Setting, play, with_median
+from wormwood.launch.bench.memory_runs import Experiment, Pupil, Scores, play, with_median
 from wormwood.launch.bench.memory_schedules import bench_schedules
 from wormwood.launch.bench.rounds import Progress
 
@@ -22,7 +22,7 @@ __all__ = ["EXPERIMENTS", "bench_memory"]
 
 Result = dict[str, object]
 
-PROTOTYPES = Setting(Classification(PrototypeClasses(noise=0.2), gap=1), rate=4e-3)
+PROTOTYPES = Experiment(Classification(PrototypeClasses(noise=0.2), gap=1), rate=4e-3)
 SOLVED = 0.95
 """Share of right answers from which recall and copy count as solved, which ends a run."""
 RECALLED = (20, 30, 50, 100)
@@ -60,7 +60,7 @@ def _silent(stage: str, share: float) -> None:
 
 
 def _compare(
-    arms: Mapping[str, Setting],
+    arms: Mapping[str, Experiment],
     seeds: Iterable[int],
     updates: int | None,
     progress: Progress,
@@ -68,11 +68,11 @@ def _compare(
     solved: float | None = None,
 ) -> Result:
     result: Result = {}
-    for number, (name, setting) in enumerate(arms.items()):
+    for number, (name, experiment) in enumerate(arms.items()):
         scores, costs, counts = Scores(), Scores(), Scores()
         for seed in seeds:
             progress(f"{name}, seed {seed}", number / len(arms))
-            outcome = play(replace(setting, updates=updates or setting.updates), seed, solved=solved)
+            outcome = play(replace(experiment, updates=updates or experiment.updates), seed, solved=solved)
             scores[str(seed)], costs[str(seed)], counts[str(seed)] = outcome.score, outcome.cpu_s, outcome.updates
         result |= {name: with_median(scores), f"{name}_cpu_s": with_median(costs)}
         if solved is not None:
@@ -91,16 +91,16 @@ def _few_shot(seeds: Iterable[int], updates: int | None, progress: Progress) -> 
 
 
 def _recall(seeds: Iterable[int], updates: int | None, progress: Progress) -> Result:
-    base = Setting(Recall(10), fast_every=3, updates=1000)
+    base = Experiment(Recall(10), fast_every=3, updates=1000)
     arms = {"delay_10": base, "delay_10_truncated": replace(base, feedback=False)}
     return _compare(arms, seeds, updates, progress, solved=SOLVED)
 
 
 def _horizons(seeds: Iterable[int], updates: int | None, progress: Progress) -> Result:
-    base = Setting(Recall(10), fast_every=3, updates=2000)
+    base = Experiment(Recall(10), fast_every=3, updates=2000)
     arms = {f"delay_{delay}": replace(base, task=Recall(delay)) for delay in RECALLED}
     arms |= {f"copy_{length}": replace(base, task=Copy(length)) for length in COPIED}
-    arms |= {f"{name}_truncated": replace(setting, feedback=False) for name, setting in arms.items()}
+    arms |= {f"{name}_truncated": replace(experiment, feedback=False) for name, experiment in arms.items()}
     arms["delay_20_lambda_0.5"] = replace(base, task=Recall(20), trace=0.5)
     result = _compare(arms, seeds, updates, progress, solved=SOLVED)
     scores = Scores()
@@ -110,32 +110,32 @@ def _horizons(seeds: Iterable[int], updates: int | None, progress: Progress) -> 
     return result | {"delay_20_curriculum": with_median(scores)}
 
 
-def _by_curriculum(setting: Setting, seed: int) -> float:
-    """Learn with a delay that grows from 1 to the setting's over the first half of the updates."""
-    longest, pupil = setting.task.steps - 1, Pupil(setting, seed)
-    while pupil.done < setting.updates:
-        delay = min(longest, 1 + 2 * longest * pupil.done // setting.updates)
+def _by_curriculum(experiment: Experiment, seed: int) -> float:
+    """Learn with a delay that grows from 1 to the experiment's over the first half of the updates."""
+    longest, pupil = experiment.task.steps - 1, Pupil(experiment, seed)
+    while pupil.done < experiment.updates:
+        delay = min(longest, 1 + 2 * longest * pupil.done // experiment.updates)
         pupil.learn(Recall(delay))
     return pupil.score()
 
 
 def _sharing(seeds: Iterable[int], updates: int | None, progress: Progress) -> Result:
     """A second memory, half as long, with a module that the first has trained; and two memories at once."""
-    setting = replace(PROTOTYPES, updates=updates or PROTOTYPES.updates)
+    experiment = replace(PROTOTYPES, updates=updates or PROTOTYPES.updates)
     arms: dict[str, Scores] = {"fresh": {}, "trained": {}, "together": {}}
     for seed in seeds:
         progress(f"seed {seed}", 0.0)
         pool = FeedbackPool()
-        first = Pupil(setting, 1000 + seed, pool=pool, name="shared")
-        for _ in range(setting.updates):
+        first = Pupil(experiment, 1000 + seed, pool=pool, name="shared")
+        for _ in range(experiment.updates):
             first.learn()
-        second, fresh = Pupil(setting, seed, pool=pool, name="shared"), Pupil(setting, seed)
+        second, fresh = Pupil(experiment, seed, pool=pool, name="shared"), Pupil(experiment, seed)
         pool = FeedbackPool()
-        pair = [Pupil(setting, own, pool=pool, name="shared") for own in (seed, 1000 + seed)]
-        for _ in range(setting.updates // 2):
+        pair = [Pupil(experiment, own, pool=pool, name="shared") for own in (seed, 1000 + seed)]
+        for _ in range(experiment.updates // 2):
             second.learn()
             fresh.learn()
-            update_together([pupil.learner for pupil in pair], [pupil.trial(setting.task) for pupil in pair])
+            update_together([pupil.learner for pupil in pair], [pupil.trial(experiment.task) for pupil in pair])
             for pupil in pair:
                 pupil.done += 1
         for name, pupil in (("fresh", fresh), ("trained", second), ("together", pair[0])):

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from wormwood.envs.few_shot.sequences import Recall
-from wormwood.launch.bench.memory_runs import Pupil, Setting
+from wormwood.launch.bench.memory_runs import Experiment, Pupil
 
 __all__ = ["footprint"]
 
@@ -27,12 +27,12 @@ def footprint(length: int, *, every: int) -> float:
 
 
 def _grown(length: int, every: int) -> float:
-    setting = Setting(Recall(length - 1), fast_every=every or 1, slow_every=0 if every else 1, feedback=every > 0)
-    pupil = Pupil(setting, 0)
-    short = replace(setting, task=Recall(7)).task
+    experiment = Experiment(Recall(length - 1), fast_every=every or 1, slow_every=0 if every else 1, feedback=every > 0)
+    pupil = Pupil(experiment, 0)
+    short = replace(experiment, task=Recall(7)).task
     for _ in range(5):
         pupil.learn(short)
-    trial = pupil.trial(setting.task)
+    trial = pupil.trial(experiment.task)
     Path("/proc/self/clear_refs").write_text("5")  # the peak starts anew
     before = _resident("VmRSS")
     pupil.learner.update(trial)

@@ -14,7 +14,7 @@ from wormwood.agents.learning.memory.plasticity import plastic_answers
 from wormwood.agents.learning.memory.settings import PlasticityConfig
 from wormwood.envs.few_shot.classification import Classification, PrototypeClasses
 from wormwood.envs.few_shot.trials import FewShotTask
-from wormwood.launch.bench.memory_runs import Pupil, Scores, Setting, with_median
+from wormwood.launch.bench.memory_runs import Experiment, Pupil, Scores, with_median
 from wormwood.launch.bench.rounds import Progress
 
 __all__ = ["bench_plasticity", "mean_interval"]
@@ -37,13 +37,13 @@ ALONG = PlasticityConfig()
 """For a stream; chosen, with the rates above, on seeds 100 to 102."""
 
 
-def bench_plasticity(setting: Setting, seeds: Iterable[int], updates: int | None, progress: Progress) -> Result:
+def bench_plasticity(experiment: Experiment, seeds: Iterable[int], updates: int | None, progress: Progress) -> Result:
     """Train a memory for each seed, and let copies of it learn on from held-out trials.
 
     Args:
-        setting: what is trained; its task is also tested, as ``same``.
+        experiment: what is trained; its task is also tested, as ``same``.
         seeds: of weights and trials.
-        updates: of the training; None is the setting's.
+        updates: of the training; None is the experiment's.
         progress: is told which seed is played.
 
     Returns:
@@ -52,12 +52,12 @@ def bench_plasticity(setting: Setting, seeds: Iterable[int], updates: int | None
         (predicted gradients), ``truncated`` (none beyond the window) and ``full`` (one window of the whole trial).
         Beside each plastic arm its ``_gain`` over frozen with the 95 % interval of the mean over seeds.
     """
-    tasks = {"same": setting.task, **SHIFTS}
+    tasks = {"same": experiment.task, **SHIFTS}
     arms: dict[str, Scores] = {}
     for seed in seeds:
         progress(f"seed {seed}, training", 0.0)
-        pupil = Pupil(replace(setting, updates=updates or setting.updates), seed)
-        while pupil.done < pupil.setting.updates:
+        pupil = Pupil(replace(experiment, updates=updates or experiment.updates), seed)
+        while pupil.done < pupil.experiment.updates:
             pupil.learn()
         for number, (name, task) in enumerate(tasks.items()):
             progress(f"seed {seed}, {name}", number / len(tasks))

@@ -16,12 +16,12 @@ from wormwood.agents.learning.memory.few_shot import as_trial, held_out_score
 from wormwood.agents.learning.memory.learner import MemoryLearner
 from wormwood.agents.learning.memory.network import MemoryNetwork
 from wormwood.agents.learning.memory.settings import FeedbackConfig, ScheduleConfig
-from wormwood.agents.learning.memory.windows import Trial
+from wormwood.agents.learning.memory.windows import TrainingTrials
 from wormwood.agents.policies.memory_settings import MemoryConfig
 from wormwood.envs.few_shot.trials import FewShotTask
 from wormwood.envs.randomness import stream
 
-__all__ = ["EVALUATED", "MEMORY", "Outcome", "Pupil", "Scores", "Setting", "play", "with_median"]
+__all__ = ["EVALUATED", "MEMORY", "Experiment", "Pupil", "Scores", "TrainingOutcome", "play", "with_median"]
 
 Scores = dict[str, float]
 """By seed, and ``median``."""
@@ -38,7 +38,7 @@ CHECKED = 100
 
 
 @dataclass(frozen=True)
-class Setting:
+class Experiment:
     """What is run; the defaults are the synthetic gradient alone, with what was shown as context."""
 
     task: FewShotTask
@@ -68,7 +68,7 @@ class Setting:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class TrainingOutcome:
     """How a run went."""
 
     score: float
@@ -79,62 +79,62 @@ class Outcome:
 
 
 class Pupil:
-    """A memory with its head and learner, for one setting and seed."""
+    """A memory with its head and learner, for one experiment and seed."""
 
     def __init__(
-        self, setting: Setting, seed: int, *, pool: FeedbackPool | None = None, name: str | None = None
+        self, experiment: Experiment, seed: int, *, pool: FeedbackPool | None = None, name: str | None = None
     ) -> None:
         torch.set_num_threads(1)
-        self.setting, self.seed, self.done, self.cpu_s = setting, seed, 0, 0.0
-        task = setting.task
+        self.experiment, self.seed, self.done, self.cpu_s = experiment, seed, 0, 0.0
+        task = experiment.task
         with seeded_generators(seed, 0):
-            self.network = MemoryNetwork(setting.memory, task.inputs)
+            self.network = MemoryNetwork(experiment.memory, task.inputs)
             self.head = nn.Linear(self.network.features, task.outputs)
             controllers = self.network.controllers()
             controllers["output"] += self.head.parameters()
             self.learner = MemoryLearner(
                 self.network,
                 controllers,
-                schedule=setting.schedule,
-                feedback=FeedbackConfig(trace=setting.trace, name=name),
+                schedule=experiment.schedule,
+                feedback=FeedbackConfig(trace=experiment.trace, name=name),
                 context=task.shown,
                 pool=pool,
             )
 
-    def trial(self, task: FewShotTask) -> Trial:
+    def trial(self, task: FewShotTask) -> TrainingTrials:
         """Return the next batch."""
-        batch = task.sample(self.seed, self.done, self.setting.batch)
-        if self.setting.context == "shuffled":
-            order = stream(self.seed, "update", self.done).permutation(self.setting.batch)
+        batch = task.sample(self.seed, self.done, self.experiment.batch)
+        if self.experiment.context == "shuffled":
+            order = stream(self.seed, "update", self.done).permutation(self.experiment.batch)
             batch = replace(batch, shown=np.ascontiguousarray(batch.shown[:, order]))
         return as_trial(batch, task, self.head)
 
     def learn(self, task: FewShotTask | None = None) -> None:
         """Learn from the next batch, of another task if one is given."""
-        trial, began = self.trial(task or self.setting.task), time.process_time()
+        trial, began = self.trial(task or self.experiment.task), time.process_time()
         self.learner.update(trial)
         self.cpu_s += time.process_time() - began
         self.done += 1
 
     def score(self) -> float:
         """Return the score on held-out trials."""
-        return held_out_score(self.network, self.head, self.setting.task, seed=self.seed, trials=EVALUATED)
+        return held_out_score(self.network, self.head, self.experiment.task, seed=self.seed, trials=EVALUATED)
 
 
-def play(setting: Setting, seed: int, *, solved: float | None = None) -> Outcome:
-    """Learn for the setting's updates.
+def play(experiment: Experiment, seed: int, *, solved: float | None = None) -> TrainingOutcome:
+    """Learn for the experiment's updates.
 
     Args:
-        setting: what is run.
+        experiment: what is run.
         seed: of weights and trials.
         solved: stop as soon as the score, looked at every 100 updates, is at least this.
     """
-    pupil = Pupil(setting, seed)
-    while pupil.done < setting.updates:
+    pupil = Pupil(experiment, seed)
+    while pupil.done < experiment.updates:
         pupil.learn()
         if solved is not None and pupil.done % CHECKED == 0 and pupil.score() >= solved:
             break
-    return Outcome(pupil.score(), pupil.cpu_s, pupil.done)
+    return TrainingOutcome(pupil.score(), pupil.cpu_s, pupil.done)
 
 
 def with_median(values: Scores) -> Scores:

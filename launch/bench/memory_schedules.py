@@ -16,7 +16,7 @@ from wormwood.agents.references.playing import held_out_returns
 from wormwood.envs.families.trials import TrialSpec
 from wormwood.envs.few_shot.regression import Sinusoids
 from wormwood.envs.randomness import stream
-from wormwood.launch.bench.memory_runs import Pupil, Scores, Setting, with_median
+from wormwood.launch.bench.memory_runs import Experiment, Pupil, Scores, with_median
 from wormwood.launch.bench.rounds import Progress
 from wormwood.launch.run.rollouts import Shard
 from wormwood.launch.run.settings import load_config
@@ -62,7 +62,7 @@ class BanditPupil:
         schedule = [f"learner.schedule.slow_every={every}", f"learner.schedule.feedback={str(feedback).lower()}"]
         self._config = config = load_config(BANDIT, overrides=schedule, seed=seed)
         weights = initial_weights(config.agent, config.spec, stream(seed, "update"))
-        self._learner = make_learner(config.learner, weights, config.setting)
+        self._learner = make_learner(config.learner, weights, config.learner_context)
         self._worker = config.plan.worker()
         self._shards = tuple(Shard(index) for index in range(config.shards))
         self.done, self.cpu_s = 0, 0.0
@@ -86,7 +86,7 @@ class BanditPupil:
 
 
 def bench_schedules(
-    base: Setting, seeds: Iterable[int], updates: int | None, progress: Progress, *, tasks: Iterable[str] = ()
+    base: Experiment, seeds: Iterable[int], updates: int | None, progress: Progress, *, tasks: Iterable[str] = ()
 ) -> dict[str, object]:
     """Learn each task by fast and slow, and by truncated and slow; the latter then goes on until it has cost as much.
 
@@ -116,7 +116,7 @@ def bench_schedules(
     return result
 
 
-def _pupil(base: Setting, seed: int, every: int, feedback: bool) -> Learns:
+def _pupil(base: Experiment, seed: int, every: int, feedback: bool) -> Learns:
     return Pupil(replace(base, slow_every=every, feedback=feedback), seed)
 
 

@@ -175,12 +175,12 @@ def _in_process(config: RunConfig, seconds: float) -> dict[str, float]:
     with tempfile.TemporaryDirectory() as folder:
         service.create("bench", config, Path(folder) / "checkpoints")
         while True:
-            job = service.job("bench")
-            assert job is not None, "nobody pauses this run"
+            request = service.request("bench")
+            assert request is not None, "nobody pauses this run"
             rollouts = []
-            for shard in job.shards:
+            for shard in request.shards:
                 began = time.perf_counter()
-                rollouts.append(worker.rollout(job.weights, shard, job.iteration))
+                rollouts.append(worker.rollout(request.weights, shard, request.iteration))
                 rollout_times.append(time.perf_counter() - began)
             began = time.perf_counter()
             service.receive("bench", *rollouts)
@@ -188,12 +188,12 @@ def _in_process(config: RunConfig, seconds: float) -> dict[str, float]:
             update_times.append(time.perf_counter() - began)
             if time.perf_counter() > deadline and len(update_times) >= LEAST_ITERATIONS:
                 break
-    sent, returned = len(pickle.dumps(job.shards[0])), len(pickle.dumps(rollouts[0]))
+    sent, returned = len(pickle.dumps(request.shards[0])), len(pickle.dumps(rollouts[0]))
     return {
-        "rollout": statistics.median(rollout_times[WARM_UP * len(job.shards) :]),
+        "rollout": statistics.median(rollout_times[WARM_UP * len(request.shards) :]),
         "update": statistics.median(update_times[WARM_UP:]),
         "bytes": sent + returned,
-        "weights": len(pickle.dumps(job.weights)),
+        "weights": len(pickle.dumps(request.weights)),
     }
 
 

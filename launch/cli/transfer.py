@@ -23,7 +23,7 @@ from wormwood.launch.transfer.results import ROW_KEYS, Results
 from wormwood.launch.transfer.specialists import config_of
 from wormwood.launch.transfer.suites import Suite, load_suite, suite_names
 from wormwood.launch.transfer.tuning import Request, Tuning, tune
-from wormwood.launch.transfer.zero_shot import Job
+from wormwood.launch.transfer.zero_shot import EvaluationJob
 
 __all__ = ["add_transfer", "transfer_command"]
 
@@ -153,7 +153,7 @@ def _measure(
 ) -> Results:
     places = [(name, agent, entry) for entry in suite.bodies for name, agent in agents]
     jobs = [
-        Job(agent, suite.spec(entry), starts=options.seeds, seed=options.seed, pad=options.adapt == "pad")
+        EvaluationJob(agent, suite.spec(entry), starts=options.seeds, seed=options.seed, pad=options.adapt == "pad")
         for _, agent, entry in places
     ]
     done = 0

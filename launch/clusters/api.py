@@ -8,7 +8,7 @@ import urllib.request
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["LEARNER", "WORKER", "Actor", "ClusterError", "Head"]
+__all__ = ["LEARNER", "WORKER", "ClusterError", "Head", "RayActor"]
 
 LEARNER, WORKER = "wormwood-learners", "wormwood-worker-"
 """Names of actors, as ``ray_service`` and ``ray_workers`` give them; to import those takes Ray, and seconds."""
@@ -24,7 +24,7 @@ class ClusterError(RuntimeError):
 
 
 @dataclass(frozen=True)
-class Actor:
+class RayActor:
     """The learner service or a rollout worker."""
 
     name: str
@@ -73,13 +73,13 @@ class Head:
             if node["state"] == "ALIVE"
         }
 
-    def actors(self) -> list[Actor]:
+    def actors(self) -> list[RayActor]:
         """Return the learner service and the rollout workers that run."""
         nodes = self.get("/api/v0/nodes?limit=10000")["data"]["result"]["result"]
         names = {node["node_id"]: node["node_name"] for node in nodes}
         found = self.get("/api/v0/actors?detail=1&limit=10000")["data"]["result"]["result"]
         return [
-            Actor(actor["name"], names.get(actor["node_id"], ""), int(actor["pid"]), int(actor["num_restarts"]))
+            RayActor(actor["name"], names.get(actor["node_id"], ""), int(actor["pid"]), int(actor["num_restarts"]))
             for actor in found
             if actor["state"] == "ALIVE" and str(actor["name"]).startswith((LEARNER, WORKER))
         ]

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from wormwood.launch.clusters.api import LEARNER, WORKER, Actor, Head
+from wormwood.launch.clusters.api import LEARNER, WORKER, Head, RayActor
 from wormwood.launch.clusters.hosts import ask_all, host_at
 from wormwood.launch.clusters.state import ClusterState
 from wormwood.launch.run.run_folder import RunFolder, read_metrics
@@ -48,7 +48,7 @@ def cluster_usage(head: Head, state: ClusterState, jobs: Sequence[Mapping[str, A
     }
 
 
-def actor_usage(head: Head, state: ClusterState) -> list[Actor]:
+def actor_usage(head: Head, state: ClusterState) -> list[RayActor]:
     """Return the cluster's actors, watched for a second.
 
     Raises:
@@ -70,12 +70,12 @@ def actor_usage(head: Head, state: ClusterState) -> list[Actor]:
     return [_with_idle_share(actor, answers[state.nodes[actor.node].host]["busy"]) for actor in actors]
 
 
-def _with_idle_share(actor: Actor, busy: Mapping[str, float]) -> Actor:
+def _with_idle_share(actor: RayActor, busy: Mapping[str, float]) -> RayActor:
     share = busy.get(str(actor.process))
     return actor if share is None else dataclasses.replace(actor, idle_share=round(max(0.0, 1.0 - share), 3))
 
 
-def node_usage(node: str, actors: Sequence[Actor], runs: Sequence[RunSpeed]) -> dict[str, Any]:
+def node_usage(node: str, actors: Sequence[RayActor], runs: Sequence[RunSpeed]) -> dict[str, Any]:
     """Return what the rollout workers of a node do.
 
     Args:

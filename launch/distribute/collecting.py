@@ -20,7 +20,7 @@ from wormwood.launch.distribute.playback import Playback, attach
 from wormwood.launch.distribute.workers import Instruction, ModelPlan, Recording, joined, packed_policy
 from wormwood.launch.run.executors import Collection, Executor, InProcessExecutor
 from wormwood.launch.run.rollouts import Shard
-from wormwood.launch.run.service import Job
+from wormwood.launch.run.service import RolloutRequest
 
 __all__ = ["Collector", "Distribution", "shard_sizes"]
 
@@ -113,8 +113,8 @@ class Collector:
         instruction: Any = Instruction(weights, tuple(filters_of(self._wrappers)), steps, parts, episodes)
         states: list[dict[str, Any]] = self.playback.states(self.sizes)
         shards = tuple(Shard(index, {"environments": state}) for index, state in enumerate(states))  # type: ignore[dict-item]
-        job = Job(int(torch.randint(2**62, ())), instruction, shards)
-        return _Pending(self._executor.start(job), self.playback.resets)
+        request = RolloutRequest(int(torch.randint(2**62, ())), instruction, shards)
+        return _Pending(self._executor.start(request), self.playback.resets)
 
     def _finish(self, collection: Collection) -> list[Any]:
         try:

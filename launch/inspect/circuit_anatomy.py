@@ -17,7 +17,7 @@ from wormwood.envs.simulation import Simulation
 from wormwood.envs.tasks import Task
 from wormwood.errors import bad_input
 
-__all__ = ["SIDES", "Recording", "describe", "record_activity"]
+__all__ = ["SIDES", "CircuitActivity", "describe", "record_activity"]
 
 SIDES = ("dorsal", "ventral")
 TURNS = ("right", "left")
@@ -25,7 +25,7 @@ TURNS = ("right", "left")
 
 
 @dataclass(frozen=True)
-class Recording:
+class CircuitActivity:
     """What one circuit did over T control steps; dorsal is side 0, and joints count from the head."""
 
     time: Floats
@@ -48,7 +48,7 @@ class Recording:
 
 def record_activity(
     config: NCAPConfig, weights: Arrays, *, body: Body, task: Task, steps: int = 300, seed: int = 0
-) -> Recording:
+) -> CircuitActivity:
     """Record one circuit, without noise, over the first control steps of held-out start 0.
 
     Args:
@@ -76,7 +76,9 @@ def record_activity(
         if step.done[0]:
             break
         observation = step.observation
-    return Recording(**{field.name: np.array([row[field.name] for row in rows]) for field in fields(Recording)})
+    return CircuitActivity(
+        **{field.name: np.array([row[field.name] for row in rows]) for field in fields(CircuitActivity)}
+    )
 
 
 def _one_row(policy: NCAP, simulation: Simulation, observation: Floats, time: Floats) -> dict[str, Floats]:
@@ -90,7 +92,9 @@ def _one_row(policy: NCAP, simulation: Simulation, observation: Floats, time: Fl
     }
 
 
-def describe(config: NCAPConfig, weights: Arrays, *, body: Body, activity: Recording | None = None) -> dict[str, Any]:
+def describe(
+    config: NCAPConfig, weights: Arrays, *, body: Body, activity: CircuitActivity | None = None
+) -> dict[str, Any]:
     """Describe one circuit on a body, as JSON would hold it.
 
     Args:
@@ -145,7 +149,7 @@ def describe(config: NCAPConfig, weights: Arrays, *, body: Body, activity: Recor
         },
         "activity": None
         if activity is None
-        else {f.name: getattr(activity, f.name).tolist() for f in fields(Recording)},
+        else {f.name: getattr(activity, f.name).tolist() for f in fields(CircuitActivity)},
     }
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Protocol
 
-from wormwood.launch.run.rollouts import Plan, Rollout
-from wormwood.launch.run.service import Job
+from wormwood.launch.run.rollouts import ExecutorPlan, Rollout
+from wormwood.launch.run.service import RolloutRequest
 
 __all__ = ["Collection", "Executor", "InProcessExecutor", "WorkerError", "WorkerStatus"]
 
@@ -34,8 +34,8 @@ class Collection(Protocol):
 class Executor(Protocol):
     """Collects experience."""
 
-    def start(self, job: Job) -> Collection:
-        """Begin to run every shard of a job."""
+    def start(self, request: RolloutRequest) -> Collection:
+        """Begin to run every shard of a request."""
 
     def status(self) -> list[WorkerStatus]:
         """Return how each worker is."""
@@ -47,23 +47,23 @@ class Executor(Protocol):
 class _Postponed:
     """A collection that is made when it is asked for."""
 
-    def __init__(self, worker: Any, job: Job) -> None:
-        self._worker, self._job = worker, job
+    def __init__(self, worker: Any, request: RolloutRequest) -> None:
+        self._worker, self._request = worker, request
 
     def result(self) -> list[Rollout]:
-        job = self._job
-        return [self._worker.rollout(job.weights, shard, job.iteration) for shard in job.shards]
+        request = self._request
+        return [self._worker.rollout(request.weights, shard, request.iteration) for shard in request.shards]
 
 
 class InProcessExecutor:
     """Runs one shard after the other in this process."""
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, plan: ExecutorPlan) -> None:
         """Prepare for the rollouts of one plan."""
         self._worker = plan.worker()
 
-    def start(self, job: Job) -> Collection:
-        return _Postponed(self._worker, job)
+    def start(self, request: RolloutRequest) -> Collection:
+        return _Postponed(self._worker, request)
 
     def status(self) -> list[WorkerStatus]:
         return []

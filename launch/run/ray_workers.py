@@ -17,8 +17,8 @@ from ray.exceptions import ActorUnavailableError, ObjectLostError, RayActorError
 
 from wormwood.launch.run.executors import WorkerError, WorkerStatus
 from wormwood.launch.run.ray_session import get_result
-from wormwood.launch.run.rollouts import Plan, Rollout, Shard
-from wormwood.launch.run.service import Job
+from wormwood.launch.run.rollouts import ExecutorPlan, Rollout, Shard
+from wormwood.launch.run.service import RolloutRequest
 from wormwood.launch.run.shipments import Shipper, joined_pieces
 
 __all__ = ["PoolWorker", "RayExecutor"]
@@ -42,19 +42,21 @@ class PoolWorker:
         self._workers: OrderedDict[str, Any] = OrderedDict()
         self._weights: tuple[str, Any] = "", None
 
-    def prepare(self, key: str, plan: Plan) -> dict[str, Any]:
+    def prepare(self, key: str, plan: ExecutorPlan) -> dict[str, Any]:
         """Get ready for a plan, and return process and host: whoever answers can work."""
         self._worker(key, plan)
         return {"process": os.getpid(), "node": socket.gethostname()}
 
-    def rollout(self, key: str, plan: Plan, shard: Shard, iteration: int, shipment: str, *pieces: Any) -> Rollout:
+    def rollout(
+        self, key: str, plan: ExecutorPlan, shard: Shard, iteration: int, shipment: str, *pieces: Any
+    ) -> Rollout:
         """Run one shard of the plan with that key, by the weights of a shipment; see ``RolloutWorker.rollout``."""
         if self._weights[0] != shipment:
             self._weights = shipment, joined_pieces(pieces)
         rollout: Rollout = self._worker(key, plan).rollout(self._weights[1], shard, iteration)
         return rollout
 
-    def _worker(self, key: str, plan: Plan) -> Any:
+    def _worker(self, key: str, plan: ExecutorPlan) -> Any:
         if key not in self._workers:
             self._workers[key] = plan.worker()
             if len(self._workers) > KEPT_PLANS:
@@ -106,7 +108,7 @@ class RayExecutor:
     bit.
     """
 
-    def __init__(self, plan: Plan, workers: int, *, deadline: float = 300.0) -> None:
+    def __init__(self, plan: ExecutorPlan, workers: int, *, deadline: float = 300.0) -> None:
         """Start ``workers`` actors, of which more than there are shards would idle.
 
         Args:
@@ -128,8 +130,8 @@ class RayExecutor:
         for member in self._members:
             self._invite(member)
 
-    def start(self, job: Job) -> Future[Sequence[Any]]:
-        return self._thread.submit(self._collect, job)
+    def start(self, request: RolloutRequest) -> Future[Sequence[Any]]:
+        return self._thread.submit(self._collect, request)
 
     def status(self) -> list[WorkerStatus]:
         elapsed = max(1e-9, time.monotonic() - self._began)
@@ -139,15 +141,15 @@ class RayExecutor:
         self._closed.set()
         self._thread.shutdown(wait=True, cancel_futures=True)
 
-    def _collect(self, job: Job) -> list[Any]:
+    def _collect(self, request: RolloutRequest) -> list[Any]:
         """Run every shard, and return references to the rollouts in the order of the shards."""
-        pieces, waiting = self._shipper.ship(job.weights), deque(job.shards)
+        pieces, waiting = self._shipper.ship(request.weights), deque(request.shards)
         finished: dict[int, Any] = {}
         attempts = _Attempts()
-        while len(finished) < len(job.shards) and not self._closed.is_set():
+        while len(finished) < len(request.shards) and not self._closed.is_set():
             while waiting and self._idle:
                 member, shard = self._pair(waiting)
-                self._send(member, pieces, shard, job.iteration)
+                self._send(member, pieces, shard, request.iteration)
             done, _ = ray.wait([*self._running, *self._joining], num_returns=1, timeout=TICK)
             for reference in done:
                 if reference in self._joining:

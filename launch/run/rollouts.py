@@ -19,7 +19,7 @@ from wormwood.envs.simulation import Step
 from wormwood.envs.specs import BatchedEnvironment, EnvironmentSpec
 from wormwood.launch.run.states import nest, unnest
 
-__all__ = ["NonFiniteError", "Plan", "Rollout", "RolloutPlan", "RolloutWorker", "Shard"]
+__all__ = ["ExecutorPlan", "NonFiniteError", "Rollout", "RolloutPlan", "RolloutWorker", "Shard"]
 
 
 class NonFiniteError(FloatingPointError):
@@ -70,7 +70,7 @@ Rollout = tuple[Fragment, Shard]
 """What one call gives: the experience, and the shard to go on from."""
 
 
-class Plan(Protocol):
+class ExecutorPlan(Protocol):
     """What an executor has to know of a plan."""
 
     @property

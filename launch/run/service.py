@@ -22,11 +22,11 @@ from wormwood.launch.run.settings import RunConfig
 from wormwood.launch.run.states import State, nest, state_sha256, unnest
 from wormwood.launch.run.storage import Mirror
 
-__all__ = ["Job", "LearnerService", "Progress", "ServiceLostError", "Update"]
+__all__ = ["LearnerService", "Progress", "RolloutRequest", "ServiceLostError", "Update"]
 
 
 @dataclass(frozen=True)
-class Job:
+class RolloutRequest:
     """What the rollouts of one iteration need."""
 
     iteration: int
@@ -68,12 +68,12 @@ class _HostedRun:
     """
 
     def __init__(self, config: RunConfig, checkpoints: Path | str) -> None:
-        self.config, self.lag = config, config.demand.lag
+        self.config, self.lag = config, config.requirements.lag
         self.mirror = Mirror(checkpoints) if isinstance(checkpoints, str) else None
         self.checkpoints = self.mirror.folder if self.mirror else Path(checkpoints)
-        setting = config.setting
-        weights = initial_weights(config.agent, setting.spec, stream(config.seed, "update"))
-        self.learner: Learner = make_learner(config.learner, weights, setting)
+        context = config.learner_context
+        weights = initial_weights(config.agent, context.spec, stream(config.seed, "update"))
+        self.learner: Learner = make_learner(config.learner, weights, context)
         self.shards = tuple(Shard(index) for index in range(config.shards))
         self.iteration = self.steps = self.episodes = 0
         self.ledger = EMPTY
@@ -137,13 +137,13 @@ class LearnerService:
         self._runs[name] = run
         return Progress(run.iteration, run.steps, run.episodes, tuple(notes))
 
-    def job(self, name: str) -> Job | None:
+    def request(self, name: str) -> RolloutRequest | None:
         """Return what the coming iteration's rollouts need; None while the run is paused."""
         run = self._runs[name]
         if run.paused:
             return None
         weights = run.older_weights if run.lag else run.learner.weights()
-        return Job(run.collected, weights, run.shards)
+        return RolloutRequest(run.collected, weights, run.shards)
 
     def receive(self, name: str, *rollouts: Rollout) -> None:
         """Take one iteration's rollouts, in the order of the shards, for the next update.

@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal, get_args, get_type_hints
 
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
-from wormwood.agents.learners import LEARNERS, Demand, LearnerConfig, Setting
+from wormwood.agents.learners import LEARNERS, LearnerConfig, LearnerContext, SampleRequirements
 from wormwood.agents.policies.table import AgentConfig
 from wormwood.configs.yaml_files import parse_mapping, parse_value, read_preset_or_file, to_yaml
 from wormwood.envs.bodies import GYMNASIUM_SWIMMER, Body, body_fields
@@ -94,18 +94,18 @@ class RunConfig:
     def __post_init__(self) -> None:
         """Check what single values do not say."""
         _ = self.spec.horizon, self.others  # builds them
-        if self.others and not self.demand.population:
+        if self.others and not self.requirements.population:
             expected = "none: only evolution trains on several bodies"
             raise bad_input("other_bodies", where="configuration", expected=expected, got=self.learner.kind)
         for name in ("population", "environments"):
-            split = getattr(self.demand, name)
+            split = getattr(self.requirements, name)
             if split % self.shards:
                 divisors = ", ".join(str(count) for count in range(1, split + 1) if split % count == 0)
                 what = "candidates" if name == "population" else name
                 expected = f"a divisor of the learner's {split} {what}: {divisors}"
                 raise bad_input("shards", where="configuration", expected=expected, got=self.shards)
-        if self.shards % self.demand.members:
-            expected = f"a multiple of the learner's {self.demand.members} memories"
+        if self.shards % self.requirements.members:
+            expected = f"a multiple of the learner's {self.requirements.members} memories"
             raise bad_input("shards", where="configuration", expected=expected, got=self.shards)
 
     @functools.cached_property
@@ -123,29 +123,29 @@ class RunConfig:
         return {name: getattr(self, name) for defaults in DEFAULTS.values() for name in defaults}
 
     @property
-    def demand(self) -> Demand:
+    def requirements(self) -> SampleRequirements:
         """What experience each iteration collects."""
-        return LEARNERS[self.learner.kind].demand(self.learner, self.spec)
+        return LEARNERS[self.learner.kind].requirements(self.learner, self.spec)
 
     @property
-    def setting(self) -> Setting:
+    def learner_context(self) -> LearnerContext:
         """Where the learner learns."""
-        return Setting(self.agent, self.spec, seed=self.seed, device=self.device)
+        return LearnerContext(self.agent, self.spec, seed=self.seed, device=self.device)
 
     @property
     def plan(self) -> RolloutPlan:
         """What every rollout of the run has in common."""
-        demand = self.demand
+        requirements = self.requirements
         return RolloutPlan(
             seed=self.seed,
             spec=self.spec,
             agent=self.agent,
             shards=self.shards,
-            environments=demand.environments // self.shards,
-            steps=demand.steps,
-            population=demand.population,
-            starts=demand.starts,
-            members=demand.members,
+            environments=requirements.environments // self.shards,
+            steps=requirements.steps,
+            population=requirements.population,
+            starts=requirements.starts,
+            members=requirements.members,
             others=self.others,
         )
 

@@ -108,7 +108,7 @@ class _Training:
         lines = read_metrics(self.run.metrics)
         self.seconds, self.learned, self.began = lines[-1]["seconds"] if lines else 0.0, 0.0, time.monotonic()
         self.watcher.started(progress)
-        remaining, lag = self.config.iterations - progress.iteration, self.config.demand.lag
+        remaining, lag = self.config.iterations - progress.iteration, self.config.requirements.lag
         if remaining:
             self.run.summary.unlink(missing_ok=True)  # it is of an earlier end
         try:
@@ -140,9 +140,9 @@ class _Training:
 
     def _collect(self) -> Collection:
         """Begin with the next iteration, once the run is not paused."""
-        while (job := self.service.job(self.name)) is None:
+        while (request := self.service.request(self.name)) is None:
             time.sleep(PAUSE)
-        return self.executor.start(job)
+        return self.executor.start(request)
 
     def _learn(self) -> None:
         """Make one update, and write down what it did."""

@@ -11,7 +11,7 @@ from pydantic import TypeAdapter
 
 from wormwood.launch.run.files import to_json, write_text_atomic
 from wormwood.launch.run.interrupts import interrupts_deferred
-from wormwood.launch.transfer.zero_shot import Job, Outcome, run_job
+from wormwood.launch.transfer.zero_shot import EvaluationJob, Outcome, run_job
 
 __all__ = ["OutcomeFiles", "measure"]
 
@@ -26,7 +26,7 @@ class OutcomeFiles:
         self._folder = folder
         folder.mkdir(parents=True, exist_ok=True)
 
-    def read(self, job: Job) -> Outcome | None:
+    def read(self, job: EvaluationJob) -> Outcome | None:
         """Return the outcome of a job, or None where there is none, or only a damaged one."""
         try:
             outcome = _OUTCOME.validate_python(json.loads(self._path(job).read_text(encoding="utf-8"))["outcome"])
@@ -35,17 +35,17 @@ class OutcomeFiles:
         complete = outcome.reason is not None or len(outcome.returns) == job.starts
         return outcome if complete else None
 
-    def write(self, job: Job, outcome: Outcome) -> None:
+    def write(self, job: EvaluationJob, outcome: Outcome) -> None:
         """Keep an outcome; a reader, or a crash, finds all of it or nothing."""
         described = {"agent": job.agent.name, "body": job.spec.body.name, "outcome": dataclasses.asdict(outcome)}
         write_text_atomic(self._path(job), to_json(described) + "\n")
 
-    def _path(self, job: Job) -> Path:
+    def _path(self, job: EvaluationJob) -> Path:
         return self._folder / f"{job.key}.json"
 
 
 def measure(
-    jobs: Sequence[Job],
+    jobs: Sequence[EvaluationJob],
     folder: Path,
     *,
     workers: int = 0,
@@ -77,7 +77,7 @@ def measure(
     return [outcomes[k] for k in range(len(jobs))]
 
 
-def _run(jobs: Sequence[Job], *, workers: int, address: str) -> Iterator[tuple[int, Outcome]]:
+def _run(jobs: Sequence[EvaluationJob], *, workers: int, address: str) -> Iterator[tuple[int, Outcome]]:
     """Give each job's place and outcome, when it is done."""
     if workers == 0 or not jobs:
         yield from ((place, run_job(job)) for place, job in enumerate(jobs))

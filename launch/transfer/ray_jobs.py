@@ -9,12 +9,12 @@ from typing import Any
 import ray
 
 from wormwood.launch.run.ray_session import get_result, ray_session
-from wormwood.launch.transfer.zero_shot import Job, Outcome, run_job
+from wormwood.launch.transfer.zero_shot import EvaluationJob, Outcome, run_job
 
 __all__ = ["run_on_ray"]
 
 
-def run_on_ray(jobs: Sequence[Job], *, workers: int, address: str) -> Iterator[tuple[int, Outcome]]:
+def run_on_ray(jobs: Sequence[EvaluationJob], *, workers: int, address: str) -> Iterator[tuple[int, Outcome]]:
     """Give the place and the outcome of each job as they get done, with ``workers`` of them at a time."""
     task = ray.remote(num_cpus=1, max_retries=3)(run_job)
     with ray_session(workers, address=address):

@@ -109,10 +109,10 @@ class Training:
 
 def _write_start(run: Run, config: RunConfig, weights: Arrays) -> None:
     """Write a checkpoint of iteration 0 with a learner that starts from ``weights``."""
-    learner = make_learner(config.learner, weights, config.setting)
+    learner = make_learner(config.learner, weights, config.learner_context)
     state = {
         **nest("learner", learner.state()),
-        **nest("older_weights", learner.weights() if config.demand.lag else {}),
+        **nest("older_weights", learner.weights() if config.requirements.lag else {}),
         **{name: np.array(0) for name in ("iteration", "steps", "episodes")},
         "ledger": EMPTY,
     }

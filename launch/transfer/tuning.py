@@ -16,7 +16,7 @@ from wormwood.launch.transfer.adaptation import NotTransferable, PaddedAgent, fi
 from wormwood.launch.transfer.execution import measure
 from wormwood.launch.transfer.specialists import Training, on_body, steps_to, untrained
 from wormwood.launch.transfer.statistics import interquartile_mean
-from wormwood.launch.transfer.zero_shot import Job
+from wormwood.launch.transfer.zero_shot import EvaluationJob
 
 __all__ = ["SHARE_OF_SPECIALIST", "Request", "Tuning", "tune"]
 
@@ -140,6 +140,6 @@ def _can_go_on(agent: Agent, spec: SwimmerSpec) -> bool:
 
 
 def _judge(agents: Sequence[Agent], spec: SwimmerSpec, request: Request) -> list[float | None]:
-    jobs = [Job(agent, spec, starts=request.starts, seed=request.seed, pad=request.pad) for agent in agents]
+    jobs = [EvaluationJob(agent, spec, starts=request.starts, seed=request.seed, pad=request.pad) for agent in agents]
     outcomes = measure(jobs, request.outcomes)
     return [float(interquartile_mean(np.array(o.returns))) if o.reason is None else None for o in outcomes]

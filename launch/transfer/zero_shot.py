@@ -20,13 +20,13 @@ from wormwood.launch.run.evaluation import evaluate
 from wormwood.launch.run.states import state_sha256
 from wormwood.launch.transfer.adaptation import NotTransferable, PaddedAgent, fit_agent
 
-__all__ = ["Job", "Outcome", "run_job", "versions"]
+__all__ = ["EvaluationJob", "Outcome", "run_job", "versions"]
 
 POSE_EVERY, MOST_POSES = 100, 6  # control steps; the first 15 s
 
 
 @dataclass(frozen=True)
-class Job:
+class EvaluationJob:
     """What to measure."""
 
     agent: Agent
@@ -84,7 +84,7 @@ def versions() -> dict[str, str]:
     return {"wormwood": wormwood.__version__, **{name: importlib.metadata.version(name) for name in packages}}
 
 
-def run_job(job: Job) -> Outcome:
+def run_job(job: EvaluationJob) -> Outcome:
     """Play the starts; a pure function, so that it does not matter where it runs."""
     try:
         agent = fit_agent(job.agent, job.spec, pad=job.pad)

@@ -11,12 +11,12 @@ from torch import Tensor
 from wormwood.agents.learning.memory.feedback import Feedback, RunningSize
 from wormwood.agents.learning.memory.network import State
 from wormwood.agents.learning.memory.settings import FeedbackConfig
-from wormwood.agents.learning.memory.windows import Core, Trial, Window, window_gradients
+from wormwood.agents.learning.memory.windows import RecurrentNetwork, TrainingTrials, Window, window_gradients
 
 __all__ = ["Expectation", "context_at", "fast_path", "feedback_loss"]
 
 
-def context_at(trial: Trial, step: int, horizon: int) -> Tensor:
+def context_at(trial: TrainingTrials, step: int, horizon: int) -> Tensor:
     """Return ``u = [elapsed, time to go, shown]`` before ``step``, ``[B, 2 + C]``; times are in horizons."""
     shown = trial.shown[step]
     clock = shown.new_tensor([step / horizon, (len(trial) - step) / horizon]).expand(len(shown), 2)
@@ -33,14 +33,14 @@ class Expectation:
     horizon: int
     """Steps, the unit of the clock."""
 
-    def expected(self, trial: Trial, state: State, step: int) -> State:
+    def expected(self, trial: TrainingTrials, state: State, step: int) -> State:
         """Return ``RMS_i F_φ,i(s_t, u_t)``, without graph."""
         with torch.no_grad():
             predicted = self.predictor(state, context_at(trial, step, self.horizon))
             sizes = self.size.sizes()
             return {name: sizes[name] * values for name, values in predicted.items()}
 
-    def learn(self, trial: Trial, window: Window, begin: int) -> float:
+    def learn(self, trial: TrainingTrials, window: Window, begin: int) -> float:
         """Leave the gradient of the window's regression in the feedback module, and return its loss.
 
         The state before a trial's first step is left out: no window ends there.
@@ -70,8 +70,8 @@ def feedback_loss(predicted: State, targets: State, sizes: State, *, clip: float
 
 
 def fast_path(
-    network: Core,
-    trial: Trial,
+    network: RecurrentNetwork,
+    trial: TrainingTrials,
     *,
     every: int,
     parameters: Sequence[Tensor],

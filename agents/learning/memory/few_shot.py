@@ -7,13 +7,13 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from wormwood.agents.learning.memory.windows import Core, Trial
+from wormwood.agents.learning.memory.windows import RecurrentNetwork, TrainingTrials
 from wormwood.envs.few_shot.trials import FewShotTask, TrialBatch
 
 __all__ = ["answer_scores", "as_trial", "frozen_answers", "held_out_score"]
 
 
-def as_trial(batch: TrialBatch, task: FewShotTask, head: Callable[[Tensor], Tensor]) -> Trial:
+def as_trial(batch: TrialBatch, task: FewShotTask, head: Callable[[Tensor], Tensor]) -> TrainingTrials:
     """Return a batch as a trial: cross entropy or mean square error of ``head(features)`` in the steps that ask.
 
     Args:
@@ -30,18 +30,18 @@ def as_trial(batch: TrialBatch, task: FewShotTask, head: Callable[[Tensor], Tens
             return nn.functional.cross_entropy(head(features), targets[step])
         return nn.functional.mse_loss(head(features), targets[step])
 
-    return Trial(torch.from_numpy(batch.inputs), loss, torch.from_numpy(batch.shown))
+    return TrainingTrials(torch.from_numpy(batch.inputs), loss, torch.from_numpy(batch.shown))
 
 
 @torch.no_grad()
-def held_out_score(network: Core, head: nn.Module, task: FewShotTask, *, seed: int, trials: int) -> float:
+def held_out_score(network: RecurrentNetwork, head: nn.Module, task: FewShotTask, *, seed: int, trials: int) -> float:
     """Return the share of right answers, or the mean square error, over held-out trials."""
     batch = task.sample(seed, 0, trials, held_out=True)
     return float(answer_scores(frozen_answers(network, head, batch), batch, task).mean())
 
 
 @torch.no_grad()
-def frozen_answers(network: Core, head: nn.Module, batch: TrialBatch) -> Tensor:
+def frozen_answers(network: RecurrentNetwork, head: nn.Module, batch: TrialBatch) -> Tensor:
     """Return the answers ``[A, B, O]`` in the steps that ask."""
     state, answers = network.initial_state(batch.inputs.shape[1]), list[Tensor]()
     for x, asked in zip(torch.from_numpy(batch.inputs), batch.weights, strict=True):

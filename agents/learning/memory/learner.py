@@ -12,7 +12,7 @@ from wormwood.agents.learning.memory.fast_path import Expectation, fast_path
 from wormwood.agents.learning.memory.feedback import FeedbackPool, RunningSize, SharedFeedback, widths_of
 from wormwood.agents.learning.memory.settings import FeedbackConfig, ScheduleConfig
 from wormwood.agents.learning.memory.slow_path import slow_path
-from wormwood.agents.learning.memory.windows import Core, Trial, Window
+from wormwood.agents.learning.memory.windows import RecurrentNetwork, TrainingTrials, Window
 from wormwood.errors import bad_input
 
 __all__ = ["MemoryLearner", "is_slow", "update_together"]
@@ -28,7 +28,7 @@ class MemoryLearner:
 
     def __init__(
         self,
-        network: Core,
+        network: RecurrentNetwork,
         controllers: Mapping[str, Sequence[nn.Parameter]],
         *,
         schedule: ScheduleConfig,
@@ -44,7 +44,7 @@ class MemoryLearner:
                 belongs to ``output``.
             schedule: when each learns.
             feedback: how predictions are learned.
-            context: numbers in ``Trial.shown``.
+            context: numbers in ``TrainingTrials.shown``.
             pool: where a named feedback module is found; None is one of its own.
 
         Raises:
@@ -64,7 +64,7 @@ class MemoryLearner:
             size = RunningSize(state, feedback.decay)
             self.expectation = Expectation(self.feedback.module, size, feedback, schedule.horizon)
 
-    def update(self, trial: Trial) -> float:
+    def update(self, trial: TrainingTrials) -> float:
         """Learn from one batch of trials, and return its loss.
 
         Raises:
@@ -75,7 +75,7 @@ class MemoryLearner:
         self.step()
         return loss
 
-    def accumulate(self, trial: Trial) -> float:
+    def accumulate(self, trial: TrainingTrials) -> float:
         """Leave the gradients of a batch of trials for ``step``, and return its loss.
 
         Where ``windows`` is set, the fast path steps within the trial already.
@@ -131,7 +131,7 @@ class MemoryLearner:
             raise bad_input(what, where="memory update", expected="a finite number; nothing was learned", got=value)
 
 
-def update_together(learners: Sequence[MemoryLearner], trials: Sequence[Trial]) -> list[float]:
+def update_together(learners: Sequence[MemoryLearner], trials: Sequence[TrainingTrials]) -> list[float]:
     """Let several memories learn at once: a feedback module that they share steps once, by the gradients of all.
 
     Raises:

@@ -15,7 +15,7 @@ from wormwood.agents.learning.memory.fast_path import Expectation, fast_path
 from wormwood.agents.learning.memory.few_shot import as_trial
 from wormwood.agents.learning.memory.network import MemoryNetwork, State
 from wormwood.agents.learning.memory.settings import PlasticityConfig, check_plasticity
-from wormwood.agents.learning.memory.windows import Trial
+from wormwood.agents.learning.memory.windows import TrainingTrials
 from wormwood.envs.few_shot.trials import FewShotTask, TrialBatch
 from wormwood.errors import BadInput, bad_input
 
@@ -103,7 +103,7 @@ def _learn(
             raise _not_finite("loss", number, step, found)
         return value
 
-    trial, parameters = Trial(asked.inputs, loss, asked.shown), list(copies.weights.values())
+    trial, parameters = TrainingTrials(asked.inputs, loss, asked.shown), list(copies.weights.values())
     sums, every = [torch.zeros_like(parameter) for parameter in parameters], config.fast_every
     windows = fast_path(copies, trial, every=every, parameters=parameters, expectation=expectation, teach=False)
     for count, window in enumerate(windows, start=1):

@@ -7,13 +7,17 @@ from collections.abc import Sequence
 from torch import nn
 
 from wormwood.agents.learning.memory.fast_path import Expectation
-from wormwood.agents.learning.memory.windows import Core, Trial, Window, window_gradients
+from wormwood.agents.learning.memory.windows import RecurrentNetwork, TrainingTrials, Window, window_gradients
 
 __all__ = ["slow_path"]
 
 
 def slow_path(
-    network: Core, trial: Trial, *, parameters: Sequence[nn.Parameter], expectation: Expectation | None
+    network: RecurrentNetwork,
+    trial: TrainingTrials,
+    *,
+    parameters: Sequence[nn.Parameter],
+    expectation: Expectation | None,
 ) -> Window:
     """Play a whole trial as one window; its graph grows with the trial.
 

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from wormwood.agents.learning.memory.network import State
 
-__all__ = ["Core", "Predict", "StepLoss", "Trial", "Window", "window_gradients"]
+__all__ = ["Predict", "RecurrentNetwork", "StepLoss", "TrainingTrials", "Window", "window_gradients"]
 
 StepLoss = Callable[[Tensor, int], Tensor | None]
 """(features ``[B, F]``, step) -> the loss of that step, a mean over the batch; None where the step has none."""
@@ -19,7 +19,7 @@ Predict = Callable[[State, int], State]
 """(state, its step) -> the gradient ``B ∂L_{>=t}/∂s_t`` that is expected there, of each trial of the batch."""
 
 
-class Core(Protocol):
+class RecurrentNetwork(Protocol):
     """A recurrent network, such as ``MemoryNetwork``."""
 
     def initial_state(self, batch: int) -> State:
@@ -30,7 +30,7 @@ class Core(Protocol):
 
 
 @dataclass(frozen=True)
-class Trial:
+class TrainingTrials:
     """A batch of B trials of T steps, and what they ask for."""
 
     inputs: Tensor
@@ -75,8 +75,8 @@ class _Mix(torch.autograd.Function):
 
 
 def window_gradients(
-    network: Core,
-    trial: Trial,
+    network: RecurrentNetwork,
+    trial: TrainingTrials,
     start: State,
     *,
     begin: int,

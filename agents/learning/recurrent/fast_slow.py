@@ -13,7 +13,7 @@ from wormwood.agents.learning.interfaces import Fragment
 from wormwood.agents.learning.losses import ppo_loss
 from wormwood.agents.learning.memory.feedback import FeedbackPool
 from wormwood.agents.learning.memory.learner import MemoryLearner, update_together
-from wormwood.agents.learning.memory.windows import StepLoss, Trial
+from wormwood.agents.learning.memory.windows import StepLoss, TrainingTrials
 from wormwood.agents.learning.recurrent.module import MemoryCore, RecurrentActorCritic, State
 from wormwood.agents.learning.recurrent.settings import FastSlowConfig
 from wormwood.agents.learning.recurrent.trials import Trials, judged_trials
@@ -174,10 +174,10 @@ class FastSlowLearner:
                 losses += update_together([memory.learner for memory in self._memories], batches)
         return {"loss": float(np.mean(losses)) / len(trials[0].observation)}
 
-    def _trial(self, model: RecurrentActorCritic, trials: Trials) -> Trial:
+    def _trial(self, model: RecurrentActorCritic, trials: Trials) -> TrainingTrials:
         """Return trials as the paths take them: what was observed is also what the trainer had shown."""
         shown = torch.cat([trials.observation, trials.next_observation[None]])
-        return Trial(trials.observation, self._step_loss(model, trials), shown)
+        return TrainingTrials(trials.observation, self._step_loss(model, trials), shown)
 
     def _step_loss(self, model: RecurrentActorCritic, trials: Trials) -> StepLoss:
         config = self._config

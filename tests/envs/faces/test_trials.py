@@ -11,7 +11,7 @@ from gymnasium.utils.env_checker import check_env
 from wormwood.envs.faces.trials import TaskEnv, Trial
 from wormwood.envs.families.bandits import BernoulliBandit
 from wormwood.envs.families.grid_navigation import GridNavigation
-from wormwood.envs.families.interfaces import Task
+from wormwood.envs.families.interfaces import FamilyTask
 from wormwood.envs.families.swimmer_goals import SwimmerDirection
 from wormwood.envs.families.table import FAMILIES, family_from_name
 from wormwood.errors import BadInput
@@ -72,7 +72,7 @@ def test_a_reset_never_changes_the_task() -> None:
 
 def test_an_episode_is_a_function_of_task_seed_and_actions() -> None:
     family = BernoulliBandit(2)
-    environments = [TaskEnv(family, Task(family, (0.5, 0.5))) for _ in range(2)]
+    environments = [TaskEnv(family, FamilyTask(family, (0.5, 0.5))) for _ in range(2)]
     paid: list[list[float]] = [[], []]
     for environment, seen in zip(environments, paid, strict=True):
         environment.reset(seed=3)
@@ -87,7 +87,7 @@ def test_an_episode_is_a_function_of_task_seed_and_actions() -> None:
 
 def test_numbers_are_clipped_and_wrong_actions_refused() -> None:
     family = SwimmerDirection(links=3, steps=2)
-    task = Task(family, (1.0,))
+    task = FamilyTask(family, (1.0,))
     observations = []
     for action in ([1.0, -1.0], [5.0, -7.0]):
         environment = TaskEnv(family, task)

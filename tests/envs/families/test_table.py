@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from wormwood.envs.families.bandits import BernoulliBandit
-from wormwood.envs.families.interfaces import Task
+from wormwood.envs.families.interfaces import FamilyTask
 from wormwood.envs.families.table import FAMILIES, family_from_name, held_out_tasks
 from wormwood.envs.families.trials import TrialSpec, trial_from_name
 from wormwood.envs.randomness import evaluation_streams
@@ -32,8 +32,8 @@ def test_a_task_is_a_plain_value_with_an_id(name: str) -> None:
 
 def test_equal_values_in_other_families_are_other_tasks() -> None:
     values = (0.5,) * 5
-    one = Task(BernoulliBandit(5), values).id
-    assert one != Task(family_from_name("gridnavi"), values).id
+    one = FamilyTask(BernoulliBandit(5), values).id
+    assert one != FamilyTask(family_from_name("gridnavi"), values).id
     assert one == "bandit-5-1d7c2739ebec"
 
 

@@ -9,7 +9,7 @@ import pytest
 from wormwood.launch.bench import memory, memory_plasticity, memory_runs, memory_schedules
 from wormwood.launch.bench.memory_footprint import footprint
 from wormwood.launch.bench.memory_plasticity import bench_plasticity, mean_interval
-from wormwood.launch.bench.memory_runs import Setting, play
+from wormwood.launch.bench.memory_runs import Experiment, play
 from wormwood.launch.cli import main as command_line
 
 
@@ -31,7 +31,7 @@ def test_an_unknown_experiment_is_bad_input_in_one_line(capsys) -> None:
 
 
 def test_the_verb_gives_each_arm_its_scores_by_seed(capsys, monkeypatch) -> None:
-    arms = {"synthetic": Setting(memory.Recall(2), updates=2), "truncated": Setting(memory.Recall(2), updates=2)}
+    arms = {"synthetic": Experiment(memory.Recall(2), updates=2), "truncated": Experiment(memory.Recall(2), updates=2)}
     monkeypatch.setitem(
         memory.EXPERIMENTS, "few-shot", lambda seeds, updates, progress: memory._compare(arms, seeds, updates, progress)
     )
@@ -63,8 +63,8 @@ def test_every_experiment_reports_its_arms(what: str, arms: set[str]) -> None:
 
 
 def test_a_run_repeats_itself() -> None:
-    setting = Setting(memory.Recall(3), updates=3)
-    assert play(setting, 1).score == play(setting, 1).score
+    experiment = Experiment(memory.Recall(3), updates=3)
+    assert play(experiment, 1).score == play(experiment, 1).score
 
 
 class _Counting:

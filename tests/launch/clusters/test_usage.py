@@ -7,16 +7,16 @@ from pathlib import Path
 
 import pytest
 
-from wormwood.launch.clusters.api import LEARNER, Actor
+from wormwood.launch.clusters.api import LEARNER, RayActor
 from wormwood.launch.clusters.host_agent import answer
 from wormwood.launch.clusters.usage import RunSpeed, node_usage, read_run_speed
 from wormwood.launch.run import ray_service
 
 ACTORS = [
-    Actor("wormwood-worker-0", "cpu-0", 10, restarts=1, idle_share=0.25),
-    Actor("wormwood-worker-1", "cpu-0", 11, restarts=2, idle_share=0.75),
-    Actor("wormwood-worker-2", "cpu-1", 12, restarts=0),
-    Actor(LEARNER, "cpu-0", 13, restarts=5, idle_share=0.0),
+    RayActor("wormwood-worker-0", "cpu-0", 10, restarts=1, idle_share=0.25),
+    RayActor("wormwood-worker-1", "cpu-0", 11, restarts=2, idle_share=0.75),
+    RayActor("wormwood-worker-2", "cpu-1", 12, restarts=0),
+    RayActor(LEARNER, "cpu-0", 13, restarts=5, idle_share=0.0),
 ]
 
 

@@ -19,7 +19,7 @@ from wormwood.envs.randomness import evaluation_streams
 from wormwood.envs.simulation import Simulation
 from wormwood.envs.tasks import GymnasiumForward, Swim, SwimAtSpeed, task_from_name
 from wormwood.errors import BadInput
-from wormwood.launch.inspect.circuit_anatomy import Recording, describe, record_activity
+from wormwood.launch.inspect.circuit_anatomy import CircuitActivity, describe, record_activity
 
 RNG = np.random.default_rng
 
@@ -145,7 +145,7 @@ def test_activity_is_that_of_the_policy_on_held_out_start_0() -> None:
         observation = step.observation
         assert recording.speed[t] == pytest.approx(step.speed[0], abs=1e-12)
     np.testing.assert_allclose(recording.time, 0.03 * np.arange(40))
-    shapes = {field.name: getattr(recording, field.name).shape for field in fields(Recording)}
+    shapes = {field.name: getattr(recording, field.name).shape for field in fields(CircuitActivity)}
     assert shapes == {
         "time": (40,),
         "angles": (40, 4),

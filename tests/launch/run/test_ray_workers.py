@@ -73,9 +73,9 @@ def test_workers_killed_in_the_middle_change_nothing(kind, tmp_path, make_config
     in_process, on_ray = InProcessExecutor(config.plan), RayExecutor(config.plan, 2)
     victims: set[int] = set()
     for _ in range(6):
-        alone.receive("run", *in_process.start(alone.job("run")).result())
+        alone.receive("run", *in_process.start(alone.request("run")).result())
         alone.update("run")
-        collection = on_ray.start(killed.job("run"))
+        collection = on_ray.start(killed.request("run"))
         while not collection.done():
             working = {worker["process"] for worker in on_ray.status() if worker["state"] == "working"} - victims
             if working:
@@ -95,11 +95,11 @@ def test_workers_keep_the_plans_of_several_runs_apart(make_config, tmp_path) -> 
         for kind in ("ppo", "cart-pole"):
             config, service = make_config(kind), LearnerService()
             service.create("run", config, tmp_path / kind)
-            job = service.job("run")
-            assert job is not None
+            request = service.request("run")
+            assert request is not None
             on_ray = stack.enter_context(contextlib.closing(RayExecutor(config.plan, 1)))
-            remote = ray.get(on_ray.start(job).result())
-            alone = InProcessExecutor(config.plan).start(job).result()
+            remote = ray.get(on_ray.start(request).result())
+            alone = InProcessExecutor(config.plan).start(request).result()
             assert [fragment_sha256(f) for f, _ in remote] == [fragment_sha256(f) for f, _ in alone]
 
 
@@ -123,7 +123,7 @@ def _collect_with(task, make_config, tmp_path) -> None:
     service.create("run", config, tmp_path)
     executor = RayExecutor(dataclasses.replace(config.plan, spec=SwimmerSpec(config.spec.body, task)), 2)
     try:
-        executor.start(service.job("run")).result()
+        executor.start(service.request("run")).result()
     finally:
         executor.close()
 
@@ -146,7 +146,7 @@ def test_the_service_in_an_actor_is_the_same_class_and_raises_the_same_errors(ma
     local, remote = LearnerService(), remote_service()
     for service, folder in ((local, "local"), (remote, "remote")):
         service.create("run", config, tmp_path / folder)
-        service.receive("run", *InProcessExecutor(config.plan).start(service.job("run")).result())
+        service.receive("run", *InProcessExecutor(config.plan).start(service.request("run")).result())
         service.update("run")
         service.save("run")
     assert local.state_sha256("run") == remote.state_sha256("run")
@@ -219,13 +219,13 @@ class _HangsOnce(Swim):
 def test_a_worker_that_hangs_is_replaced_and_the_rollout_is_run_again(make_config, tmp_path) -> None:
     config, service = make_config("ppo"), LearnerService()
     service.create("run", config, tmp_path)
-    job = service.job("run")
-    assert job is not None
-    plain = InProcessExecutor(config.plan).start(job).result()
+    request = service.request("run")
+    assert request is not None
+    plain = InProcessExecutor(config.plan).start(request).result()
     task = _HangsOnce(horizon=50, flag=str(tmp_path / "flag"))
     hanging = dataclasses.replace(config.plan, spec=SwimmerSpec(config.spec.body, task))
     executor = RayExecutor(hanging, 2, deadline=2.0)
-    rollouts = ray.get(executor.start(job).result())
+    rollouts = ray.get(executor.start(request).result())
     assert sum(worker["restarts"] for worker in executor.status()) == 1
     executor.close()
     assert [fragment_sha256(fragment) for fragment, _ in rollouts] == [fragment_sha256(f) for f, _ in plain]
@@ -247,11 +247,11 @@ def test_a_paused_run_waits_and_the_service_tells_how_each_run_is(make_config, t
     service = remote_service()
     service.create("paused", make_config("cma-es"), tmp_path / "paused")
     service.pause("paused")
-    assert service.job("paused") is None
+    assert service.request("paused") is None
     status = service.status()["paused"]
     assert (status["learner"], status["iteration"], status["iterations"], status["paused"]) == ("cma-es", 0, 3, True)
     service.resume("paused")
-    assert service.job("paused") is not None
+    assert service.request("paused") is not None
     service.remove("paused")
     assert "paused" not in service.status()
 

@@ -12,7 +12,7 @@ from wormwood.launch.run.service import LearnerService
 def _advance(service: LearnerService, name: str, config, iterations: int) -> None:
     executor = InProcessExecutor(config.plan)
     for _ in range(iterations):
-        service.receive(name, *executor.start(service.job(name)).result())
+        service.receive(name, *executor.start(service.request(name)).result())
         service.update(name)
 
 
@@ -34,7 +34,7 @@ def test_learners_side_by_side_are_as_if_alone(tmp_path: Path, make_config) -> N
 def test_only_the_whole_iteration_is_learned_and_only_once(tmp_path: Path, make_config) -> None:
     config, service = make_config("ppo"), LearnerService()
     service.create("run", config, tmp_path)
-    rollouts = InProcessExecutor(config.plan).start(service.job("run")).result()
+    rollouts = InProcessExecutor(config.plan).start(service.request("run")).result()
     before = service.state_sha256("run")
     for wrong in (rollouts[:3], rollouts[::-1], [*rollouts, rollouts[0]], []):
         with pytest.raises(ValueError, match="expected each shard of iteration 0 once, in order"):

@@ -14,14 +14,17 @@ from wormwood.envs.tasks import Swim
 from wormwood.launch.run.agent_files import load_agent
 from wormwood.launch.run.evaluation import evaluate, record_poses
 from wormwood.launch.transfer.execution import OutcomeFiles, measure
-from wormwood.launch.transfer.zero_shot import Job, Outcome, run_job
+from wormwood.launch.transfer.zero_shot import EvaluationJob, Outcome, run_job
 
 SHORT = Swim(horizon=40)
 
 
 def test_returns_and_speeds_are_those_of_an_evaluation() -> None:
     agent, spec = load_agent("ncap"), SwimmerSpec(load_body("head-lesion"), SHORT)
-    outcome, expected = run_job(Job(agent, spec, starts=13, seed=2)), evaluate(agent, spec, episodes=13, seed=2)
+    outcome, expected = (
+        run_job(EvaluationJob(agent, spec, starts=13, seed=2)),
+        evaluate(agent, spec, episodes=13, seed=2),
+    )
     np.testing.assert_array_equal(outcome.returns, expected.returns)
     np.testing.assert_array_equal(outcome.speeds, expected.speeds)
     # 40 control steps of 0.03 s.
@@ -31,14 +34,14 @@ def test_returns_and_speeds_are_those_of_an_evaluation() -> None:
 def test_poses_are_those_of_the_first_start() -> None:
     agent, spec = load_agent("ncap"), SwimmerSpec(load_body("stiff-middle"), Swim(horizon=250))
     poses, _ = record_poses(agent, spec, steps=250)
-    np.testing.assert_array_equal(run_job(Job(agent, spec, starts=1)).poses, poses[::100][:3])
+    np.testing.assert_array_equal(run_job(EvaluationJob(agent, spec, starts=1)).poses, poses[::100][:3])
 
 
 def test_work_is_torque_times_change_of_angle() -> None:
     # Played again by hand: one environment of ten, all at full action but for the dead motor.
     body = swimmer(4, lesioned=[1], gear=[1e-4, 2e-4, 3e-4])
     agent, spec = load_agent("random"), SwimmerSpec(body, Swim(horizon=3))
-    outcome = run_job(Job(agent, spec, starts=1))
+    outcome = run_job(EvaluationJob(agent, spec, starts=1))
     simulation = spec.simulate(10, streams=evaluation_streams(0))
     policy, observation, work = agent.policy(spec), simulation.reset(), 0.0
     for _ in range(2):  # the step in which the episode ends is left out
@@ -51,19 +54,19 @@ def test_work_is_torque_times_change_of_angle() -> None:
 
 
 def test_no_action_is_no_work() -> None:
-    outcome = run_job(Job(load_agent("zero"), SwimmerSpec(swimmer(5), SHORT)))
+    outcome = run_job(EvaluationJob(load_agent("zero"), SwimmerSpec(swimmer(5), SHORT)))
     assert outcome.work == (0.0,) * 10
 
 
 def test_an_unstable_simulation_still_has_an_outcome() -> None:
     spec = SwimmerSpec(swimmer(4, gear=1e9), Swim(horizon=50))
-    outcome = run_job(Job(load_agent("random"), spec, starts=2))
+    outcome = run_job(EvaluationJob(load_agent("random"), spec, starts=2))
     assert np.isfinite([*outcome.returns, *outcome.speeds, *outcome.work, *outcome.distance]).all()
 
 
-def _jobs() -> list[Job]:
+def _jobs() -> list[EvaluationJob]:
     specs = [SwimmerSpec(swimmer(links), SHORT) for links in (3, 6)]
-    return [Job(load_agent(name), spec, starts=3) for name in ("ncap", "random") for spec in specs]
+    return [EvaluationJob(load_agent(name), spec, starts=3) for name in ("ncap", "random") for spec in specs]
 
 
 def test_outcomes_do_not_depend_on_who_measures_them(tmp_path: Path) -> None:

@@ -10,13 +10,13 @@ from wormwood.agents.learning.memory.feedback import FeedbackPool
 from wormwood.agents.learning.memory.learner import MemoryLearner
 from wormwood.agents.learning.memory.network import MemoryNetwork
 from wormwood.agents.learning.memory.settings import FeedbackConfig, ScheduleConfig
-from wormwood.agents.learning.memory.windows import Trial
+from wormwood.agents.learning.memory.windows import TrainingTrials
 from wormwood.agents.policies.memory_settings import MemoryConfig
 
 INPUTS, SHOWN = 3, 2
 
 
-def _trial(steps: int = 6, batch: int = 5, *, seed: int = 0, asked: tuple[int, ...] | None = None) -> Trial:
+def _trial(steps: int = 6, batch: int = 5, *, seed: int = 0, asked: tuple[int, ...] | None = None) -> TrainingTrials:
     """Trials whose loss is the mean square of the features minus a target, in the asked steps or in all."""
     generator = torch.Generator().manual_seed(seed)
     inputs, shown = torch.randn(steps, batch, INPUTS, generator=generator), torch.zeros(steps + 1, batch, SHOWN)
@@ -26,7 +26,7 @@ def _trial(steps: int = 6, batch: int = 5, *, seed: int = 0, asked: tuple[int, .
     def loss(features: Tensor, step: int) -> Tensor | None:
         return None if asked is not None and step not in asked else (features - targets[step]).square().mean()
 
-    return Trial(inputs, loss, shown)
+    return TrainingTrials(inputs, loss, shown)
 
 
 def _learner(
@@ -56,7 +56,7 @@ def _random_feedback(module: nn.Module) -> None:
 
 
 @pytest.fixture
-def make_trial() -> Callable[..., Trial]:
+def make_trial() -> Callable[..., TrainingTrials]:
     return _trial
 
 

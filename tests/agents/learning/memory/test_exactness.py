@@ -9,11 +9,11 @@ from wormwood.agents.learning.memory.feedback import FeedbackPool
 from wormwood.agents.learning.memory.learner import MemoryLearner, update_together
 from wormwood.agents.learning.memory.network import State
 from wormwood.agents.learning.memory.settings import FeedbackConfig, ScheduleConfig
-from wormwood.agents.learning.memory.windows import Trial, window_gradients
+from wormwood.agents.learning.memory.windows import TrainingTrials, window_gradients
 from wormwood.agents.policies.memory_settings import MemoryConfig
 
 
-def _sum_of_gradients(learner: MemoryLearner, trial: Trial, every: int, *, feedback: bool) -> list[Tensor]:
+def _sum_of_gradients(learner: MemoryLearner, trial: TrainingTrials, every: int, *, feedback: bool) -> list[Tensor]:
     totals = [torch.zeros_like(parameter) for parameter in learner.parameters]
     expectation = learner.expectation if feedback else None
     windows = fast_path(learner.network, trial, every=every, parameters=learner.parameters, expectation=expectation)
@@ -24,7 +24,7 @@ def _sum_of_gradients(learner: MemoryLearner, trial: Trial, every: int, *, feedb
     return totals
 
 
-def _reference(learner: MemoryLearner, trial: Trial, cut_every: int | None) -> list[Tensor]:
+def _reference(learner: MemoryLearner, trial: TrainingTrials, cut_every: int | None) -> list[Tensor]:
     """Plain backpropagation through the trial, cut before every so many steps."""
     state, total = learner.network.initial_state(trial.inputs.shape[1]), torch.zeros(())
     for step, x in enumerate(trial.inputs):
@@ -71,7 +71,7 @@ def test_a_feedback_converges_to_the_analytic_gradient_of_a_linear_network() -> 
         def loss(features: Tensor, step: int) -> Tensor | None:
             return features.square().sum(dim=1).mean() / 2 if step == 3 else None
 
-        trial = Trial(inputs, loss, torch.zeros(5, 64, 0))
+        trial = TrainingTrials(inputs, loss, torch.zeros(5, 64, 0))
         learner.update(trial)
     state, expectation = {"s": inputs[0]}, learner.expectation
     assert expectation is not None
@@ -117,7 +117,7 @@ def test_d_only_feedback_tells_the_write_controller_of_later_losses(make_learner
     assert all(bool((gradient != 0).any()) for gradient in of_write(feedback=True))
 
 
-def _whole(learner: MemoryLearner, trial: Trial):
+def _whole(learner: MemoryLearner, trial: TrainingTrials):
     start = learner.network.initial_state(trial.inputs.shape[1])
     return window_gradients(learner.network, trial, start, begin=0, end=len(trial), parameters=learner.parameters)
 

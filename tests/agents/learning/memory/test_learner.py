@@ -5,7 +5,7 @@ import torch
 
 from wormwood.agents.learning.memory.learner import is_slow, update_together
 from wormwood.agents.learning.memory.settings import FeedbackConfig, ScheduleConfig
-from wormwood.agents.learning.memory.windows import Trial, window_gradients
+from wormwood.agents.learning.memory.windows import TrainingTrials, window_gradients
 from wormwood.errors import BadInput
 
 
@@ -14,12 +14,12 @@ def _numbers(learner) -> list[torch.Tensor]:
     return [values.clone() for module in modules for values in module.state_dict().values()]
 
 
-def _spoiled(trial: Trial, step: int) -> Trial:
+def _spoiled(trial: TrainingTrials, step: int) -> TrainingTrials:
     def loss(features, at):
         value = trial.loss(features, at)
         return value * float("nan") if at == step else value
 
-    return Trial(trial.inputs, loss, trial.shown)
+    return TrainingTrials(trial.inputs, loss, trial.shown)
 
 
 def test_every_kth_trial_is_slow() -> None:
