@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import Field, WrapValidator
 
 from wormwood.agents.learning.boosted.settings import BoostedLearnerConfig
 from wormwood.agents.learning.evolution.cma_es import CMAES
@@ -17,11 +19,45 @@ from wormwood.agents.learning.sac_settings import SACConfig
 from wormwood.agents.learning.td3_settings import TD3Config
 from wormwood.agents.policies.interfaces import Arrays
 from wormwood.agents.policies.table import AgentConfig, search_space
+from wormwood.configs.custom import CustomSettings, custom_or, is_custom, load_class
 from wormwood.envs.specs import EnvironmentSpec
 
-__all__ = ["LEARNERS", "LearnerConfig", "LearnerContext", "LearnerKind", "SampleRequirements", "make_learner"]
+__all__ = [
+    "LEARNERS",
+    "BuiltInLearnerConfig",
+    "LearnerConfig",
+    "LearnerContext",
+    "LearnerField",
+    "LearnerKind",
+    "SampleRequirements",
+    "learner_class",
+    "learner_kind",
+    "make_learner",
+]
 
-LearnerConfig = (
+NEEDS = {
+    "__init__": "(settings, weights, context)",
+    "requirements": "(settings, spec)",
+    "weights": "()",
+    "update": "(fragments, iteration)",
+    "policy_weights": "()",
+    "state": "()",
+    "restore": "(state)",
+}
+"""Methods of a learner of the user's own: those of ``Learner``, and the static ``requirements``, which returns
+``SampleRequirements``. It may have a frozen dataclass ``Settings``, too."""
+
+
+def learner_class(kind: str) -> Any:
+    """Return the class ``module:Class``.
+
+    Raises:
+        BadInput: there is none, or it lacks a method.
+    """
+    return load_class(kind, what="learner", needs=NEEDS)
+
+
+BuiltInLearnerConfig = (
     CMAESConfig
     | OpenAIESConfig
     | PPOConfig
@@ -31,6 +67,11 @@ LearnerConfig = (
     | RecurrentPPOConfig
     | FastSlowConfig
 )
+LearnerConfig = BuiltInLearnerConfig | CustomSettings
+LearnerField = Annotated[
+    Annotated[BuiltInLearnerConfig, Field(discriminator="kind")], WrapValidator(custom_or(learner_class))
+]
+"""The settings of a learner as files hold them: one of ours by its ``kind``, or those of a class of the user's."""
 
 
 @dataclass(frozen=True)
@@ -153,10 +194,22 @@ LEARNERS = {
 }
 
 
+CUSTOM = LearnerKind(
+    lambda config, weights, context: learner_class(config.kind)(config, weights, context),
+    lambda config, spec: learner_class(config.kind).requirements(config, spec),
+    "a class of your own, as module:Class",
+)
+
+
+def learner_kind(kind: str) -> LearnerKind:
+    """Return how to start a kind of learner, and what it asks for: one of ``LEARNERS``, or a class ``module:Class``."""
+    return CUSTOM if is_custom(kind) else LEARNERS[kind]
+
+
 def make_learner(config: LearnerConfig, weights: Arrays, context: LearnerContext) -> Learner:
     """Start a learner from an agent's weights.
 
     Raises:
         BadInput: the agent cannot learn this way, or the device is not there.
     """
-    return LEARNERS[config.kind].make(config, weights, context)
+    return learner_kind(config.kind).make(config, weights, context)

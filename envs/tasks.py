@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -15,7 +13,7 @@ from wormwood.envs.layouts import ObservationLayout
 from wormwood.envs.physics import Floats, Readings
 from wormwood.errors import bad_input
 
-__all__ = ["TASKS", "GymnasiumForward", "Navigate", "Swim", "SwimAtSpeed", "Task", "options_of", "task_from_name"]
+__all__ = ["GymnasiumForward", "Navigate", "Swim", "SwimAtSpeed", "Task"]
 
 TARGET_SPEED = 0.1  # m/s at which swimming earns the whole reward
 TARGET_RADIUS = 0.1  # m
@@ -235,33 +233,3 @@ def nose_to_target(readings: Readings, target: Floats) -> Floats:
     orientation = np.zeros((len(target), 3, 3))
     orientation[:, :, :2] = readings.head_axes.transpose(0, 2, 1)
     return np.ascontiguousarray((offset @ orientation)[:, 0, :2])
-
-
-TASKS = {cls.name: cls for cls in (Swim, SwimAtSpeed, Navigate, GymnasiumForward)}
-
-
-def task_from_name(name: str, *, options: Mapping[str, Any] | None = None) -> Task:
-    """Return the task of that name.
-
-    Raises:
-        BadInput: there is no such task, it has no such option, or an option has a wrong value.
-    """
-    if name not in TASKS:
-        raise bad_input("unknown task", where="task", expected=f"one of {', '.join(TASKS)}", got=name, nearest_to=TASKS)
-    options = options or {}
-    known = _option_names(TASKS[name])
-    for key in options:
-        if key not in known:
-            expected = f"one of {', '.join(known)}"
-            raise bad_input("unknown option", where=f"task {name}", expected=expected, got=key, nearest_to=known)
-    task: Task = TASKS[name](**options)
-    return task
-
-
-def options_of(task: Task) -> dict[str, Any]:
-    """Return the options of a task: the inverse of ``task_from_name``."""
-    return {name: getattr(task, name) for name in _option_names(type(task))}
-
-
-def _option_names(kind: type) -> list[str]:
-    return [parameter for parameter in inspect.signature(kind).parameters if parameter != "name"]

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
+from pydantic import Field, WrapValidator
 
+from wormwood.agents.policies import custom
 from wormwood.agents.policies import modulated_circuit as modulated
-from wormwood.agents.policies import repertoire
 from wormwood.agents.policies.circuit import NCAP
 from wormwood.agents.policies.circuit import initial_weights as initial_circuit
 from wormwood.agents.policies.circuit import search_space as circuit_space
@@ -23,14 +24,31 @@ from wormwood.agents.policies.perceptron import search_space as perceptron_space
 from wormwood.agents.policies.perceptron_settings import MLPConfig
 from wormwood.agents.policies.recurrent import RecurrentConfig, make_recurrent_policy
 from wormwood.agents.policies.recurrent import initial_weights as initial_recurrent
-from wormwood.agents.policies.repertoire_settings import RepertoireConfig
 from wormwood.agents.policies.search_space import SearchSpace
+from wormwood.configs.custom import CustomSettings, custom_or, is_custom
 from wormwood.envs.specs import EnvironmentSpec, require_swimmer
 from wormwood.errors import bad_input
 
-__all__ = ["AGENTS", "AgentConfig", "AgentKind", "initial_weights", "make_policy", "search_space", "warm_up"]
+__all__ = [
+    "AGENTS",
+    "AgentConfig",
+    "AgentField",
+    "AgentKind",
+    "BuiltInConfig",
+    "agent_kind",
+    "initial_weights",
+    "make_policy",
+    "make_population",
+    "search_space",
+    "warm_up",
+]
 
-AgentConfig = NCAPConfig | MLPConfig | BoostedConfig | RecurrentConfig | RepertoireConfig | ModulatedNCAPConfig
+BuiltInConfig = NCAPConfig | MLPConfig | BoostedConfig | RecurrentConfig | ModulatedNCAPConfig
+AgentConfig = BuiltInConfig | CustomSettings
+AgentField = Annotated[
+    Annotated[BuiltInConfig, Field(discriminator="kind")], WrapValidator(custom_or(custom.policy_class))
+]
+"""The settings of an agent as files hold them: one of ours by its ``kind``, or those of a class of the user's."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +61,8 @@ class AgentKind:
     summary: str
     warm_up: Callable[[Any, EnvironmentSpec], None] = lambda config, spec: None
     """Compiles what acting needs, where that takes seconds."""
+    make_population: Callable[[Any, Arrays, EnvironmentSpec], Policy] | None = None
+    """Builds one policy of candidates whose weights are stacked; None: ``make_policy`` does."""
 
 
 def _initial_ncap(config: NCAPConfig, spec: EnvironmentSpec, rng: np.random.Generator) -> Arrays:
@@ -100,12 +120,6 @@ AGENTS = {
     "linear-transformer": AgentKind(
         initial_recurrent, make_recurrent_policy, _no_search, "a transformer whose attention is a memory of slots"
     ),
-    "repertoire": AgentKind(
-        repertoire.initial_weights,
-        repertoire.Repertoire,
-        repertoire.search_space,
-        "several circuits, tried on the body at hand",
-    ),
     "modulated-ncap": AgentKind(
         modulated.initial_weights,
         modulated.ModulatedNCAP,
@@ -115,13 +129,27 @@ AGENTS = {
 }
 
 
+CUSTOM = AgentKind(
+    custom.initial_weights,
+    custom.make_policy,
+    custom.search_space,
+    "a class of your own, as module:Class",
+    make_population=custom.make_population,
+)
+
+
+def agent_kind(kind: str) -> AgentKind:
+    """Return how to start and run a kind of agent: one of ``AGENTS``, or a class ``module:Class``."""
+    return CUSTOM if is_custom(kind) else AGENTS[kind]
+
+
 def initial_weights(config: AgentConfig, spec: EnvironmentSpec, rng: np.random.Generator) -> Arrays:
     """Draw the weights an agent starts from in this environment.
 
     Raises:
         BadInput: the agent does not fit the environment.
     """
-    return AGENTS[config.kind].initial_weights(config, spec, rng)
+    return agent_kind(config.kind).initial_weights(config, spec, rng)
 
 
 def make_policy(config: AgentConfig, weights: Arrays, spec: EnvironmentSpec) -> Policy:
@@ -130,14 +158,20 @@ def make_policy(config: AgentConfig, weights: Arrays, spec: EnvironmentSpec) -> 
     Raises:
         BadInput: the agent does not fit the environment.
     """
-    return AGENTS[config.kind].make_policy(config, weights, spec)
+    return agent_kind(config.kind).make_policy(config, weights, spec)
+
+
+def make_population(config: AgentConfig, weights: Arrays, spec: EnvironmentSpec) -> Policy:
+    """Build one policy of M candidates, whose weights ``[M, ...]`` are stacked; errors as ``make_policy``."""
+    kind = agent_kind(config.kind)
+    return (kind.make_population or kind.make_policy)(config, weights, spec)
 
 
 def warm_up(config: AgentConfig, spec: EnvironmentSpec) -> None:
     """Compile what the agent's policy needs, so that no deadline has to allow for it."""
-    AGENTS[config.kind].warm_up(config, spec)
+    agent_kind(config.kind).warm_up(config, spec)
 
 
 def search_space(config: AgentConfig, weights: Arrays) -> SearchSpace:
     """Return how evolution searches the weights of an agent."""
-    return AGENTS[config.kind].search_space(config, weights)
+    return agent_kind(config.kind).search_space(config, weights)

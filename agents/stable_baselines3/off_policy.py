@@ -10,7 +10,7 @@ from stable_baselines3.common.type_aliases import Schedule
 from stable_baselines3.td3.policies import TD3Policy
 from torch import nn
 
-from wormwood.agents.learning.actors.table import ACTORS, make_actor
+from wormwood.agents.learning.actors.table import actor_kind, make_actor
 from wormwood.agents.learning.normalization import RunningNormalizer, Standardized
 from wormwood.agents.learning.optimizers import ProjectedAdam
 from wormwood.agents.policies.interfaces import Arrays
@@ -20,7 +20,8 @@ from wormwood.agents.stable_baselines3.spaces import body_of, check_spaces
 from wormwood.envs.bodies import Body
 from wormwood.envs.randomness import stream
 from wormwood.envs.specs import EnvironmentSpec, SwimmerSpec
-from wormwood.envs.tasks import Task, task_from_name
+from wormwood.envs.task_table import task_from_name
+from wormwood.envs.tasks import Task
 from wormwood.errors import bad_input
 
 __all__ = ["StructuredOffPolicy"]
@@ -127,7 +128,7 @@ class StructuredOffPolicy(TD3Policy):
 
     @property
     def _standardized(self) -> bool:
-        return ACTORS[self._agent.kind].standardized(self._agent)
+        return actor_kind(self._agent.kind).standardized(self._agent)
 
     def agent_weights(self) -> Arrays:
         """Return the weights of the policy in NumPy: the actor's, and what it standardises by."""

@@ -11,7 +11,7 @@ from stable_baselines3.common.policies import ActorCriticPolicy
 from stable_baselines3.common.type_aliases import Schedule
 from torch import Tensor, nn
 
-from wormwood.agents.learning.actors.table import ACTORS, make_actor
+from wormwood.agents.learning.actors.table import actor_kind, make_actor
 from wormwood.agents.learning.boosted.critic import BoostedCritic
 from wormwood.agents.learning.normalization import RunningNormalizer, Standardized
 from wormwood.agents.learning.optimizers import ProjectedAdam
@@ -23,7 +23,8 @@ from wormwood.agents.stable_baselines3.spaces import body_of, check_spaces
 from wormwood.envs.bodies import Body
 from wormwood.envs.randomness import stream
 from wormwood.envs.specs import EnvironmentSpec, SwimmerSpec
-from wormwood.envs.tasks import Task, task_from_name
+from wormwood.envs.task_table import task_from_name
+from wormwood.envs.tasks import Task
 from wormwood.errors import bad_input
 from wormwood.trees.config import TreeConfig
 
@@ -140,7 +141,7 @@ class StructuredPolicy(ActorCriticPolicy):
 
     @property
     def _standardized(self) -> bool:
-        return ACTORS[self._agent.kind].standardized(self._agent)
+        return actor_kind(self._agent.kind).standardized(self._agent)
 
     def agent_weights(self) -> Arrays:
         """Return the weights of the policy in NumPy: the actor's, its noise, and what it standardises by."""

@@ -14,7 +14,8 @@ from wormwood.envs.bodies import Body, load_body
 from wormwood.envs.physics import Floats
 from wormwood.envs.randomness import EpisodeStreams, training_streams
 from wormwood.envs.simulation import Simulation, Step
-from wormwood.envs.tasks import Task, task_from_name
+from wormwood.envs.task_table import task_from_name
+from wormwood.envs.tasks import Task
 from wormwood.errors import bad_input
 
 __all__ = [

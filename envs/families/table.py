@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Mapping
 from typing import Any
 
+from wormwood.configs.custom import is_custom, kind_of, load_class
 from wormwood.envs.families.bandits import BernoulliBandit
 from wormwood.envs.families.grid_navigation import GridNavigation
 from wormwood.envs.families.half_cheetah import CheetahDirection, CheetahVelocity
@@ -14,9 +14,10 @@ from wormwood.envs.families.swimmer_bodies import SwimmerBodies
 from wormwood.envs.families.swimmer_goals import SwimmerDirection, SwimmerSpeed
 from wormwood.envs.families.tabular import TabularMDP
 from wormwood.envs.randomness import evaluation_streams
+from wormwood.envs.task_table import build
 from wormwood.errors import bad_input
 
-__all__ = ["FAMILIES", "family_from_name", "held_out_tasks"]
+__all__ = ["FAMILIES", "family_from_name", "family_name", "held_out_tasks"]
 
 FAMILIES: Mapping[str, Any] = {
     family.name: family
@@ -32,29 +33,34 @@ FAMILIES: Mapping[str, Any] = {
     )
 }
 """The families by name; each is called with its options."""
+NEEDS = {"draw": "(rng)", "sample": "(rng)", "dynamics": "(count)"}
+"""Methods of a family of the user's own."""
 
 
 def family_from_name(name: str, *, options: Mapping[str, Any] | None = None) -> TaskFamily:
     """Return the family of that name.
 
     Args:
-        name: a key of ``FAMILIES``.
+        name: a key of ``FAMILIES``, or ``module:Class``.
         options: the family's own, such as ``{"arms": 10}``; lists become tuples.
 
     Raises:
         BadInput: there is no such family, it has no such option, or an option has a wrong value.
     """
+    where = f"task family {name}"
+    if is_custom(name):
+        custom: TaskFamily = build(load_class(name, what="task family", needs=NEEDS), options, where=where)
+        return custom
     if name not in FAMILIES:
-        expected = f"one of {', '.join(FAMILIES)}"
+        expected = f"one of {', '.join(FAMILIES)}, or module:Class"
         raise bad_input("unknown task family", where="family", expected=expected, got=name, nearest_to=FAMILIES)
-    known = list(inspect.signature(FAMILIES[name]).parameters)
-    given = {key: tuple(value) if isinstance(value, list) else value for key, value in (options or {}).items()}
-    for key in given:
-        if key not in known:
-            expected = f"one of {', '.join(known)}"
-            raise bad_input("unknown option", where=f"task family {name}", expected=expected, got=key, nearest_to=known)
-    family: TaskFamily = FAMILIES[name](**given)
+    family: TaskFamily = build(FAMILIES[name], options, where=where)
     return family
+
+
+def family_name(family: TaskFamily) -> str:
+    """Return the name that ``family_from_name`` finds a family by."""
+    return family.name if type(family) in FAMILIES.values() else kind_of(type(family))
 
 
 def held_out_tasks(family: TaskFamily, count: int, *, seed: int = 0) -> list[FamilyTask]:

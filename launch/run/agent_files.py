@@ -7,21 +7,23 @@ import hashlib
 import json
 import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import safetensors.numpy
-from pydantic import Field, TypeAdapter
+from pydantic import TypeAdapter
 from safetensors import SafetensorError
 
 from wormwood.agents.policies.baselines import UniformPolicy, ZeroPolicy
 from wormwood.agents.policies.circuit_settings import NCAPConfig
+from wormwood.agents.policies.custom import policy_class
 from wormwood.agents.policies.interfaces import Arrays, Policy
 from wormwood.agents.policies.perceptron_settings import MLPConfig
-from wormwood.agents.policies.table import AgentConfig, initial_weights, make_policy
-from wormwood.agents.stable_baselines3.zips import ZippedPolicy, load_zip
+from wormwood.agents.policies.table import AgentConfig, AgentField, initial_weights, make_policy
+from wormwood.agents.stable_baselines3.zips import ALGORITHMS, ZippedPolicy, load_zip
+from wormwood.configs.custom import is_custom, load_modules, plain_settings, settings_class
 from wormwood.envs.randomness import PURPOSES, stream
 from wormwood.envs.specs import EnvironmentSpec
 from wormwood.errors import BadInput, bad_input
@@ -30,6 +32,7 @@ from wormwood.launch.run.files import to_json, write_text_atomic
 from wormwood.launch.run.run_folder import RunFolder
 from wormwood.launch.run.states import little_endian
 from wormwood.launch.run.storage import is_url, local_copy
+from wormwood.launch.run.trust import admit
 
 __all__ = ["BUILT_IN", "Agent", "load_agent", "save_agent"]
 
@@ -96,7 +99,7 @@ def save_agent(folder: Path, agent: Agent, *, origin: Mapping[str, object] | Non
     described = {
         "schema": SCHEMA,
         "name": agent.name,
-        "config": dataclasses.asdict(agent.config),
+        "config": plain_settings(agent.config),
         **describe_spec(agent.spec),
         "weights": {"file": WEIGHTS_FILE, "sha256": sha256},
         "origin": dict(origin or {}),
@@ -114,30 +117,44 @@ def save_agent(folder: Path, agent: Agent, *, origin: Mapping[str, object] | Non
     shutil.rmtree(old, ignore_errors=True)
 
 
-def load_agent(name_or_path: str) -> Agent:
+def load_agent(name_or_path: str, *, trust: Collection[str] = ()) -> Agent:
     """Return a built-in agent, or that of a run, of an exported folder or of a zip of Stable-Baselines3.
 
     Runs and exported folders may also be at a URL.
 
+    Args:
+        name_or_path: of the agent; ``module:Class`` is an untrained one of the user's own.
+        trust: classes ``module:Class``, or modules, that the files of the agent may name. Those of a run that this user
+            made on this machine are known.
+
     Raises:
-        BadInput: there is no such agent, or its files are damaged or from a later version.
+        BadInput: there is no such agent, its files are damaged or from a later version, or they name a class that is
+            not trusted.
     """
     if name_or_path in BUILT_IN:
         return Agent(name_or_path, BUILT_IN[name_or_path][0])
     if is_url(name_or_path):
         with local_copy(name_or_path, leave_out="checkpoints") as folder:
-            return load_agent(str(folder))
+            return _load_folder(Path(folder), name_or_path, trust)
+    if is_custom(name_or_path) and name_or_path.partition(":")[0] not in ALGORITHMS:
+        load_modules([name_or_path], Path())
+        return Agent(name_or_path, settings_class(policy_class(name_or_path))())
     if re.match(r"\w+:", name_or_path) or name_or_path.endswith(".zip"):
         zipped = load_zip(name_or_path)
         return Agent(zipped.name, None, zipped.weights, zipped.spec, zipped)
-    path = Path(name_or_path)
+    return _load_folder(Path(name_or_path), name_or_path, trust)
+
+
+def _load_folder(path: Path, name_or_path: str, trust: Collection[str]) -> Agent:
+    """Return the agent of a run or of an exported folder, which is at ``path`` now."""
     if len(path.name) > LONGEST_NAME:
         raise bad_input("unknown agent", where="agent", expected="a run, an exported agent or a name", got=name_or_path)
     if (path / AGENT_FILE).is_file():
-        return _read_agent(path)
+        is_of_run = path.name == RunFolder(path).agent.name
+        return _read_agent(path, place=str(path.parent if is_of_run else path), trust=trust)
     run = RunFolder(path)
     if (run.agent / AGENT_FILE).is_file() and run.summary.is_file():
-        return dataclasses.replace(_read_agent(run.agent), name=path.resolve().name)
+        return dataclasses.replace(_read_agent(run.agent, place=name_or_path, trust=trust), name=path.resolve().name)
     if run.config.is_file():
         expected = f"a run that has finished; go on with `wormwood train --out {name_or_path} --resume`"
         raise bad_input("unfinished run", where="agent", expected=expected, got=name_or_path)
@@ -148,10 +165,10 @@ def load_agent(name_or_path: str) -> Agent:
     )
 
 
-_CONFIG: TypeAdapter[Any] = TypeAdapter(Annotated[AgentConfig, Field(discriminator="kind")])
+_CONFIG: TypeAdapter[Any] = TypeAdapter(AgentField)
 
 
-def _read_agent(folder: Path) -> Agent:
+def _read_agent(folder: Path, *, place: str, trust: Collection[str]) -> Agent:
     where = str(folder / AGENT_FILE)
     try:
         described = json.loads((folder / AGENT_FILE).read_text(encoding="utf-8"))
@@ -162,6 +179,7 @@ def _read_agent(folder: Path) -> Agent:
         if found != described["weights"]["sha256"]:
             expected = f"SHA-256 {described['weights']['sha256']}"
             raise bad_input("damaged weights", where=str(folder / WEIGHTS_FILE), expected=expected, got=found)
+        admit(described, where=where, place=place, trust=trust)
         return Agent(
             name=str(described["name"]),
             config=_CONFIG.validate_python(described["config"]),

@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from wormwood.envs.bodies import GYMNASIUM_SWIMMER, Body, body_fields, body_from_mapping, load_body
+from wormwood.envs.families.table import family_name
 from wormwood.envs.families.trials import TrialSpec, trial_from_name
 from wormwood.envs.gymnasium_spec import GymnasiumSpec
 from wormwood.envs.specs import SwimmerSpec
-from wormwood.envs.tasks import options_of, task_from_name
+from wormwood.envs.task_table import options_of, task_from_name, task_name
 from wormwood.errors import bad_input
 
 __all__ = ["DEFAULTS", "Spec", "build_others", "build_spec", "describe_spec", "read_spec", "settings_without_effect"]
@@ -98,7 +99,7 @@ def describe_spec(spec: Spec) -> dict[str, Any]:
         options = {
             name: list(value) if isinstance(value, tuple) else value for name, value in vars(spec.family).items()
         }
-        return {"family": spec.family.name, "family_options": options, "trial_episodes": spec.episodes}
+        return {"family": family_name(spec.family), "family_options": options, "trial_episodes": spec.episodes}
     if isinstance(spec, GymnasiumSpec):
         return {
             "environment": spec.id,
@@ -106,7 +107,7 @@ def describe_spec(spec: Spec) -> dict[str, Any]:
             "environment_wrappers": list(spec.wrappers),
         }
     body = {**body_fields(spec.body), "model": spec.body.model}
-    return {"task": spec.task.name, "task_options": options_of(spec.task), "body": body}
+    return {"task": task_name(spec.task), "task_options": options_of(spec.task), "body": body}
 
 
 def read_spec(described: Mapping[str, Any], *, where: str) -> Spec:

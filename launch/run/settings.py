@@ -7,14 +7,24 @@ import functools
 import hashlib
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_type_hints
 
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
-from wormwood.agents.learners import LEARNERS, LearnerConfig, LearnerContext, SampleRequirements
-from wormwood.agents.policies.table import AgentConfig
+from wormwood.agents.learners import (
+    BuiltInLearnerConfig,
+    LearnerContext,
+    LearnerField,
+    SampleRequirements,
+    learner_class,
+    learner_kind,
+)
+from wormwood.agents.policies.custom import policy_class
+from wormwood.agents.policies.table import AgentField, BuiltInConfig
+from wormwood.configs.custom import is_custom, load_modules, plain_settings, settings_class
 from wormwood.configs.yaml_files import parse_mapping, parse_value, read_preset_or_file, to_yaml
 from wormwood.envs.bodies import GYMNASIUM_SWIMMER, Body, body_fields
 from wormwood.envs.faces.common import LARGEST_SEED
@@ -22,8 +32,9 @@ from wormwood.envs.specs import SwimmerSpec
 from wormwood.errors import BadInput, bad_input
 from wormwood.launch.run.environment_settings import DEFAULTS, Spec, build_others, build_spec, settings_without_effect
 from wormwood.launch.run.rollouts import RolloutPlan
+from wormwood.launch.run.trust import admit, custom_names
 
-__all__ = ["LOOSE_KEYS", "RunConfig", "load_config", "parse_config"]
+__all__ = ["LOOSE_KEYS", "RunConfig", "config_folder", "load_config", "parse_config"]
 
 LOOSE_KEYS = frozenset(
     {
@@ -46,9 +57,9 @@ class RunConfig:
 
     __pydantic_config__ = ConfigDict(extra="forbid")
 
-    agent: Annotated[AgentConfig, Field(discriminator="kind")]
+    agent: AgentField
     """What acts, and what it is made of."""
-    learner: Annotated[LearnerConfig, Field(discriminator="kind")]
+    learner: LearnerField
     """How it learns."""
     iterations: Count
     """Rounds of collecting and learning."""
@@ -125,7 +136,7 @@ class RunConfig:
     @property
     def requirements(self) -> SampleRequirements:
         """What experience each iteration collects."""
-        return LEARNERS[self.learner.kind].requirements(self.learner, self.spec)
+        return learner_kind(self.learner.kind).requirements(self.learner, self.spec)
 
     @property
     def learner_context(self) -> LearnerContext:
@@ -152,6 +163,7 @@ class RunConfig:
     def to_mapping(self) -> dict[str, Any]:
         """Return every setting in plain values; the body in full, unless its name says all about it."""
         mapping = dataclasses.asdict(self)
+        mapping |= {"agent": plain_settings(self.agent), "learner": plain_settings(self.learner)}
         for name in settings_without_effect(mapping):
             del mapping[name]
         if isinstance(self.spec, SwimmerSpec):
@@ -186,7 +198,8 @@ def load_config(preset_or_file: str, *, overrides: Sequence[str] = (), seed: int
     """Read a preset or file.
 
     Args:
-        preset_or_file: a name of `wormwood list presets`, or a YAML file.
+        preset_or_file: a name of `wormwood list presets`, or a YAML file. Classes ``module:Class`` that it names are
+            imported, from its folder where they are in it.
         overrides: ``key.path=value`` each, the value in YAML.
         seed: in place of the file's.
 
@@ -194,28 +207,66 @@ def load_config(preset_or_file: str, *, overrides: Sequence[str] = (), seed: int
         BadInput: there is no such preset, or anything in it is wrong.
     """
     text, where = read_preset_or_file("train", preset_or_file, what="preset", where="train")
-    return parse_config(text, where=where, overrides=overrides, seed=seed)
-
-
-def parse_config(text: str, *, where: str, overrides: Sequence[str] = (), seed: int | None = None) -> RunConfig:
-    """Read a configuration from YAML; see ``load_config``."""
     mapping = parse_mapping(text, where=where)
+    load_modules(custom_names(mapping), config_folder(preset_or_file))
+    return _read(mapping, where=where, overrides=overrides, seed=seed, folder=config_folder(preset_or_file))
+
+
+def config_folder(preset_or_file: str) -> Path:
+    """Return the folder whose modules a configuration may name: its own, or of a preset the current one."""
+    return Path(preset_or_file).parent if Path(preset_or_file).is_file() else Path()
+
+
+def parse_config(
+    text: str,
+    *,
+    where: str,
+    overrides: Sequence[str] = (),
+    seed: int | None = None,
+    place: str | None = None,
+    trust: Collection[str] = (),
+) -> RunConfig:
+    """Read the configuration of a run, which may be anybody's.
+
+    Args:
+        text: of its ``config.yaml``.
+        where: the file, for messages.
+        overrides: see ``load_config``.
+        seed: see ``load_config``.
+        place: the run, if it may be one that this user made; see ``trust.admit``.
+        trust: classes ``module:Class``, or modules, that may be imported.
+
+    Raises:
+        BadInput: anything in it is wrong, or it names a class that is not trusted.
+    """
+    mapping = parse_mapping(text, where=where)
+    admit(mapping, where=where, place=place, trust=trust)
+    return _read(mapping, where=where, overrides=overrides, seed=seed, folder=Path())
+
+
+def _read(
+    mapping: dict[str, Any], *, where: str, overrides: Sequence[str], seed: int | None, folder: Path
+) -> RunConfig:
     for override in overrides:
         _override(mapping, override)
+    if overrides:
+        load_modules(custom_names(mapping), folder)  # what stands on the command line is the user's own
     if seed is not None:
         mapping["seed"] = seed
     try:
         return _ADAPTER.validate_python(mapping)
     except ValidationError as error:
-        raise _first_problem(error, where) from None
+        raise _first_problem(error, where, mapping) from None
 
 
 _ADAPTER = TypeAdapter(RunConfig)
 _KINDS: Mapping[str, Mapping[str, Any]] = {
-    "agent": {kind.kind: kind for kind in get_args(AgentConfig)},
-    "learner": {kind.kind: kind for kind in get_args(LearnerConfig)},
+    "agent": {kind.kind: kind for kind in get_args(BuiltInConfig)},
+    "learner": {kind.kind: kind for kind in get_args(BuiltInLearnerConfig)},
 }
 """The settings of each kind of agent and learner."""
+_CUSTOM = {"agent": policy_class, "learner": learner_class}
+"""How a class of the user's is found, which has settings of its own."""
 
 
 def _override(mapping: dict[str, Any], override: str) -> None:
@@ -241,7 +292,7 @@ def _settings_in(settings: Any, path: Sequence[str]) -> Any:
     return settings
 
 
-def _first_problem(error: ValidationError, where: str) -> BadInput:
+def _first_problem(error: ValidationError, where: str, mapping: Mapping[str, Any]) -> BadInput:
     """Turn pydantic's first finding into one line."""
     problems = error.errors(include_url=False)
     problem = problems[0]
@@ -255,6 +306,8 @@ def _first_problem(error: ValidationError, where: str) -> BadInput:
     if rest and rest[0] in kinds:
         # The tag by which pydantic tells kinds apart is no key of the file.
         settings = kinds[rest.pop(0)]
+    elif kinds and rest and is_custom(mapping[section].get("kind")):
+        settings = settings_class(_CUSTOM[section](mapping[section]["kind"]))
     # Neither are the names by which it tells the members of a union apart.
     rest = [part for part in rest if re.fullmatch(r"[a-z0-9_]+", part)]
     key, got = ".".join([section, *rest]), problem["input"]

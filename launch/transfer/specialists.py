@@ -21,7 +21,7 @@ from wormwood.agents.policies.table import initial_weights
 from wormwood.envs.bodies import GYMNASIUM_SWIMMER, Body, body_fields
 from wormwood.envs.randomness import stream
 from wormwood.envs.specs import SwimmerSpec
-from wormwood.envs.tasks import options_of
+from wormwood.envs.task_table import options_of, task_name
 from wormwood.errors import BadInput
 from wormwood.launch.run.agent_files import Agent, load_agent
 from wormwood.launch.run.checkpoints import save_checkpoint
@@ -138,7 +138,7 @@ def on_body(config: RunConfig, spec: SwimmerSpec) -> RunConfig:
         config,
         body=_plain_body(spec.body),
         other_bodies=(),
-        task=spec.task.name,
+        task=task_name(spec.task),
         task_options=options_of(spec.task),
         evaluate_every=max(1, config.iterations // EVALUATIONS),
     )

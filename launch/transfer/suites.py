@@ -11,7 +11,8 @@ from typing import Any
 from wormwood.configs.yaml_files import parse_mapping, preset_names, read_preset_or_file
 from wormwood.envs.bodies import Body, body_from_mapping, is_number, load_body
 from wormwood.envs.specs import SwimmerSpec
-from wormwood.envs.tasks import Navigate, Swim, SwimAtSpeed, Task, task_from_name
+from wormwood.envs.task_table import task_from_name
+from wormwood.envs.tasks import Navigate, Swim, SwimAtSpeed, Task
 from wormwood.errors import bad_input
 
 __all__ = ["LABELS", "Suite", "SuiteBody", "load_suite", "parse_suite", "suite_names"]

@@ -1,5 +1,6 @@
 """Experience as a rollout would record it, and the circuit's equations as plain loops to hold it against."""
 
+import itertools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from wormwood.agents.learning.interfaces import Episodes, Fragment, Transitions
+from wormwood.agents.policies.acting import act_steps
 from wormwood.agents.policies.circuit_settings import NCAPConfig
 from wormwood.agents.policies.interfaces import Arrays
 from wormwood.agents.policies.table import AgentConfig, make_policy
@@ -19,7 +21,8 @@ from wormwood.envs.layouts import ObservationLayout
 from wormwood.envs.randomness import stream, training_streams
 from wormwood.envs.simulation import Simulation
 from wormwood.envs.specs import SwimmerSpec
-from wormwood.envs.tasks import Task, task_from_name
+from wormwood.envs.task_table import task_from_name
+from wormwood.envs.tasks import Task
 
 NO_EPISODES = Episodes(np.zeros(0, np.int64), np.zeros(0), np.zeros(0, np.int64), np.zeros(0), np.zeros(0, np.int8))
 
@@ -29,22 +32,21 @@ def _play(
 ) -> Fragment:
     """Two environments over some steps: a pure function of its arguments."""
     simulation = Simulation(body, task, 2, streams=training_streams(seed), first=2 * shard)
-    policy, rng = make_policy(agent, weights, SwimmerSpec(body, task)), stream(seed, "action", shard)
-    observation = simulation.reset()
+    spec, rng = SwimmerSpec(body, task), stream(seed, "action", shard)
+    simulation.reset()
     columns: dict[str, list[np.ndarray]] = {name: [] for name in Transitions.__dataclass_fields__ if name != "memory"}
-    for _ in range(steps):
-        action, _, extras = policy.act(observation, {}, rng)
-        columns["observation"].append(observation)
-        columns["action"].append(action)
-        columns["log_prob"].append(extras["log_prob"])
-        columns["episode_start"].append(simulation.steps == 0)
-        step = simulation.step(np.clip(action, -1.0, 1.0))
+    played = act_steps(make_policy(agent, weights, spec), simulation, spec.actions, rng=rng)
+    for taken in itertools.islice(played, steps):
+        step = taken.step
+        columns["observation"].append(taken.observation)
+        columns["action"].append(taken.action)
+        columns["log_prob"].append(taken.extras["log_prob"])
+        columns["episode_start"].append(taken.begins)
         columns["reward"].append(step.reward)
         columns["terminated"].append(step.terminated)
         columns["truncated"].append(step.truncated)
         columns["final_observation"].extend(step.final_observation[step.truncated])
-        observation = step.observation
-    columns["next_observation"] = list(observation)
+    columns["next_observation"] = list(simulation.observation)
     arrays = {name: np.array(values) for name, values in columns.items()}
     return Fragment(shard, 0, 2 * steps, NO_EPISODES, Transitions(**arrays))
 

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from wormwood.envs.bodies import GYMNASIUM_SWIMMER, Body, swimmer
 from wormwood.envs.randomness import training_streams
 from wormwood.envs.simulation import ENDED_BY, Simulation, Step
-from wormwood.envs.tasks import GymnasiumForward, Navigate, Swim, SwimAtSpeed, Task, task_from_name
+from wormwood.envs.task_table import task_from_name
+from wormwood.envs.tasks import GymnasiumForward, Navigate, Swim, SwimAtSpeed, Task
 
 Floats = NDArray[np.float64]
 
@@ -285,7 +286,7 @@ import wormwood.envs
 from wormwood.envs.bodies import load_body
 from wormwood.envs.randomness import training_streams
 from wormwood.envs.simulation import Simulation
-from wormwood.envs.tasks import task_from_name
+from wormwood.envs.task_table import task_from_name
 
 simulation = Simulation(load_body("swimmer-6"), task_from_name("swim"), 2, streams=training_streams(0))
 simulation.reset()

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from wormwood.envs.bodies import GYMNASIUM_SWIMMER, swimmer
 from wormwood.envs.physics import Readings
+from wormwood.envs.task_table import TASKS, task_from_name
 from wormwood.envs.tasks import (
-    TASKS,
     GymnasiumForward,
     Navigate,
     Swim,
@@ -21,7 +21,6 @@ from wormwood.envs.tasks import (
     forward_speed,
     long_tail,
     nose_to_target,
-    task_from_name,
 )
 from wormwood.errors import BadInput
 

@@ -10,12 +10,14 @@ from torch import Tensor
 
 from wormwood.agents.learning.actors.circuit import NCAPActor
 from wormwood.agents.learning.actors.perceptron import MLPActor
+from wormwood.agents.policies.custom import policy_class
 from wormwood.agents.policies.interfaces import Arrays
 from wormwood.agents.policies.table import AgentConfig
+from wormwood.configs.custom import is_custom
 from wormwood.envs.specs import EnvironmentSpec, require_swimmer
 from wormwood.errors import bad_input
 
-__all__ = ["ACTORS", "Actor", "ActorKind", "make_actor"]
+__all__ = ["ACTORS", "Actor", "ActorKind", "actor_kind", "make_actor"]
 
 
 class Actor(Protocol):
@@ -61,7 +63,19 @@ def make_actor(config: AgentConfig, weights: Arrays, spec: EnvironmentSpec) -> A
     Raises:
         BadInput: the agent does not fit the environment, or cannot learn from gradients as it is configured.
     """
-    if config.kind not in ACTORS:
-        expected = f"one of {', '.join(ACTORS)}"
-        raise bad_input("agent", where="a learner that follows gradients", expected=expected, got=config.kind)
-    return ACTORS[config.kind].make(config, weights, spec)
+    return actor_kind(config.kind).make(config, weights, spec)
+
+
+def actor_kind(kind: str) -> ActorKind:
+    """Return how to build the actor of a kind of agent; a class of the user's builds its own.
+
+    Raises:
+        BadInput: it has none, and so cannot learn from gradients.
+    """
+    if kind in ACTORS:
+        return ACTORS[kind]
+    make = getattr(policy_class(kind), "make_actor", None) if is_custom(kind) else None
+    if make is None:
+        expected = f"one of {', '.join(ACTORS)}, or a class with make_actor(settings, weights, spec)"
+        raise bad_input("agent", where="a learner that follows gradients", expected=expected, got=kind)
+    return ActorKind(make, standardized=lambda config: False)

@@ -23,7 +23,8 @@ from wormwood.envs.faces.stable_baselines3 import make_swimmers
 from wormwood.envs.randomness import training_streams
 from wormwood.envs.simulation import Simulation
 from wormwood.envs.specs import SwimmerSpec
-from wormwood.envs.tasks import Navigate, Swim, Task, task_from_name
+from wormwood.envs.task_table import task_from_name
+from wormwood.envs.tasks import Navigate, Swim, Task
 from wormwood.errors import BadInput
 
 STRAIGHT = NCAPConfig(constraint="straight_through")

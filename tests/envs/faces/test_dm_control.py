@@ -13,7 +13,7 @@ from wormwood.envs.bodies import GYMNASIUM_SWIMMER, Body, swimmer
 from wormwood.envs.faces.dm_control import load_environment
 from wormwood.envs.randomness import training_streams
 from wormwood.envs.simulation import Simulation
-from wormwood.envs.tasks import task_from_name
+from wormwood.envs.task_table import task_from_name
 from wormwood.errors import BadInput
 
 

@@ -17,7 +17,8 @@ from wormwood.agents.policies.circuit_settings import NCAPConfig
 from wormwood.envs.bodies import GYMNASIUM_SWIMMER, swimmer
 from wormwood.envs.randomness import evaluation_streams
 from wormwood.envs.simulation import Simulation
-from wormwood.envs.tasks import GymnasiumForward, Swim, SwimAtSpeed, task_from_name
+from wormwood.envs.task_table import task_from_name
+from wormwood.envs.tasks import GymnasiumForward, Swim, SwimAtSpeed
 from wormwood.errors import BadInput
 from wormwood.launch.inspect.circuit_anatomy import CircuitActivity, describe, record_activity
 

@@ -12,7 +12,8 @@ from wormwood.agents.policies.forest_settings import BoostedConfig
 from wormwood.envs.bodies import swimmer
 from wormwood.envs.gymnasium_spec import GymnasiumSpec
 from wormwood.envs.specs import ActionSpace, SwimmerSpec
-from wormwood.envs.tasks import Navigate, Swim, SwimAtSpeed, task_from_name
+from wormwood.envs.task_table import task_from_name
+from wormwood.envs.tasks import Navigate, Swim, SwimAtSpeed
 from wormwood.errors import BadInput
 from wormwood.launch.inspect.forest_summary import (
     describe,
