@@ -186,6 +186,7 @@ def status_command(options: argparse.Namespace) -> None:
         print_json(status)
         return
     workers = status.pop("workers")
+    del status["return_mean"]  # the old name of training_return_mean
     print_table("", ["what", "value"], [(name, _text(value)) for name, value in status.items() if value is not None])
     if workers:
         columns = ["name", "state", "node", "rollouts", "steps", "steps_per_second", "idle_share", "restarts"]

@@ -80,7 +80,7 @@ class _HostedRun:
         self.waiting: tuple[Fragment, ...] = ()
         self.older_weights: Arrays = self.learner.weights() if self.lag else {}
         self.saved: int | None = None
-        self.best: float | None = None
+        self.latest_return: float | None = None
         self.paused = False
 
     @property
@@ -180,7 +180,7 @@ class LearnerService:
         run.episodes += sum(entry["episodes"] for entry in entries)
         counters = {"iteration": run.iteration, "steps": run.steps, "episodes": run.episodes}
         metrics = {**counters, **_episode_metrics(fragments), **learned}
-        run.best = metrics.get("return_mean")
+        run.latest_return = metrics.get("return_mean")
         return Update(metrics, entries)
 
     def save(self, name: str) -> None:
@@ -196,7 +196,7 @@ class LearnerService:
             raise ValueError("a checkpoint is made between an update and the next receipt")
         if run.saved == run.iteration:
             return
-        metadata = {"steps": run.steps, "episodes": run.episodes, "return_mean": run.best}
+        metadata = {"steps": run.steps, "episodes": run.episodes, "return_mean": run.latest_return}
         save_checkpoint(
             run.checkpoints,
             run.iteration,

@@ -31,6 +31,7 @@ def run_status(folder: RunFolder) -> dict[str, Any]:
     iteration = last.get("iteration", 0)
     speed = _iterations_per_second(metrics)
     load = _load(folder)
+    training_return = next((line["return_mean"] for line in reversed(metrics) if "return_mean" in line), None)
     running, left = is_running(folder), config.iterations - iteration
     return {
         "run": str(folder.path),
@@ -41,7 +42,8 @@ def run_status(folder: RunFolder) -> dict[str, Any]:
         "iterations": config.iterations,
         "steps": last.get("steps", 0),
         "episodes": last.get("episodes", 0),
-        "return_mean": next((line["return_mean"] for line in reversed(metrics) if "return_mean" in line), None),
+        "training_return_mean": training_return,
+        "return_mean": training_return,  # the name until 0.3: `train` says return_mean of held-out starts
         "steps_per_second": None if speed is None else speed * config.plan.steps_per_iteration,
         "seconds_left": left / speed if running and speed else None,
         **_last_checkpoint(folder),

@@ -20,7 +20,7 @@ from wormwood.launch.run.settings import RunConfig
 __all__ = ["Interrupted", "Watcher", "train"]
 
 
-MAX_LOSSES = 10
+MAX_DEATHS = 10
 """Deaths of the service without progress after which a run gives up: the update itself may be the cause."""
 PAUSE = 0.2
 """Seconds between looks at a run that is paused."""
@@ -64,14 +64,14 @@ def train(
         training = _Training(run, config, service, executor, watcher or Watcher(), name)
         while (final := training.attempt()) is None:
             # Go on from the newest checkpoint, in the service that Ray has started again.
-            training.count_loss()
+            training.count_death()
     weights, state_sha256 = final
     return _finish(run, config, weights, workers=workers, sha256=state_sha256)
 
 
 @dataclass
 class _Training:
-    """One run in the hands of a service and an executor."""
+    """The loop of one run: an executor collects experience, and a service learns from it and keeps the checkpoints."""
 
     run: Run
     config: RunConfig
@@ -80,14 +80,18 @@ class _Training:
     watcher: Watcher
     name: str
     seconds: float = 0.0
-    learned: float = 0.0
-    losses: int = 0
-    done_at_loss: int = -1
+    """Of training before this process went on with the run."""
+    update_seconds: float = 0.0
+    """Of the updates since then."""
+    deaths: int = 0
+    """Of the service, one after another without an update in between."""
+    done_at_death: int = -1
+    """Updates that were done at the latest of them."""
 
     def attempt(self) -> tuple[Arrays, str] | None:
         """Train to the end, and return the policy's weights and the hash of the state; None: the service was lost."""
         try:
-            self.go_on()
+            self.continue_from_checkpoint()
             return self.service.policy_weights(self.name), self.service.state_sha256(self.name)
         except ServiceLostError:
             return None
@@ -96,17 +100,17 @@ class _Training:
             with contextlib.suppress(ServiceLostError):
                 self.service.remove(self.name)
 
-    def go_on(self) -> None:
+    def continue_from_checkpoint(self) -> None:
         """Train from the newest checkpoint to the end.
 
-        With a lag of 1, the next iteration is collected while the learner learns from this one. Ctrl-C takes effect
-        while experience is collected, so that every checkpoint is one between two updates.
+        Each round collects one iteration and makes one update from it. With a lag of 1, the next iteration is collected
+        during the update. Ctrl-C waits for the end of an update: a checkpoint never lies within one.
         """
         progress = self.service.create(self.name, self.config, self.run.checkpoints_place)
         self.run.truncate_logs(progress.iteration)
         self.run.send()
         lines = read_metrics(self.run.metrics)
-        self.seconds, self.learned, self.began = lines[-1]["seconds"] if lines else 0.0, 0.0, time.monotonic()
+        self.seconds, self.update_seconds, self.began = lines[-1]["seconds"] if lines else 0.0, 0.0, time.monotonic()
         self.watcher.started(progress)
         remaining, lag = self.config.iterations - progress.iteration, self.config.requirements.lag
         if remaining:
@@ -126,17 +130,17 @@ class _Training:
             raise Interrupted from None
         self._save()
 
-    def count_loss(self) -> None:
+    def count_death(self) -> None:
         """Give up where the service dies again and again without any progress in between.
 
         Raises:
             ServiceLostError: it did.
         """
         done = len(read_metrics(self.run.metrics))
-        self.losses = self.losses + 1 if done <= self.done_at_loss else 1
-        self.done_at_loss = max(done, self.done_at_loss)
-        if self.losses >= MAX_LOSSES:
-            raise ServiceLostError(f"the learner service died {self.losses} times after iteration {done}")
+        self.deaths = self.deaths + 1 if done <= self.done_at_death else 1
+        self.done_at_death = max(done, self.done_at_death)
+        if self.deaths >= MAX_DEATHS:
+            raise ServiceLostError(f"the learner service died {self.deaths} times after iteration {done}")
 
     def _collect(self) -> Collection:
         """Begin with the next iteration, once the run is not paused."""
@@ -148,11 +152,11 @@ class _Training:
         """Make one update, and write down what it did."""
         began, config = time.monotonic(), self.config
         update = self.service.update(self.name)
-        self.learned += time.monotonic() - began
+        self.update_seconds += time.monotonic() - began
         metrics = {**update.metrics, "seconds": self.seconds + time.monotonic() - self.began}
         if config.evaluate_every and metrics["iteration"] % config.evaluate_every == 0:
             metrics |= _held_out(config, self.service.policy_weights(self.name))
-        idle = 1.0 - self.learned / max(1e-9, time.monotonic() - self.began)
+        idle = 1.0 - self.update_seconds / max(1e-9, time.monotonic() - self.began)
         self.run.log(metrics, ledger=update.entries, workers=self.executor.status(), learner_idle_share=idle)
         if metrics["iteration"] % config.checkpoint_every == 0:
             self._save()

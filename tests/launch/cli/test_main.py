@@ -257,7 +257,9 @@ def test_status_of_a_run(capsys) -> None:
     )
     assert status["ledger"] == "complete: 8 fragments, 960 environment steps, each used once"
     assert main(["status", "r"]) == 0
-    assert "finished" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "finished" in printed and "training_return_mean" in printed and " return_mean" not in printed
+    assert status["training_return_mean"] == status["return_mean"]
     assert "is not a run folder" in _error(capsys, "status", "none")
 
 
