@@ -1,23 +1,14 @@
-"""Experience: one iteration's fragments as one batch, and where memories end with an episode."""
+"""Experience: one iteration's fragments as one batch."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
 from wormwood.agents.learning.interfaces import Fragment, Transitions
-from wormwood.agents.policies.interfaces import Arrays
 
-__all__ = ["forget", "joined"]
-
-
-def forget(memory: Arrays, ended: NDArray[np.bool_]) -> Arrays:
-    """Return what a policy remembers with zeros where ``ended [N]``, so that each episode begins with nothing."""
-    if not memory or not ended.any():
-        return memory
-    return {name: np.where(ended.reshape(-1, *[1] * (values.ndim - 1)), 0, values) for name, values in memory.items()}
+__all__ = ["joined"]
 
 
 def joined(fragments: Sequence[Fragment]) -> Transitions:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 
-from wormwood.agents.policies.interfaces import Arrays, Floats, Policy
+from wormwood.agents.policies.acting import act_steps
+from wormwood.agents.policies.interfaces import Floats, Policy
 from wormwood.envs.families.trials import TrialEnvironments, TrialSpec
 from wormwood.envs.randomness import evaluation_streams
 
@@ -20,11 +23,9 @@ def trial_returns(policy: Policy, environments: TrialEnvironments) -> Floats:
     """Return the return of each inner episode ``[N, episodes]`` of the first trial of each environment."""
     spec, rows = environments.spec, np.arange(environments.count)
     returns = np.zeros((environments.count, spec.episodes))
-    observation, memory = environments.reset(), Arrays()
-    for _ in range(spec.horizon):
-        action, memory, _ = policy.act(observation, memory, None)
+    environments.reset()
+    episode = environments.inner_episode
+    for taken in itertools.islice(act_steps(policy, environments, spec.actions), spec.horizon):
+        returns[rows, episode] += taken.step.reward
         episode = environments.inner_episode
-        step = environments.step(spec.actions.clip(action))
-        returns[rows, episode] += step.reward
-        observation = step.observation
     return returns

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import itertools
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -13,8 +14,9 @@ import numpy as np
 from mujoco.batch import Batch
 from numpy.typing import NDArray
 
+from wormwood.agents.policies.acting import act_steps
 from wormwood.agents.policies.circuit_settings import NCAPConfig
-from wormwood.agents.policies.interfaces import Arrays, Floats, Policy
+from wormwood.agents.policies.interfaces import Floats, Policy
 from wormwood.agents.policies.table import initial_weights, make_policy
 from wormwood.envs.bodies import Body
 from wormwood.envs.randomness import stream, training_streams
@@ -95,8 +97,10 @@ class ClosedLoop:
             simulation.reset()
             # Clocks apart, so that each slice has its share of the resets rather than one slice in hundreds all.
             simulation.restore({**simulation.state(), "steps": part * task.horizon // swimmers})
-        self._policies = [policy(index) for index in range(len(parts))]
-        self._memories: list[Arrays] = [{} for _ in parts]
+        actions = SwimmerSpec(body, task).actions
+        self._loops = [
+            act_steps(policy(index), simulation, actions) for index, simulation in enumerate(self._simulations)
+        ]
         self._pool = ThreadPoolExecutor(len(parts))
 
     @property
@@ -124,17 +128,10 @@ class ClosedLoop:
         self._pool.shutdown()
 
     def _play_part(self, index: int, steps: int) -> tuple[list[Floats], list[NDArray[np.bool_]]]:
-        simulation, policy, memory = self._simulations[index], self._policies[index], self._memories[index]
-        observation = simulation.observation
         actions, dones = [], []
-        for _ in range(steps):
-            chosen, memory, _ = policy.act(observation, memory, None)
-            action = np.clip(chosen, -1.0, 1.0)
-            step = simulation.step(action)
-            observation = step.observation
-            actions.append(action)
-            dones.append(step.done)
-        self._memories[index] = memory
+        for taken in itertools.islice(self._loops[index], steps):
+            actions.append(np.clip(taken.action, -1.0, 1.0))
+            dones.append(taken.step.done)
         return actions, dones
 
     def _state(self) -> Floats:

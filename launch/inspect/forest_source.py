@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import textwrap
 
 import numpy as np
 
+from wormwood.agents.policies.acting import act_steps
 from wormwood.agents.policies.forest_settings import BoostedConfig
-from wormwood.agents.policies.interfaces import Arrays, Floats, Policy
+from wormwood.agents.policies.interfaces import Floats, Policy
 from wormwood.envs.randomness import evaluation_streams
 from wormwood.envs.specs import EnvironmentSpec
 from wormwood.launch.inspect.forest_summary import Summary
@@ -26,12 +28,9 @@ def visited_observations(policy: Policy, spec: EnvironmentSpec, *, steps: int = 
     An episode that ends is followed by the next one. ``first`` numbers the first of the starts, as in ``evaluate``.
     """
     simulation = spec.simulate(BATCH, streams=evaluation_streams(0), first=first)
-    observation, memory, visited = simulation.reset(), Arrays(), []
-    for _ in range(steps):
-        visited.append(observation.copy())
-        action, memory, _ = policy.act(observation, memory, None)
-        observation = simulation.step(spec.actions.clip(action)).observation
-    return np.concatenate(visited)
+    simulation.reset()
+    played = itertools.islice(act_steps(policy, simulation, spec.actions), steps)
+    return np.concatenate([taken.observation for taken in played])
 
 
 def policy_sources(config: BoostedConfig, summary: Summary) -> dict[str, str]:

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from wormwood.agents.policies.interfaces import Arrays, Floats, Policy
+from wormwood.agents.policies.acting import act_steps
+from wormwood.agents.policies.interfaces import Floats, Policy
 from wormwood.envs.families.trials import TrialSpec
 from wormwood.envs.randomness import evaluation_streams
-from wormwood.envs.simulation import Step
-from wormwood.envs.specs import BatchedEnvironment, EnvironmentSpec, SwimmerSpec
+from wormwood.envs.specs import EnvironmentSpec, SwimmerSpec
 from wormwood.launch.run.agent_files import Agent
 
 __all__ = ["BATCH", "Evaluation", "evaluate", "record_poses"]
@@ -78,10 +77,12 @@ def _play(policy: Policy, spec: EnvironmentSpec, *, first: int, seed: int) -> tu
     K is the number of episodes in a trial, and 1 elsewhere.
     """
     simulation = spec.simulate(BATCH, streams=evaluation_streams(seed), first=first)
+    simulation.reset()
     episodes = spec.episodes if isinstance(spec, TrialSpec) else 1
     reward, speed, length = np.zeros((BATCH, episodes)), np.zeros(BATCH), np.zeros(BATCH)
     alive = np.ones(BATCH, dtype=bool)
-    for number, step in enumerate(_steps(policy, simulation, spec)):
+    for number, taken in enumerate(itertools.islice(act_steps(policy, simulation, spec.actions), spec.horizon)):
+        step = taken.step
         reward[:, number * episodes // spec.horizon] += np.where(alive, step.reward, 0.0)
         speed += np.where(alive, step.speed, 0.0)
         length += alive
@@ -90,16 +91,6 @@ def _play(policy: Policy, spec: EnvironmentSpec, *, first: int, seed: int) -> tu
         if not alive.any():
             break
     return reward, speed / length
-
-
-def _steps(policy: Policy, simulation: BatchedEnvironment, spec: EnvironmentSpec) -> Iterator[Step]:
-    """Play from the first start of each environment to the horizon, without exploration."""
-    observation, memory = simulation.reset(), Arrays()
-    for _ in range(spec.horizon):
-        action, memory, _ = policy.act(observation, memory, None)
-        step = simulation.step(spec.actions.clip(action))
-        observation = step.observation
-        yield step
 
 
 def record_poses(agent: Agent, spec: SwimmerSpec, *, steps: int, seed: int = 0) -> tuple[Floats, Floats]:
@@ -115,8 +106,9 @@ def record_poses(agent: Agent, spec: SwimmerSpec, *, steps: int, seed: int = 0) 
     simulation = spec.simulate(BATCH, streams=evaluation_streams(seed))
     simulation.reset()
     goal, poses = simulation.goals[0], [simulation.physics.positions[0]]
-    for step in itertools.islice(_steps(agent.policy(spec, seed=seed), simulation, spec), steps):
-        if step.done[0]:
+    played = act_steps(agent.policy(spec, seed=seed), simulation, spec.actions)
+    for taken in itertools.islice(played, min(steps, spec.horizon)):
+        if taken.step.done[0]:
             break  # what it shows now is the next episode
         poses.append(simulation.physics.positions[0])
     return np.stack(poses), goal

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -11,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wormwood.agents.learning.interfaces import Episodes, Fragment, Transitions
-from wormwood.agents.learning.transitions import forget
+from wormwood.agents.policies.acting import ActStep, act_steps, reset_state
 from wormwood.agents.policies.interfaces import Arrays, Floats, Policy
-from wormwood.agents.policies.table import AgentConfig, make_policy, warm_up
+from wormwood.agents.policies.table import AgentConfig, make_policy, make_population, warm_up
 from wormwood.envs.randomness import EpisodeStreams, shared_streams, stream, training_streams
 from wormwood.envs.simulation import Step
 from wormwood.envs.specs import BatchedEnvironment, EnvironmentSpec
@@ -112,7 +113,7 @@ class RolloutWorker:
         candidates, fragments = self._candidates(weights, shard.index), []
         for place, spec in enumerate((plan.spec, *plan.others)):
             simulation = self._simulation(shard.index, iteration, place=place)
-            policy = make_policy(plan.agent, candidates, spec)
+            policy = make_population(plan.agent, candidates, spec)
             there = dataclasses.replace(plan, spec=spec)
             fragments.append(_play_episodes(simulation, policy, shard, iteration, there))
         return _together(fragments), shard
@@ -152,21 +153,14 @@ def _play_episodes(
 ) -> Fragment:
     """Play one whole episode in each environment, without noise, and report the returns."""
     place = _Place(plan, shard.index, iteration)
-    observation, memory = simulation.reset(), Arrays()
+    simulation.reset()
     tally = _Tally(simulation)
     alive, played = np.ones(simulation.count, dtype=bool), 0
-    for _ in range(plan.steps):
-        number = simulation.steps + 1
-        action, memory, _ = policy.act(observation, memory, None)
-        place.require_finite("action", action, number)
-        step = simulation.step(plan.spec.actions.clip(action))
-        place.require_finite("reward", step.reward[:, None], number)
-        place.require_finite("observation", step.final_observation, number)
+    steps = act_steps(policy, simulation, plan.spec.actions, check=place.require_finite)
+    for taken in itertools.islice(steps, plan.steps):
         # An environment whose episode ended early waits for the others: its next episode does not count.
-        tally.add(step, counted=alive)
-        alive &= ~step.done
-        memory = forget(memory, step.done)
-        observation = step.observation
+        tally.add(taken.step, counted=alive)
+        alive &= ~taken.step.done
         played += simulation.count
         if not alive.any():
             break
@@ -197,30 +191,22 @@ def _play_on(
     if shard.state:
         lost = simulation.restore(shard.state)
         tally.restore(shard.state, lost)
-        memory = forget(memory, lost)
+        memory = reset_state(memory, lost)
     else:
         simulation.reset()
     record = _Recorder(plan, simulation, memory)
     rng = stream(plan.seed, "action", shard.index, iteration)
-    observation = simulation.observation
-    for t in range(plan.steps):
-        number = simulation.steps + 1
-        action, memory, extras = policy.act(observation, memory, rng)
-        place.require_finite("action", action, number)
-        step = simulation.step(plan.spec.actions.clip(action))
-        place.require_finite("reward", step.reward[:, None], number)
-        place.require_finite("observation", step.final_observation, number)
-        record.add(t, observation, action, number == 1, step)
-        record.log_prob[t] = extras.get("log_prob", 0.0)
-        tally.add(step)
-        memory = forget(memory, step.done)
-        observation = step.observation
+    steps = act_steps(policy, simulation, plan.spec.actions, state=memory, rng=rng, check=place.require_finite)
+    for t, taken in enumerate(itertools.islice(steps, plan.steps)):
+        record.add(t, taken)
+        tally.add(taken.step)
+        memory = taken.state
     fragment = Fragment(
         shard.index,
         iteration,
         plan.steps * simulation.count,
         tally.episodes(),
-        record.transitions(observation),
+        record.transitions(simulation.observation),
         lost=int(lost.sum()),
     )
     return fragment, Shard(shard.index, {**simulation.state(), **tally.state(), **nest("memory", memory)})
@@ -241,15 +227,10 @@ class _Recorder:
         self.truncated = np.empty(shape, dtype=bool)
         self.final: list[Floats] = []
 
-    def add(
-        self,
-        t: int,
-        observation: Floats,
-        action: NDArray[Any],
-        episode_start: NDArray[np.bool_],
-        step: Step,
-    ) -> None:
-        self.observation[t], self.action[t], self.episode_start[t] = observation, action, episode_start
+    def add(self, t: int, taken: ActStep) -> None:
+        step = taken.step
+        self.observation[t], self.action[t], self.episode_start[t] = taken.observation, taken.action, taken.begins
+        self.log_prob[t] = taken.extras.get("log_prob", 0.0)
         self.reward[t], self.terminated[t], self.truncated[t] = step.reward, step.terminated, step.truncated
         if step.truncated.any():
             self.final.append(step.final_observation[step.truncated])

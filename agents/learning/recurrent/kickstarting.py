@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from wormwood.agents.learning.interfaces import Transitions
 from wormwood.agents.learning.recurrent.settings import RecurrentPPOConfig
-from wormwood.agents.learning.transitions import forget
+from wormwood.agents.policies.acting import reset_state
 from wormwood.agents.policies.interfaces import Arrays, Policy
 from wormwood.agents.references.classics import classic_policies
 from wormwood.envs.specs import EnvironmentSpec
@@ -47,5 +47,5 @@ def advice(teacher: Policy, experience: Transitions) -> NDArray[Any]:
     """
     chosen, memory = np.empty_like(experience.action), Arrays()
     for t, observation in enumerate(experience.observation):
-        chosen[t], memory, _ = teacher.act(observation, forget(memory, experience.episode_start[t]), None)
+        chosen[t], memory, _ = teacher.act(observation, reset_state(memory, experience.episode_start[t]), None)
     return chosen
