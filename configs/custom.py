@@ -56,8 +56,8 @@ def require_trusted(names: Iterable[str], trust: Collection[str], *, where: str)
     """
     for name in names:
         if name not in trust and name.partition(":")[0] not in trust:
-            expected = f"--trust {name} from who knows its code: loading it runs code of {name.partition(':')[0]}"
-            raise bad_input("class of somebody's own", where=where, expected=expected, got=name)
+            expected = f"one that you trust: add --trust {name} if you know its code, which runs when it is loaded"
+            raise bad_input("class that is not ours", where=where, expected=expected, got=name)
 
 
 def load_modules(names: Iterable[str], folder: Path | None) -> None:

@@ -41,7 +41,7 @@ def cluster_usage(head: Head, state: ClusterState, jobs: Sequence[Mapping[str, A
     actors = actor_usage(head, state)
     going = [Path(job["run"]) for job in jobs if job["status"] == "RUNNING" and job["verb"] == "train"]
     runs = [speed for path in going if (speed := read_run_speed(path)) is not None]
-    learners = [dataclasses.asdict(actor) for actor in actors if actor.name == LEARNER]
+    learners = [dataclasses.asdict(actor) for actor in actors if actor.name.startswith(LEARNER)]
     return {
         "nodes": {name: node_usage(name, actors, runs) for name in state.nodes},
         "learner": learners[0] if learners else None,

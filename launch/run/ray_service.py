@@ -6,57 +6,84 @@ import functools
 import os
 import time
 from collections.abc import Callable
-from typing import Any, cast
+from pathlib import Path
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import ray
 from ray.exceptions import ActorUnavailableError, RayActorError
 
+from wormwood.agents.policies.interfaces import Arrays
+from wormwood.launch.run.custom_code import pack
 from wormwood.launch.run.ray_session import NAMESPACE, get_result
-from wormwood.launch.run.service import LearnerService, ServiceLostError
+from wormwood.launch.run.rollouts import Rollout
+from wormwood.launch.run.service import LearnerService, Progress, RolloutRequest, ServiceLostError, Update
+from wormwood.launch.run.settings import RunConfig
 
-__all__ = ["remote_service", "service_process"]
+__all__ = ["RemoteService", "service_process"]
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 NAME = "wormwood-learners"
 PATIENCE = 60.0
 """Seconds that a service which Ray starts again is waited for."""
 
 
-class _StatusAnytime(LearnerService):
-    """The service with its status in a thread of its own, so that it answers while an update runs."""
-
-    @ray.method(concurrency_group="status")
-    def status(self) -> dict[str, dict[str, Any]]:  # type: ignore[override] # Ray's decorator changes its type
-        return super().status()
-
-    @ray.method(concurrency_group="status")
+class _ServiceActor(LearnerService):
+    @ray.method(concurrency_group="process")  # in a thread of its own, so that it answers while an update runs
     def process(self) -> int:
         """Return the number of the process: whoever answers is there."""
         return os.getpid()
 
 
-class _RemoteService:
-    """Calls the methods of the service in its actor, and waits for their results.
+class RemoteService:
+    """The service in its actor.
 
     Where the actor has died, a call raises ``ServiceLostError``; Ray starts the actor again, without its learners.
     """
 
-    def __init__(self) -> None:
-        self._actor = _service_of(_connection())
+    def __init__(self, suffix: str = "") -> None:
+        """Find or start the cluster's service, or with a ``suffix`` that of all runs with the same code of the user's."""
+        self._suffix = suffix
+        self._actor = _service_of(_connection(), suffix)
 
-    def __getattr__(self, method: str) -> Callable[..., Any]:
-        def call(*arguments: Any) -> Any:
-            try:
-                return get_result(getattr(self._actor, method).remote(*arguments))
-            except RayActorError as error:
-                self._await_return()
-                raise ServiceLostError(f"the learner service died: {error}") from error
-            except KeyError as error:
-                if method != "create" and error.args == arguments[:1]:
-                    # It died while nobody called, and has been started again.
-                    raise ServiceLostError(f"the learner service has lost {error}") from error
-                raise
+    def create(self, name: str, config: RunConfig, checkpoints: Path | str) -> Progress:
+        return self._call(LearnerService.create, name, pack(config), checkpoints)
 
-        return call
+    def request(self, name: str) -> RolloutRequest:
+        return self._call(LearnerService.request, name)
+
+    def receive(self, name: str, *rollouts: Rollout) -> None:
+        self._call(LearnerService.receive, name, *rollouts)
+
+    def update(self, name: str) -> Update:
+        return self._call(LearnerService.update, name)
+
+    def save(self, name: str) -> None:
+        self._call(LearnerService.save, name)
+
+    def policy_weights(self, name: str) -> Arrays:
+        return self._call(LearnerService.policy_weights, name)
+
+    def state_sha256(self, name: str) -> str:
+        return self._call(LearnerService.state_sha256, name)
+
+    def remove(self, name: str) -> None:
+        self._call(LearnerService.remove, name)
+
+    def _call(self, method: Callable[Concatenate[LearnerService, P], T], *arguments: P.args, **options: P.kwargs) -> T:
+        """Call the method of that name in the actor, and wait for its result."""
+        try:
+            result: T = get_result(getattr(self._actor, method.__name__).remote(*arguments, **options))
+            return result
+        except RayActorError as error:
+            self._await_return()
+            raise ServiceLostError(f"the learner service died: {error}") from error
+        except KeyError as error:
+            if method is not LearnerService.create and error.args == arguments[:1]:
+                # It died while nobody called, and has been started again.
+                raise ServiceLostError(f"the learner service has lost {error}") from error
+            raise
 
     def _await_return(self) -> None:
         """Wait until Ray has started the actor again, or start another where its owner has ended."""
@@ -71,12 +98,7 @@ class _RemoteService:
                 time.sleep(0.1)
             except RayActorError:
                 _service_of.cache_clear()
-                self._actor = _service_of(_connection())
-
-
-def remote_service() -> LearnerService:
-    """Find or start the cluster's learner service, and return what can be used in its place."""
-    return cast(LearnerService, _RemoteService())
+                self._actor = _service_of(_connection(), self._suffix)
 
 
 def service_process() -> int:
@@ -94,16 +116,15 @@ def _connection() -> str:
 
 
 @functools.cache
-def _service_of(connection: str) -> Any:
+def _service_of(connection: str, suffix: str) -> Any:
     """Find or start the service of a connection.
 
     Ray ends an actor when the first handle to it is gone. The cache keeps that handle for as long as this process is
     connected, so that the run which started the service may end before the others.
     """
     remote: Any = ray.remote  # its types do not know what classes become
-    threads = {"status": 1}
     # Where there is a GPU, it is the learners': their node is one that has it.
     resources: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
     options = {"num_cpus": 0, "num_gpus": min(1, resources.get("GPU", 0)), "max_restarts": -1, "max_task_retries": 0}
-    actor = remote(**options, concurrency_groups=threads)(_StatusAnytime)
-    return actor.options(name=NAME, get_if_exists=True).remote()
+    actor = remote(**options, concurrency_groups={"process": 1})(_ServiceActor)
+    return actor.options(name=NAME + suffix, get_if_exists=True).remote()

@@ -108,17 +108,20 @@ class RayExecutor:
     bit.
     """
 
-    def __init__(self, plan: ExecutorPlan, workers: int, *, deadline: float = 300.0) -> None:
+    def __init__(self, plan: ExecutorPlan, workers: int, *, deadline: float = 300.0, suffix: str = "") -> None:
         """Start ``workers`` actors, of which more than there are shards would idle.
 
         Args:
             plan: of all rollouts.
             workers: how many.
             deadline: seconds after which a rollout counts as hung.
+            suffix: of the workers' names: runs share workers whose names are equal.
         """
         self._plan, self._deadline, self._began = ray.put(plan), deadline, time.monotonic()
         self._key = self._plan.hex()  # no other plan of the cluster has it
-        self._members = [_Member(f"worker-{k}", _named_worker(k)) for k in range(min(workers, plan.shards))]
+        self._members = [
+            _Member(f"worker-{k}{suffix}", _named_worker(f"{k}{suffix}")) for k in range(min(workers, plan.shards))
+        ]
         self._joining: dict[Any, _Member] = {}
         self._idle: deque[_Member] = deque()
         self._running: dict[Any, _Call] = {}
@@ -224,7 +227,7 @@ class RayExecutor:
         except _LOST as error:
             if not isinstance(error, ActorUnavailableError):
                 # Dead for good, as where the run that had started it has ended: start another.
-                member.actor = _named_worker(int(member.name.removeprefix("worker-")))
+                member.actor = _named_worker(member.name.removeprefix("worker-"))
             time.sleep(TICK / 10)
             self._joining[self._prepare(member)] = member
             return
@@ -273,7 +276,7 @@ class _Attempts:
             raise WorkerError(f"shard {index} {what} {limit} times, on {call.member.name} the last time")
 
 
-def _named_worker(number: int) -> Any:
+def _named_worker(number: str) -> Any:
     """Start the cluster's worker of that number, or find it where another run has."""
     remote: Any = ray.remote  # its types do not know what classes become
     actor = remote(num_cpus=1, max_restarts=-1, max_task_retries=0)(PoolWorker)

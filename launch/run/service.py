@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -16,13 +16,14 @@ from wormwood.agents.policies.table import initial_weights
 from wormwood.envs.randomness import stream
 from wormwood.envs.simulation import ENDED_BY
 from wormwood.launch.run.checkpoints import load_newest, save_checkpoint
+from wormwood.launch.run.custom_code import opened
 from wormwood.launch.run.ledger import EMPTY, Entry, chain, make_entry
 from wormwood.launch.run.rollouts import NonFiniteError, Rollout, Shard
 from wormwood.launch.run.settings import RunConfig
 from wormwood.launch.run.states import State, nest, state_sha256, unnest
 from wormwood.launch.run.storage import Mirror
 
-__all__ = ["LearnerService", "Progress", "RolloutRequest", "ServiceLostError", "Update"]
+__all__ = ["LearnerService", "Progress", "RolloutRequest", "Service", "ServiceLostError", "Update"]
 
 
 @dataclass(frozen=True)
@@ -81,7 +82,6 @@ class _HostedRun:
         self.older_weights: Arrays = self.learner.weights() if self.lag else {}
         self.saved: int | None = None
         self.latest_return: float | None = None
-        self.paused = False
 
     @property
     def collected(self) -> int:
@@ -103,12 +103,8 @@ class _HostedRun:
         self.shards = tuple(Shard(index, unnest(f"shards/{index}", state)) for index in range(self.config.shards))
 
 
-class LearnerService:
-    """Hosts learners by name: the same class in this process and as a Ray actor."""
-
-    def __init__(self) -> None:
-        """Start without learners."""
-        self._runs: dict[str, _HostedRun] = {}
+class Service(Protocol):
+    """Hosts learners by name."""
 
     def create(self, name: str, config: RunConfig, checkpoints: Path | str) -> Progress:
         """Start a learner, or go on from the newest good checkpoint in ``checkpoints``, a folder or a URL.
@@ -120,6 +116,52 @@ class LearnerService:
                 be reached.
             StorageError: the checkpoints at the URL cannot be read.
         """
+
+    def request(self, name: str) -> RolloutRequest:
+        """Return what the coming iteration's rollouts need."""
+
+    def receive(self, name: str, *rollouts: Rollout) -> None:
+        """Take one iteration's rollouts, in the order of the shards, for the next update.
+
+        Raises:
+            ValueError: a rollout is not of this iteration, or a shard is missing, doubled or out of order.
+        """
+
+    def update(self, name: str) -> Update:
+        """Learn from the iteration that waits.
+
+        Raises:
+            ValueError: none does.
+            NonFiniteError: the learner has diverged; the checkpoints are from before.
+        """
+
+    def save(self, name: str) -> None:
+        """Write a checkpoint, unless this iteration has one. Experience that waits for its update is not in it.
+
+        Raises:
+            BadInput: the folder cannot be written.
+            CheckpointError: writing failed; the older checkpoints are intact.
+            StorageError: it could not be sent to the run's URL, where the older ones are intact.
+        """
+
+    def policy_weights(self, name: str) -> Arrays:
+        """Return the weights of the policy as it is now, to evaluate and export."""
+
+    def state_sha256(self, name: str) -> str:
+        """Return the hash of everything that influences the run's future."""
+
+    def remove(self, name: str) -> None:
+        """Forget a learner, if it is there; its checkpoints stay."""
+
+
+class LearnerService:
+    """Hosts learners in this process, which may be that of a Ray actor."""
+
+    def __init__(self) -> None:
+        self._runs: dict[str, _HostedRun] = {}
+
+    def create(self, name: str, config: RunConfig, checkpoints: Path | str) -> Progress:
+        config = opened(config)  # with classes of the user's it comes packed
         run, notes = _HostedRun(config, checkpoints), list[str]()
         if run.mirror:
             run.mirror.fetch()
@@ -137,20 +179,12 @@ class LearnerService:
         self._runs[name] = run
         return Progress(run.iteration, run.steps, run.episodes, tuple(notes))
 
-    def request(self, name: str) -> RolloutRequest | None:
-        """Return what the coming iteration's rollouts need; None while the run is paused."""
+    def request(self, name: str) -> RolloutRequest:
         run = self._runs[name]
-        if run.paused:
-            return None
         weights = run.older_weights if run.lag else run.learner.weights()
         return RolloutRequest(run.collected, weights, run.shards)
 
     def receive(self, name: str, *rollouts: Rollout) -> None:
-        """Take one iteration's rollouts, in the order of the shards, for the next update.
-
-        Raises:
-            ValueError: a rollout is not of this iteration, or a shard is missing, doubled or out of order.
-        """
         run = self._runs[name]
         got = [(fragment.shard, fragment.iteration) for fragment, _ in rollouts]
         if run.waiting or got != [(shard.index, run.iteration) for shard in run.shards]:
@@ -161,12 +195,6 @@ class LearnerService:
             run.older_weights = run.learner.weights()
 
     def update(self, name: str) -> Update:
-        """Learn from the iteration that waits.
-
-        Raises:
-            ValueError: none does.
-            NonFiniteError: the learner has diverged; the checkpoints are from before.
-        """
         run = self._runs[name]
         if not run.waiting:
             raise ValueError(f"iteration {run.iteration} has not been received")
@@ -184,13 +212,6 @@ class LearnerService:
         return Update(metrics, entries)
 
     def save(self, name: str) -> None:
-        """Write a checkpoint, unless this iteration has one. Experience that waits for its update is not in it.
-
-        Raises:
-            BadInput: the folder cannot be written.
-            CheckpointError: writing failed; the older checkpoints are intact.
-            StorageError: it could not be sent to the run's URL, where the older ones are intact.
-        """
         run = self._runs[name]
         if run.waiting:
             raise ValueError("a checkpoint is made between an update and the next receipt")
@@ -211,42 +232,15 @@ class LearnerService:
         run.saved = run.iteration
 
     def policy_weights(self, name: str) -> Arrays:
-        """Return the weights of the policy as it is now, to evaluate and export."""
         return self._runs[name].learner.policy_weights()
 
     def state_sha256(self, name: str) -> str:
-        """Return the hash of everything that influences the run's future."""
         return state_sha256(self._runs[name].state())
 
-    def pause(self, name: str) -> None:
-        """Hand out no further job of this run until ``resume``."""
-        self._runs[name].paused = True
-
-    def resume(self, name: str) -> None:
-        """Go on with a paused run."""
-        self._runs[name].paused = False
-
     def remove(self, name: str) -> None:
-        """Forget a learner, if it is there; its checkpoints stay."""
         run = self._runs.pop(name, None)
         if run is not None and run.mirror:
             run.mirror.close()
-
-    def status(self) -> dict[str, dict[str, Any]]:
-        """Return how far each run has come. It may be asked at any time, also while an update runs."""
-        return {
-            name: {
-                "agent": run.config.agent.kind,
-                "learner": run.config.learner.kind,
-                "iteration": run.iteration,
-                "iterations": run.config.iterations,
-                "steps": run.steps,
-                "episodes": run.episodes,
-                "last_checkpoint": run.saved,
-                "paused": run.paused,
-            }
-            for name, run in list(self._runs.items())
-        }
 
 
 def _require_finite(weights: Arrays, *, iteration: int) -> None:

@@ -14,7 +14,7 @@ from wormwood.launch.run.evaluation import Evaluation, evaluate
 from wormwood.launch.run.executors import Collection, Executor, InProcessExecutor
 from wormwood.launch.run.interrupts import interrupts_deferred
 from wormwood.launch.run.run_folder import Run, read_metrics
-from wormwood.launch.run.service import LearnerService, Progress, ServiceLostError
+from wormwood.launch.run.service import LearnerService, Progress, Service, ServiceLostError
 from wormwood.launch.run.settings import RunConfig
 
 __all__ = ["Interrupted", "Watcher", "train"]
@@ -22,8 +22,6 @@ __all__ = ["Interrupted", "Watcher", "train"]
 
 MAX_DEATHS = 10
 """Deaths of the service without progress after which a run gives up: the update itself may be the cause."""
-PAUSE = 0.2
-"""Seconds between looks at a run that is paused."""
 
 
 class Interrupted(KeyboardInterrupt):
@@ -75,7 +73,7 @@ class _Training:
 
     run: Run
     config: RunConfig
-    service: LearnerService
+    service: Service
     executor: Executor
     watcher: Watcher
     name: str
@@ -143,10 +141,8 @@ class _Training:
             raise ServiceLostError(f"the learner service died {self.deaths} times after iteration {done}")
 
     def _collect(self) -> Collection:
-        """Begin with the next iteration, once the run is not paused."""
-        while (request := self.service.request(self.name)) is None:
-            time.sleep(PAUSE)
-        return self.executor.start(request)
+        """Begin with the next iteration."""
+        return self.executor.start(self.service.request(self.name))
 
     def _learn(self) -> None:
         """Make one update, and write down what it did."""
@@ -169,19 +165,22 @@ class _Training:
 
 
 @contextlib.contextmanager
-def _backend(config: RunConfig, workers: int, address: str) -> Iterator[tuple[LearnerService, Executor]]:
+def _backend(config: RunConfig, workers: int, address: str) -> Iterator[tuple[Service, Executor]]:
     """Give the service and the executor: plain objects, or Ray actors."""
     if workers == 0:
         yield LearnerService(), InProcessExecutor(config.plan)
         return
-    from wormwood.launch.run.ray_service import remote_service
+    from wormwood.launch.run.custom_code import Packed, pack
+    from wormwood.launch.run.ray_service import RemoteService
     from wormwood.launch.run.ray_session import ray_session
     from wormwood.launch.run.ray_workers import RayExecutor
 
     with ray_session(min(workers, config.shards), address=address):
-        executor = RayExecutor(config.plan, workers, deadline=config.rollout_deadline)
+        plan = pack(config.plan)
+        suffix = f"-{plan.digest}" if isinstance(plan, Packed) else ""
+        executor = RayExecutor(plan, workers, deadline=config.rollout_deadline, suffix=suffix)
         with contextlib.closing(executor):
-            yield remote_service(), executor
+            yield RemoteService(suffix), executor
 
 
 def _agent(config: RunConfig, weights: Arrays, name: str) -> Agent:

@@ -1,0 +1,130 @@
+"""Modules of the user's own on their way to other processes: whatever needs them is sent along with their source."""
+
+from __future__ import annotations
+
+import atexit
+import functools
+import hashlib
+import io
+import pickletools
+import sys
+import sysconfig
+import tempfile
+import zipfile
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cloudpickle
+
+import wormwood
+from wormwood.configs.custom import load_modules
+from wormwood.errors import bad_input
+
+__all__ = ["Packed", "opened", "pack", "pack_sources", "zip_files"]
+
+MOST_BYTES, MOST_FILES = 20_000_000, 2000
+"""Of the source that is sent along."""
+DATE = (2020, 1, 1, 0, 0, 0)
+"""Of every file in an archive: equal content gives equal bytes."""
+
+
+@dataclass(frozen=True)
+class Packed:
+    """Something that needs modules of the user's, and their source."""
+
+    content: bytes
+    """The pickled value."""
+    modules: tuple[str, ...]
+    """Top-level modules that it needs."""
+    sources: bytes
+    """A zip file of the folders that they are in."""
+    shards: int = 0
+    """Of a plan: see ``wormwood.launch.run.rollouts.Plan``."""
+
+    @property
+    def digest(self) -> str:
+        """Name of the source: processes that import it are for it alone, so that no two versions of a module meet."""
+        return hashlib.sha256(self.sources).hexdigest()[:8]
+
+    def worker(self) -> Any:
+        """Build what executes the rollouts of a plan."""
+        return opened(self).worker()
+
+
+def pack(value: Any) -> Any:
+    """Return a value as it is, or ``Packed`` where its pickle names modules that are not installed.
+
+    Raises:
+        BadInput: there is too much source around them.
+    """
+    content = cloudpickle.dumps(value)
+    modules = _own_modules(content)
+    if not modules:
+        return value
+    return Packed(content, tuple(sorted(modules)), pack_sources(modules.values()), getattr(value, "shards", 0))
+
+
+def opened(value: Any) -> Any:
+    """Return what ``pack`` was given, having imported the modules that it needs."""
+    if not isinstance(value, Packed):
+        return value
+    load_modules([f"{module}:" for module in value.modules], _unpacked(value.sources))
+    return cloudpickle.loads(value.content)  # noqa: S301 # sent by a process of this run
+
+
+def pack_sources(folders: Iterable[Path]) -> bytes:
+    """Return a zip file of the modules and packages in some folders.
+
+    Raises:
+        BadInput: there are too many.
+    """
+    files: dict[str, bytes] = {}
+    for folder in sorted(set(folders)):
+        packages = [path.parent for path in folder.glob("*/__init__.py")]
+        paths = [*folder.glob("*.py"), *(path for package in packages for path in package.rglob("*.py"))]
+        if len(paths) > MOST_FILES or sum(path.stat().st_size for path in paths) > MOST_BYTES:
+            expected = f"at most {MOST_FILES} Python files of {MOST_BYTES // 10**6} MB in all, which are sent to the workers"
+            got = f"{len(paths)} files: give your classes a folder of their own, or install them"
+            raise bad_input("folder", where=str(folder), expected=expected, got=got)
+        files |= {path.relative_to(folder).as_posix(): path.read_bytes() for path in paths}
+    return zip_files(files)
+
+
+def zip_files(files: Mapping[str, bytes]) -> bytes:
+    """Return a zip file; equal files give equal bytes."""
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name in sorted(files):
+            archive.writestr(zipfile.ZipInfo(name, DATE), files[name], zipfile.ZIP_DEFLATED)
+    return packed.getvalue()
+
+
+def _own_modules(content: bytes) -> dict[str, Path]:
+    """Return the top-level modules that a pickle names and that are not installed, with the folders that they are in."""
+    names = {argument for _, argument, _ in pickletools.genops(content) if isinstance(argument, str)}
+    tops = {name.partition(".")[0] for name in names if name in sys.modules}
+    found = {}
+    for top in tops - {"__main__", "wormwood"}:
+        file = getattr(sys.modules.get(top), "__file__", None)
+        if file is not None and not _is_installed(Path(file)):
+            path = Path(file).resolve()
+            found[top] = path.parents[1] if path.name == "__init__.py" else path.parent
+    return found
+
+
+def _is_installed(file: Path) -> bool:
+    roots = [*(sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib"))]
+    roots += [sys.prefix, sys.base_prefix, str(Path(wormwood.__file__).parent)]
+    return any(file.is_relative_to(root) or file.resolve().is_relative_to(Path(root).resolve()) for root in roots)
+
+
+@functools.cache
+def _unpacked(sources: bytes) -> Path:
+    """Unpack source into a new folder, which is there until the process ends."""
+    folder = tempfile.TemporaryDirectory(prefix="wormwood-code-")
+    atexit.register(folder.cleanup)
+    with zipfile.ZipFile(io.BytesIO(sources)) as archive:
+        archive.extractall(folder.name)
+    return Path(folder.name)
