@@ -21,9 +21,11 @@ from wormwood.agents.policies.interfaces import Arrays, Floats
 from wormwood.agents.policies.modulated_circuit_settings import WHERE, ModulatedNCAPConfig
 from wormwood.agents.policies.search_space import Parameter, SearchSpace
 from wormwood.agents.policies.weights import check_arrays, check_rows
-from wormwood.envs.families.largest_body import largest_body
-from wormwood.envs.families.trials import DONE, REWARD
+from wormwood.envs.bodies import Body
+from wormwood.envs.families.swimmer_bodies import SwimmerBodies
+from wormwood.envs.families.trials import DONE, REWARD, TrialSpec
 from wormwood.envs.specs import EnvironmentSpec
+from wormwood.errors import bad_input
 
 __all__ = ["ModulatedNCAP", "cues_of", "initial_weights", "search_space"]
 
@@ -41,8 +43,15 @@ def initial_weights(config: ModulatedNCAPConfig, spec: EnvironmentSpec, rng: np.
     Raises:
         BadInput: the environment is not trials of ``swimmer-bodies``.
     """
-    weights = ncap.initial_weights(config.circuit, largest_body(spec, where=WHERE), rng)
+    weights = ncap.initial_weights(config.circuit, _largest_body(spec), rng)
     return {**weights, "modulation": np.zeros((len(config.modulated), len(config.cues)))}
+
+
+def _largest_body(spec: EnvironmentSpec) -> Body:
+    """Return the body of most links in the family of these trials."""
+    if isinstance(spec, TrialSpec) and isinstance(spec.family, SwimmerBodies):
+        return spec.family.largest
+    raise bad_input("environment", where=WHERE, expected="trials of the family swimmer-bodies", got=spec.name)
 
 
 def search_space(config: ModulatedNCAPConfig, weights: Arrays) -> SearchSpace:
@@ -76,7 +85,7 @@ class ModulatedNCAP:
         Raises:
             BadInput: the environment is not trials of ``swimmer-bodies``, or these are not the weights of the circuit.
         """
-        self.config, self._body, self._layout = config, largest_body(spec, where=WHERE), spec.layout
+        self.config, self._body, self._layout = config, _largest_body(spec), spec.layout
         ncap.check_weights(config.circuit, weights, self._body)
         shape = len(config.modulated), len(config.cues)
         check_arrays(weights, {"period": (), "modulation": shape}, where=WHERE)

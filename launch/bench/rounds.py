@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import numpy as np
+from scipy import stats
 
-__all__ = ["LEAST_ROUNDS", "Contestant", "Progress", "interleave", "median_interval", "ratios"]
+__all__ = ["LEAST_ROUNDS", "Contestant", "Progress", "interleave", "mean_interval", "median_interval", "ratios"]
 
 LEAST_ROUNDS = 3
 """Rounds that are played even where the time is up before."""
@@ -52,6 +53,16 @@ def median_interval(values: Sequence[float]) -> tuple[float, float, float]:
     reach = 1.96 * math.sqrt(count) / 2
     low, high = math.floor(count / 2 - reach), math.ceil(count / 2 + reach)
     return float(np.median(ordered)), float(ordered[max(low, 0)]), float(ordered[min(high, count - 1)])
+
+
+def mean_interval(values: Iterable[float]) -> dict[str, float]:
+    """Return ``mean``, and ``low`` and ``high`` of its 95 % interval by Student's t, which one value does not have."""
+    numbers = np.array(list(values))
+    mean = float(numbers.mean())
+    if len(numbers) < 2:
+        return {"mean": mean}
+    reach = float(stats.t.ppf(0.975, len(numbers) - 1) * numbers.std(ddof=1) / len(numbers) ** 0.5)
+    return {"mean": mean, "low": mean - reach, "high": mean + reach}
 
 
 def ratios(prefix: str, ours: Sequence[float], theirs: Sequence[float]) -> dict[str, float]:

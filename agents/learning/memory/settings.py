@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Annotated
 
 from pydantic import ConfigDict, Field
 
 from wormwood.agents.policies.setting_types import Positive, Rate, Share
-from wormwood.errors import bad_input
 
-__all__ = ["FeedbackConfig", "PlasticRate", "PlasticityConfig", "ScheduleConfig", "check_plasticity"]
+__all__ = ["FeedbackConfig", "ScheduleConfig"]
 
 Units = Annotated[int, Field(ge=1, le=4096)]
-PlasticRate = Annotated[float, Field(ge=0, le=10, allow_inf_nan=False)]
 
 
 @dataclass(frozen=True)
@@ -64,38 +61,3 @@ class ScheduleConfig:
     """Adam's step size for the write controller. Larger changes sooner what is kept and what is erased."""
     max_gradient: Positive = 1.0
     """Gradients longer than this are scaled down to it, all controllers together."""
-
-
-@dataclass(frozen=True)
-class PlasticityConfig:
-    """How copies of trained controllers go on learning at test time, by the fast path alone."""
-
-    __pydantic_config__ = ConfigDict(extra="forbid")
-
-    fast_every: Annotated[int, Field(ge=1, le=1_000_000)] = 1
-    """Steps of a window of the fast path. Longer ones see more true gradient, and adapt later."""
-    windows: Annotated[int, Field(ge=0, le=1_000_000)] = 1
-    """Windows whose gradients are summed before a copy steps; 0 sums those of a whole trial, for the next one."""
-    read_rate: PlasticRate = 0.03
-    """Step size of plain gradient descent for the read controller; 0 keeps it as it was trained."""
-    output_rate: PlasticRate = 0.03
-    """The same for the output controller and what turns features into answers."""
-    write_rate: PlasticRate = 0.03
-    """The same for the write controller. Larger changes sooner what is kept and what is erased."""
-    max_gradient: Positive = 1.0
-    """Gradients of a copy longer than this are scaled down to it, all controllers together."""
-
-
-def check_plasticity(config: PlasticityConfig) -> None:
-    """Check that a copy can learn so.
-
-    Raises:
-        BadInput: a window has no step, a number of windows or a rate is negative, or a bound is not above 0.
-    """
-    least = {"fast_every": 1, "windows": 0, "read_rate": 0, "output_rate": 0, "write_rate": 0, "max_gradient": 1e-9}
-    for name, bound in least.items():
-        value = getattr(config, name)
-        if not (math.isfinite(value) and value >= bound):
-            raise bad_input(
-                name, where="memory plasticity", expected=f"a finite number of at least {bound:g}", got=value
-            )

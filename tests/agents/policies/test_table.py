@@ -15,7 +15,6 @@ from wormwood.agents.policies.modulated_circuit_settings import ModulatedNCAPCon
 from wormwood.agents.policies.perceptron import MLP
 from wormwood.agents.policies.perceptron_settings import MLPConfig
 from wormwood.agents.policies.recurrent_settings import GRUConfig, LinearTransformerConfig
-from wormwood.agents.policies.repertoire_settings import RepertoireConfig
 from wormwood.agents.policies.search_space import SMALLEST
 from wormwood.agents.policies.table import AGENTS, AgentConfig, initial_weights, make_policy, search_space
 from wormwood.envs.bodies import swimmer
@@ -103,7 +102,7 @@ def test_evolution_gives_back_the_policy_it_was_given(config: AgentConfig) -> No
 
 def test_every_agent_of_the_table_has_a_summary() -> None:
     recurrent = (GRUConfig(), LinearTransformerConfig(), MemoryConfig())
-    others = (BoostedConfig(), RepertoireConfig(), ModulatedNCAPConfig())
+    others = (BoostedConfig(), ModulatedNCAPConfig())
     assert set(AGENTS) == {config.kind for config in (*AGENT_CONFIGS, *recurrent, *others)}
     assert all(kind.summary for kind in AGENTS.values())
 

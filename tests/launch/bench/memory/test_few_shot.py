@@ -5,9 +5,9 @@ import pytest
 import torch
 from torch import nn
 
-from wormwood.agents.learning.memory.few_shot import as_trial, held_out_score
 from wormwood.envs.few_shot.regression import Sinusoids
 from wormwood.envs.few_shot.sequences import Recall
+from wormwood.launch.bench.memory.few_shot import as_trial, held_out_score
 
 
 class _Echo(nn.Module):

@@ -16,7 +16,7 @@ from wormwood.agents.references.playing import held_out_returns
 from wormwood.envs.families.trials import TrialSpec
 from wormwood.envs.few_shot.regression import Sinusoids
 from wormwood.envs.randomness import stream
-from wormwood.launch.bench.memory_runs import Experiment, Pupil, Scores, with_median
+from wormwood.launch.bench.memory.runs import Experiment, Pupil, Scores, with_median
 from wormwood.launch.bench.rounds import Progress
 from wormwood.launch.run.rollouts import Shard
 from wormwood.launch.run.settings import load_config

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from wormwood.envs.few_shot.sequences import Recall
-from wormwood.launch.bench.memory_runs import Experiment, Pupil
+from wormwood.launch.bench.memory.runs import Experiment, Pupil
 
 __all__ = ["footprint"]
 

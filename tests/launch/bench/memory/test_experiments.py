@@ -6,21 +6,22 @@ from pathlib import Path
 
 import pytest
 
-from wormwood.launch.bench import memory, memory_plasticity, memory_runs, memory_schedules
-from wormwood.launch.bench.memory_footprint import footprint
-from wormwood.launch.bench.memory_plasticity import bench_plasticity, mean_interval
-from wormwood.launch.bench.memory_runs import Experiment, play
+from wormwood.launch.bench.memory import experiments, plastic_scores, runs, schedules
+from wormwood.launch.bench.memory.footprint import footprint
+from wormwood.launch.bench.memory.plastic_scores import bench_plasticity
+from wormwood.launch.bench.memory.runs import Experiment, play
+from wormwood.launch.bench.rounds import mean_interval
 from wormwood.launch.cli import main as command_line
 
 
 @pytest.fixture(autouse=True)
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(memory_runs, "EVALUATED", 20)
-    monkeypatch.setattr(memory_schedules, "SLOW_EVERY", (2,))
-    monkeypatch.setattr(memory_schedules, "HELD_OUT", 20)
-    monkeypatch.setattr(memory, "RECALLED", (4,))
+    monkeypatch.setattr(runs, "EVALUATED", 20)
+    monkeypatch.setattr(schedules, "SLOW_EVERY", (2,))
+    monkeypatch.setattr(schedules, "HELD_OUT", 20)
+    monkeypatch.setattr(experiments, "RECALLED", (4,))
     for name, size in {"ALONE": 6, "COPIES": 3, "LENGTH": 4, "LATE": 2}.items():
-        monkeypatch.setattr(memory_plasticity, name, size)
+        monkeypatch.setattr(plastic_scores, name, size)
 
 
 def test_an_unknown_experiment_is_bad_input_in_one_line(capsys) -> None:
@@ -31,9 +32,14 @@ def test_an_unknown_experiment_is_bad_input_in_one_line(capsys) -> None:
 
 
 def test_the_verb_gives_each_arm_its_scores_by_seed(capsys, monkeypatch) -> None:
-    arms = {"synthetic": Experiment(memory.Recall(2), updates=2), "truncated": Experiment(memory.Recall(2), updates=2)}
+    arms = {
+        "synthetic": Experiment(experiments.Recall(2), updates=2),
+        "truncated": Experiment(experiments.Recall(2), updates=2),
+    }
     monkeypatch.setitem(
-        memory.EXPERIMENTS, "few-shot", lambda seeds, updates, progress: memory._compare(arms, seeds, updates, progress)
+        experiments.EXPERIMENTS,
+        "few-shot",
+        lambda seeds, updates, progress: experiments._compare(arms, seeds, updates, progress),
     )
     assert command_line.main(["bench", "memory", "--seeds", "2", "--json"]) == 0
     result = json.loads(capsys.readouterr().out)
@@ -57,13 +63,13 @@ def test_the_verb_gives_each_arm_its_scores_by_seed(capsys, monkeypatch) -> None
     ],
 )
 def test_every_experiment_reports_its_arms(what: str, arms: set[str]) -> None:
-    result = memory.bench_memory(what, seeds=1, updates=2)
+    result = experiments.bench_memory(what, seeds=1, updates=2)
     assert arms <= set(result)
     assert all(set(result[arm]) == {"0", "median"} for arm in arms)
 
 
 def test_a_run_repeats_itself() -> None:
-    experiment = Experiment(memory.Recall(3), updates=3)
+    experiment = Experiment(experiments.Recall(3), updates=3)
     assert play(experiment, 1).score == play(experiment, 1).score
 
 
@@ -81,16 +87,16 @@ class _Counting:
 
 
 def test_the_truncated_arm_goes_on_until_it_has_cost_as_much() -> None:
-    assert memory_schedules._compare(_Counting, 4) == (4, 4, 12)
+    assert schedules._compare(_Counting, 4) == (4, 4, 12)
 
 
 def test_a_bandit_is_learned_as_in_a_run(tmp_path: Path, capsys) -> None:
     """The same policy as ``wormwood train`` with that schedule, and so the same score on the same bandits."""
-    pupil = memory_schedules.BanditPupil(1, 2, False)
+    pupil = schedules.BanditPupil(1, 2, False)
     pupil.learn()
     schedule = ["--set", "learner.schedule.slow_every=2", "--set", "learner.schedule.feedback=false"]
     judged = ["--set", "iterations=1", "--set", "evaluation_episodes=20", "--out", str(tmp_path / "r")]
-    assert command_line.main(["train", memory_schedules.BANDIT, "--seed", "1", "--json", *schedule, *judged]) == 0
+    assert command_line.main(["train", schedules.BANDIT, "--seed", "1", "--json", *schedule, *judged]) == 0
     assert json.loads(capsys.readouterr().out)["return_mean"] == pytest.approx(pupil.score())
 
 
@@ -99,7 +105,7 @@ def test_the_footprint_is_measured_in_a_process_of_its_own() -> None:
 
 
 def test_a_gain_is_over_the_frozen_arm_of_the_same_trials() -> None:
-    result = bench_plasticity(replace(memory.PROTOTYPES, updates=2), range(2), None, lambda stage, share: None)
+    result = bench_plasticity(replace(experiments.PROTOTYPES, updates=2), range(2), None, lambda stage, share: None)
     for arm in ("same_trial_synthetic", "closer_stream_full", "moved_late_truncated"):
         frozen = result[arm.rsplit("_", 1)[0] + "_frozen"]
         gains = [result[arm][seed] - frozen[seed] for seed in ("0", "1")]

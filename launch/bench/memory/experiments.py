@@ -11,11 +11,11 @@ from wormwood.agents.learning.memory.learner import update_together
 from wormwood.envs.few_shot.classification import Classification, PrototypeClasses
 from wormwood.envs.few_shot.sequences import Copy, Recall
 from wormwood.errors import bad_input
-from wormwood.launch.bench.memory_bodies import bench_bodies
-from wormwood.launch.bench.memory_footprint import footprint
-from wormwood.launch.bench.memory_plasticity import bench_plasticity
-from wormwood.launch.bench.memory_runs import Experiment, Pupil, Scores, play, with_median
-from wormwood.launch.bench.memory_schedules import bench_schedules
+from wormwood.launch.bench.memory.bodies import bench_bodies
+from wormwood.launch.bench.memory.footprint import footprint
+from wormwood.launch.bench.memory.plastic_scores import bench_plasticity
+from wormwood.launch.bench.memory.runs import Experiment, Pupil, Scores, play, with_median
+from wormwood.launch.bench.memory.schedules import bench_schedules
 from wormwood.launch.bench.rounds import Progress
 
 __all__ = ["EXPERIMENTS", "bench_memory"]
@@ -163,6 +163,6 @@ EXPERIMENTS: Mapping[str, Callable[[Iterable[int], int | None, Progress], Result
     "sharing": _sharing,
     "footprint": _footprint,
     "plasticity": partial(bench_plasticity, PROTOTYPES),
-    "bodies": lambda seeds, updates, progress: bench_bodies(seeds, progress),
+    "bodies": bench_bodies,
 }
 """By name: (seeds, updates or None, progress) -> scores of its arms."""

@@ -12,7 +12,6 @@ from torch import nn
 
 from wormwood.agents.learning.determinism import seeded_generators
 from wormwood.agents.learning.memory.feedback import FeedbackPool
-from wormwood.agents.learning.memory.few_shot import as_trial, held_out_score
 from wormwood.agents.learning.memory.learner import MemoryLearner
 from wormwood.agents.learning.memory.network import MemoryNetwork
 from wormwood.agents.learning.memory.settings import FeedbackConfig, ScheduleConfig
@@ -20,6 +19,7 @@ from wormwood.agents.learning.memory.windows import TrainingTrials
 from wormwood.agents.policies.memory_settings import MemoryConfig
 from wormwood.envs.few_shot.trials import FewShotTask
 from wormwood.envs.randomness import stream
+from wormwood.launch.bench.memory.few_shot import as_trial, held_out_score
 
 __all__ = ["EVALUATED", "MEMORY", "Experiment", "Pupil", "Scores", "TrainingOutcome", "play", "with_median"]
 

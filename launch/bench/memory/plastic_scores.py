@@ -5,19 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
-import numpy as np
 import torch
-from scipy import stats
 
-from wormwood.agents.learning.memory.few_shot import answer_scores, frozen_answers
-from wormwood.agents.learning.memory.plasticity import plastic_answers
-from wormwood.agents.learning.memory.settings import PlasticityConfig
 from wormwood.envs.few_shot.classification import Classification, PrototypeClasses
 from wormwood.envs.few_shot.trials import FewShotTask
-from wormwood.launch.bench.memory_runs import Experiment, Pupil, Scores, with_median
-from wormwood.launch.bench.rounds import Progress
+from wormwood.launch.bench.memory.few_shot import answer_scores, frozen_answers
+from wormwood.launch.bench.memory.plasticity import PlasticityConfig, plastic_answers
+from wormwood.launch.bench.memory.runs import Experiment, Pupil, Scores, with_median
+from wormwood.launch.bench.rounds import Progress, mean_interval
 
-__all__ = ["bench_plasticity", "mean_interval"]
+__all__ = ["bench_plasticity"]
 
 Result = dict[str, object]
 
@@ -99,13 +96,3 @@ def _shares(
         pairs = zip(answers, stream, strict=True)
         found[arm] = torch.stack([answer_scores(given, batch, task) for given, batch in pairs])
     return found
-
-
-def mean_interval(values: Iterable[float]) -> dict[str, float]:
-    """Return ``mean``, and ``low`` and ``high`` of its 95 % interval by Student's t, which one value does not have."""
-    numbers = np.array(list(values))
-    mean = float(numbers.mean())
-    if len(numbers) < 2:
-        return {"mean": mean}
-    reach = float(stats.t.ppf(0.975, len(numbers) - 1) * numbers.std(ddof=1) / len(numbers) ** 0.5)
-    return {"mean": mean, "low": mean - reach, "high": mean + reach}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -12,16 +13,33 @@ from torch import Tensor, nn
 from torch.func import functional_call, vmap
 
 from wormwood.agents.learning.memory.fast_path import Expectation, fast_path
-from wormwood.agents.learning.memory.few_shot import as_trial
 from wormwood.agents.learning.memory.network import MemoryNetwork, State
-from wormwood.agents.learning.memory.settings import PlasticityConfig, check_plasticity
 from wormwood.agents.learning.memory.windows import TrainingTrials
 from wormwood.envs.few_shot.trials import FewShotTask, TrialBatch
 from wormwood.errors import BadInput, bad_input
+from wormwood.launch.bench.memory.few_shot import as_trial
 
-__all__ = ["plastic_answers"]
+__all__ = ["PlasticityConfig", "plastic_answers"]
 
 WHERE = "memory plasticity"
+
+
+@dataclass(frozen=True)
+class PlasticityConfig:
+    """How copies of trained controllers go on learning at test time, by the fast path alone."""
+
+    fast_every: int = 1
+    """Steps of a window of the fast path, at least 1. Longer ones see more true gradient, and adapt later."""
+    windows: int = 1
+    """Windows whose gradients are summed before a copy steps; 0 sums those of a whole trial, for the next one."""
+    read_rate: float = 0.03
+    """Step size of plain gradient descent for the read controller; 0 keeps it as it was trained."""
+    output_rate: float = 0.03
+    """The same for the output controller and what turns features into answers."""
+    write_rate: float = 0.03
+    """The same for the write controller. Larger changes sooner what is kept and what is erased."""
+    max_gradient: float = 1.0
+    """Gradients of a copy longer than this are scaled down to it, all controllers together."""
 
 
 def plastic_answers(
@@ -54,7 +72,6 @@ def plastic_answers(
         BadInput: there is no trial, the batches are not of one size, a trial is longer than the horizon of the
             feedback module, or a loss or gradient is not finite.
     """
-    check_plasticity(config)
     _check_stream(stream, expectation)
     copies = _Copies(network, head, stream[0].inputs.shape[1])
     answers = [
