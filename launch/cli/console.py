@@ -18,7 +18,7 @@ from wormwood.launch.run.files import to_json
 from wormwood.launch.run.service import Progress as RunProgress
 from wormwood.launch.run.training import Watcher
 
-__all__ = ["note", "print_json", "print_table", "print_text", "progress_bar", "training_watcher"]
+__all__ = ["as_text", "note", "print_json", "print_table", "print_text", "progress_bar", "training_watcher"]
 
 # Names of runs are printed as they are: without markup, and without emoji for what stands between colons.
 _ERRORS = Console(stderr=True, markup=False, emoji=False, highlight=False, soft_wrap=True)
@@ -40,6 +40,11 @@ def print_text(text: str) -> None:
 def print_json(value: Mapping[str, object]) -> None:
     """Print one JSON object on stdout."""
     print(json.dumps(json.loads(to_json(value))))
+
+
+def as_text(value: object) -> str:
+    """Return a value as it stands in a table."""
+    return f"{value:.3f}" if isinstance(value, float) else value if isinstance(value, str) else to_json(value)
 
 
 def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:

@@ -1,19 +1,27 @@
-"""What there is, by name: presets, bodies, tasks, families of tasks, agents and suites."""
+"""The verb `wormwood list`: presets, bodies, tasks, families of tasks, agents and suites."""
 
 from __future__ import annotations
 
 import argparse
+from typing import Any
 
 from wormwood.agents.learners import LEARNERS
 from wormwood.agents.policies.table import AGENTS
 from wormwood.configs.yaml_files import preset_names, read_preset_or_file
 from wormwood.envs.bodies import body_names
 from wormwood.envs.families.table import FAMILIES
-from wormwood.envs.tasks import TASKS
+from wormwood.envs.task_table import TASKS
+from wormwood.launch.cli.arguments import add_verb
 from wormwood.launch.cli.console import print_json, print_table
 from wormwood.launch.run.agent_files import BUILT_IN
 
-__all__ = ["LISTS", "list_command"]
+__all__ = ["LISTS", "add_list", "list_command"]
+
+
+def add_list(verbs: Any) -> None:
+    """Add the verb to the parsers of all verbs."""
+    parser = add_verb(verbs, "list", list_command, "list what there is", "wormwood list presets")
+    parser.add_argument("what", metavar="list", choices=tuple(LISTS))
 
 
 def list_command(options: argparse.Namespace) -> None:

@@ -1,4 +1,4 @@
-"""The command `wormwood`: arguments, exit codes and errors. What the verbs do is in ``commands.py``."""
+"""The command `wormwood`: arguments, exit codes and errors. Each verb has a module of its own."""
 
 from __future__ import annotations
 
@@ -9,16 +9,20 @@ import sys
 import traceback
 from collections.abc import Sequence
 from types import FrameType
-from typing import Any
 
 import wormwood
 from wormwood.errors import BadInput
 from wormwood.launch.bench.trees_peers import PeerError
-from wormwood.launch.cli import commands
-from wormwood.launch.cli.arguments import AGENT_HELP, Parser, add_verb, episodes, seconds, seed, workers
+from wormwood.launch.cli.arguments import Parser
+from wormwood.launch.cli.bench import add_bench
 from wormwood.launch.cli.cluster import add_cluster
-from wormwood.launch.cli.listing import LISTS, list_command
+from wormwood.launch.cli.evaluate import add_evaluate
+from wormwood.launch.cli.inspect import add_inspect
+from wormwood.launch.cli.listing import add_list
+from wormwood.launch.cli.status import add_status
+from wormwood.launch.cli.train import add_train
 from wormwood.launch.cli.transfer import add_transfer
+from wormwood.launch.cli.video import add_video
 from wormwood.launch.clusters.api import ClusterError
 from wormwood.launch.run.checkpoints import CheckpointError
 from wormwood.launch.run.executors import WorkerError
@@ -28,6 +32,19 @@ from wormwood.launch.run.storage import StorageError
 from wormwood.launch.run.training import Interrupted
 
 __all__ = ["main", "make_parser"]
+
+ADD_VERBS = (
+    add_train,
+    add_status,
+    add_evaluate,
+    add_inspect,
+    add_video,
+    add_list,
+    add_bench,
+    add_transfer,
+    add_cluster,
+)
+"""What adds each verb, in the order of `wormwood --help`."""
 
 DONE, FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
 
@@ -44,84 +61,9 @@ def make_parser() -> Parser:
     parser.set_defaults(parse=parser.parse_known_args)
     parser.add_argument("--version", action="version", version=f"wormwood {wormwood.__version__}")
     verbs = parser.add_subparsers(dest="verb", metavar="verb", required=True, parser_class=Parser)
-    own = (_add_train, _add_status, _add_evaluate, _add_inspect, _add_video, _add_list, _add_bench)
-    for add in (*own, add_transfer, add_cluster):
+    for add in ADD_VERBS:
         add(verbs)
     return parser
-
-
-def _add_train(verbs: Any) -> None:
-    example = "wormwood train swim-ncap-cma --workers 2 --set body=swimmer-12"
-    parser = add_verb(verbs, "train", commands.train_command, "train an agent, or go on with a run", example)
-    parser.add_argument("preset", nargs="?", help="a name of `wormwood list presets`, or a YAML file")
-    parser.add_argument("--seed", type=seed, help="of all randomness; default: the preset's, which is 0")
-    parser.add_argument("--workers", type=workers, default=0, help="Ray actors that collect experience; 0 uses none")
-    parser.add_argument("--address", default="local", help="of a running Ray cluster; default: one of its own")
-    parser.add_argument("--out", help="folder of the run, or a URL; default: a new one in runs/")
-    parser.add_argument("--resume", action="store_true", help="go on with the run in --out, from its newest checkpoint")
-    parser.add_argument("--tensorboard", action="store_true", help="write TensorBoard's event files into the run, too")
-    parser.add_argument(
-        "--set", dest="overrides", action="append", default=[], metavar="KEY.PATH=VALUE", help="change the preset"
-    )
-
-
-def _add_status(verbs: Any) -> None:
-    parser = add_verb(verbs, "status", commands.status_command, "show how a run is", "wormwood status runs/worm")
-    parser.add_argument("run_folder", metavar="run", help="the folder of a run, which may be going on")
-
-
-def _add_evaluate(verbs: Any) -> None:
-    example = "wormwood evaluate ncap --body swimmer-6 swimmer-12"
-    parser = add_verb(
-        verbs, "evaluate", commands.evaluate_command, "play held-out episodes on one or more bodies", example
-    )
-    parser.add_argument("agent", help=AGENT_HELP)
-    parser.add_argument("--body", nargs="+", default=[], help="names, YAML or MJCF files; default: the agent's own")
-    parser.add_argument("--task", help="a name of `wormwood list tasks`; default: the agent's own")
-    parser.add_argument("--episodes", type=episodes, default=10, help="held-out starts; default 10")
-    parser.add_argument("--seed", type=seed, default=0, help="of the held-out starts; default 0")
-    parser.add_argument("--plot", metavar="FILE", help="trials: a .png of the return of each episode of the trial")
-
-
-def _add_inspect(verbs: Any) -> None:
-    example = "wormwood inspect ncap --out circuit"
-    parser = add_verb(verbs, "inspect", commands.inspect_command, "show what an agent is made of", example)
-    parser.add_argument("agent", help=AGENT_HELP)
-    parser.add_argument("--body", help="a name, a YAML or an MJCF file; default: the agent's own")
-    parser.add_argument("--out", help="folder for JSON and picture; default: print only")
-
-
-def _add_video(verbs: Any) -> None:
-    example = "wormwood video ncap --body swimmer-12 --out worm.gif"
-    parser = add_verb(
-        verbs, "video", commands.video_command, "draw an agent on a held-out start as MP4, GIF or PNG", example
-    )
-    parser.add_argument("agent", help=AGENT_HELP)
-    parser.add_argument("--body", help="a name, a YAML or an MJCF file; default: the agent's own")
-    parser.add_argument("--task", help="a name of `wormwood list tasks`; default: the agent's own")
-    parser.add_argument("--seconds", type=seconds, default=12.0, help="simulated time; default 12")
-    parser.add_argument("--seed", type=seed, default=0, help="of the held-out start; default 0")
-    parser.add_argument("--out", required=True, help="a .mp4, .gif or .png file; a .png shows the way as one picture")
-
-
-def _add_list(verbs: Any) -> None:
-    parser = add_verb(verbs, "list", list_command, "list what there is", "wormwood list presets")
-    parser.add_argument("what", metavar="list", choices=tuple(LISTS))
-
-
-def _add_bench(verbs: Any) -> None:
-    parser = add_verb(verbs, "bench", commands.bench_command, "measure speed side by side", "wormwood bench rollout")
-    parser.add_argument("what", metavar="benchmark", choices=tuple(commands.BENCHMARKS))
-    parser.add_argument("--seconds", type=seconds, default=40.0, help="about how long to measure; default 40")
-    parser.add_argument(
-        "--peers",
-        metavar="PYTHON",
-        help="trees: a Python with gbrl and xgboost, default $WORMWOOD_PEERS, or neither; train: one with RLlib",
-    )
-    parser.add_argument(
-        "--what", dest="experiment", default="few-shot", help="memory: which experiment; default few-shot"
-    )
-    parser.add_argument("--seeds", type=episodes, default=5, help="memory: how many seeds, from 0; default 5")
 
 
 def _interrupt(signal_number: int, frame: FrameType | None) -> None:

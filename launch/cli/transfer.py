@@ -17,6 +17,7 @@ from wormwood.errors import BadInput, bad_input
 from wormwood.launch.cli.arguments import AGENT_HELP, add_verb, episodes, number, seed, workers
 from wormwood.launch.cli.console import note, print_json, print_table, print_text, progress_bar
 from wormwood.launch.run.agent_files import Agent, load_agent
+from wormwood.launch.run.opening import free_folder
 from wormwood.launch.run.training import Interrupted
 from wormwood.launch.transfer.execution import measure
 from wormwood.launch.transfer.results import ROW_KEYS, Results
@@ -115,7 +116,7 @@ def _open_folder(options: argparse.Namespace, suite: Suite) -> Path:
     """
     if options.resume and not options.out:
         raise bad_input("missing option", where="transfer --resume", expected="--out with the folder", got=None)
-    folder = Path(options.out) if options.out else _free_folder(suite)
+    folder = Path(options.out) if options.out else free_folder(f"transfer-{suite.name}")
     begun = (folder / OUTCOMES).is_dir()
     if options.resume and not begun:
         raise bad_input("--out", where="transfer --resume", expected="the folder of a report", got=str(folder))
@@ -127,12 +128,6 @@ def _open_folder(options: argparse.Namespace, suite: Suite) -> Path:
     except OSError as error:
         raise BadInput(f"cannot write to the output folder {folder}: {error.strerror}; choose another --out") from error
     return folder
-
-
-def _free_folder(suite: Suite) -> Path:
-    first = Path("runs") / f"transfer-{suite.name}"
-    numbered = (first.with_name(f"{first.name}-{number}") for number in range(2, 10**6))
-    return first if not first.exists() else next(folder for folder in numbered if not folder.exists())
 
 
 def _command(options: argparse.Namespace, folder: Path) -> str:

@@ -62,6 +62,11 @@ class RunFolder:
         return self.path / "agent"
 
     @property
+    def curve(self) -> Path:
+        """``curve.png``: the learning curve."""
+        return self.path / "curve.png"
+
+    @property
     def lock(self) -> Path:
         """``.lock``: held by the run's writer, whose process it names."""
         return self.path / ".lock"

@@ -1,0 +1,98 @@
+"""The verb `wormwood bench`."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from wormwood.errors import bad_input
+from wormwood.launch.cli.arguments import add_verb, episodes, seconds
+from wormwood.launch.cli.console import as_text, note, print_json, print_table, progress_bar
+
+__all__ = ["add_bench", "bench_command"]
+
+
+def add_bench(verbs: Any) -> None:
+    """Add the verb to the parsers of all verbs."""
+    parser = add_verb(verbs, "bench", bench_command, "measure speed side by side", "wormwood bench rollout")
+    parser.add_argument("what", metavar="benchmark", choices=tuple(BENCHMARKS))
+    parser.add_argument("--seconds", type=seconds, default=40.0, help="about how long to measure; default 40")
+    parser.add_argument(
+        "--peers",
+        metavar="PYTHON",
+        help="trees: a Python with gbrl and xgboost, default $WORMWOOD_PEERS, or neither; train: one with RLlib",
+    )
+    parser.add_argument(
+        "--what", dest="experiment", default="few-shot", help="memory: which experiment; default few-shot"
+    )
+    parser.add_argument("--seeds", type=episodes, default=5, help="memory: how many seeds, from 0; default 5")
+
+
+def bench_command(options: argparse.Namespace) -> None:
+    """Measure speed: of rollouts against the physics engine's own limit, or of forests; and both against peers."""
+    shown: Any = contextlib.nullcontext() if options.json else progress_bar("measuring", 1.0)
+    with shown as show:
+        progress = None if show is None else (lambda stage, share: show(share, f"measuring: {stage}"))
+        result = BENCHMARKS[options.what](options, progress)
+    if options.json:
+        print_json(result)
+        return
+    print_table("", ["figure", "value"], list(_figures(result)))
+
+
+def _bench_rollout(options: argparse.Namespace, progress: Any) -> Mapping[str, object]:
+    from wormwood.launch.bench.rollout import bench_rollout
+
+    if options.peers is not None:
+        raise bad_input("option", where="--peers", expected="none for rollout, whose peers are here", got=options.peers)
+    return bench_rollout(seconds=options.seconds, progress=progress)
+
+
+def _bench_trees(options: argparse.Namespace, progress: Any) -> Mapping[str, object]:
+    from wormwood.launch.bench.trees import bench_trees
+    from wormwood.launch.bench.trees_peers import HOW_TO_GET_PEERS
+
+    peers = (os.environ.get("WORMWOOD_PEERS") or None) if options.peers is None else options.peers
+    if peers is None:
+        note(f"without peers; to compare, `{HOW_TO_GET_PEERS}`, and add --peers peers/bin/python")
+    return bench_trees(seconds=options.seconds, peers=peers, progress=progress)
+
+
+def _bench_train(options: argparse.Namespace, progress: Any) -> Mapping[str, object]:
+    from wormwood.launch.bench.training import bench_training
+
+    return bench_training(seconds=options.seconds, peers=options.peers, progress=progress)
+
+
+def _bench_memory(options: argparse.Namespace, progress: Any) -> Mapping[str, object]:
+    from wormwood.launch.bench.memory import bench_memory
+
+    return bench_memory(options.experiment, seeds=options.seeds, progress=progress)
+
+
+def _bench_scale(options: argparse.Namespace, progress: Any) -> Mapping[str, object]:
+    from wormwood.launch.bench.scale import bench_scale
+
+    return bench_scale(seconds=options.seconds, progress=progress)
+
+
+BENCHMARKS = {
+    "rollout": _bench_rollout,
+    "train": _bench_train,
+    "trees": _bench_trees,
+    "memory": _bench_memory,
+    "scale": _bench_scale,
+}
+"""What each benchmark does, by name."""
+
+
+def _figures(result: Mapping[str, object]) -> Iterator[tuple[str, str]]:
+    """Give each figure a row; one of several sizes has a row for each."""
+    for name, value in result.items():
+        if isinstance(value, dict):
+            yield from ((f"{name}, {size}", as_text(own)) for size, own in value.items())
+        else:
+            yield name, as_text(value)

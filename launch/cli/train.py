@@ -1,0 +1,69 @@
+"""The verb `wormwood train`."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+from typing import Any
+
+from wormwood.envs.specs import SwimmerSpec
+from wormwood.launch.api import train_run
+from wormwood.launch.cli.arguments import add_verb, seed, workers
+from wormwood.launch.cli.console import as_text, note, print_json, print_table, print_text, training_watcher
+from wormwood.launch.run.opening import open_run
+from wormwood.launch.run.tensorboard import tensorboard_watcher
+from wormwood.launch.run.training import Interrupted
+
+__all__ = ["add_train", "train_command"]
+
+KEYS = (
+    "run", "seed", "workers", "steps", "episodes", "seconds", "return_mean", "return_std", "speed_mean", "state_sha256"
+)  # fmt: skip
+"""Of the summary, what is printed."""
+
+
+def add_train(verbs: Any) -> None:
+    """Add the verb to the parsers of all verbs."""
+    example = "wormwood train swim-ncap-cma --workers 2 --set body=swimmer-12"
+    parser = add_verb(verbs, "train", train_command, "train an agent, or go on with a run", example)
+    parser.add_argument("preset", nargs="?", help="a name of `wormwood list presets`, or a YAML file")
+    parser.add_argument("--seed", type=seed, help="of all randomness; default: the preset's, which is 0")
+    parser.add_argument("--workers", type=workers, default=0, help="Ray actors that collect experience; 0 uses none")
+    parser.add_argument("--address", default="local", help="of a running Ray cluster; default: one of its own")
+    parser.add_argument("--out", help="folder of the run, or a URL; default: a new one in runs/")
+    parser.add_argument("--resume", action="store_true", help="go on with the run in --out, from its newest checkpoint")
+    parser.add_argument("--tensorboard", action="store_true", help="write TensorBoard's event files into the run, too")
+    parser.add_argument(
+        "--set", dest="overrides", action="append", default=[], metavar="KEY.PATH=VALUE", help="change the preset"
+    )
+
+
+def train_command(options: argparse.Namespace) -> None:
+    """Train an agent, or go on with a run.
+
+    Raises:
+        BadInput: the preset, an override or the output folder is wrong.
+        Interrupted: the user stopped the run; the message says how to go on.
+    """
+    with open_run(
+        options.preset, out=options.out, resume=options.resume, seed=options.seed, overrides=options.overrides
+    ) as (run, config):
+        if not options.json:
+            note(f"{config.agent.kind} on {config.spec.name}, by {config.learner.kind}: {run.place}")
+        try:
+            with contextlib.ExitStack() as stack:
+                watcher = stack.enter_context(training_watcher(config.iterations, quiet=options.json))
+                if options.tensorboard:
+                    watcher = stack.enter_context(tensorboard_watcher(run, watcher))
+                summary = train_run(run, config, workers=options.workers, address=options.address, watcher=watcher)
+        except KeyboardInterrupt:
+            raise Interrupted(f"stopped; go on with: wormwood train --out {run.place} --resume") from None
+    if options.json:
+        print_json({key: summary[key] for key in KEYS})
+        return
+    print_table("", ["result", "value"], [(key, as_text(summary[key])) for key in KEYS if summary[key] is not None])
+    bodies = "--body swimmer-6 swimmer-12" if isinstance(config.spec, SwimmerSpec) else "--episodes 100"
+    if options.tensorboard:
+        print_text(f"events: tensorboard --logdir {run.place}")
+    agent, picture = f"{run.place}/{run.agent.name}", f"{run.place}/{run.curve.name}"
+    print_text(f"agent: {agent}\ncurve: {picture}\nnext:  wormwood evaluate {run.place} {bodies}")
