@@ -21,7 +21,7 @@ from wormwood.envs.tasks import Swim
 from wormwood.errors import BadInput
 from wormwood.launch.run.executors import InProcessExecutor, WorkerError
 from wormwood.launch.run.ledger import fragment_sha256
-from wormwood.launch.run.ray_service import remote_service, service_process
+from wormwood.launch.run.ray_service import RemoteService, service_process
 from wormwood.launch.run.ray_session import ray_session
 from wormwood.launch.run.ray_workers import RayExecutor
 from wormwood.launch.run.rollouts import NonFiniteError
@@ -96,7 +96,6 @@ def test_workers_keep_the_plans_of_several_runs_apart(make_config, tmp_path) -> 
             config, service = make_config(kind), LearnerService()
             service.create("run", config, tmp_path / kind)
             request = service.request("run")
-            assert request is not None
             on_ray = stack.enter_context(contextlib.closing(RayExecutor(config.plan, 1)))
             remote = ray.get(on_ray.start(request).result())
             alone = InProcessExecutor(config.plan).start(request).result()
@@ -143,7 +142,7 @@ def test_a_nan_in_a_worker_names_environment_step_and_value(make_config, tmp_pat
 
 def test_the_service_in_an_actor_is_the_same_class_and_raises_the_same_errors(make_config, tmp_path) -> None:
     config = make_config("cma-es")
-    local, remote = LearnerService(), remote_service()
+    local, remote = LearnerService(), RemoteService()
     for service, folder in ((local, "local"), (remote, "remote")):
         service.create("run", config, tmp_path / folder)
         service.receive("run", *InProcessExecutor(config.plan).start(service.request("run")).result())
@@ -220,7 +219,6 @@ def test_a_worker_that_hangs_is_replaced_and_the_rollout_is_run_again(make_confi
     config, service = make_config("ppo"), LearnerService()
     service.create("run", config, tmp_path)
     request = service.request("run")
-    assert request is not None
     plain = InProcessExecutor(config.plan).start(request).result()
     task = _HangsOnce(horizon=50, flag=str(tmp_path / "flag"))
     hanging = dataclasses.replace(config.plan, spec=SwimmerSpec(config.spec.body, task))
@@ -243,29 +241,17 @@ def test_a_rollout_that_ends_every_worker_ends_the_run(make_config, tmp_path, mo
         _collect_with(_EndsItsWorker(horizon=50), make_config, tmp_path)
 
 
-def test_a_paused_run_waits_and_the_service_tells_how_each_run_is(make_config, tmp_path) -> None:
-    service = remote_service()
-    service.create("paused", make_config("cma-es"), tmp_path / "paused")
-    service.pause("paused")
-    assert service.request("paused") is None
-    status = service.status()["paused"]
-    assert (status["learner"], status["iteration"], status["iterations"], status["paused"]) == ("cma-es", 0, 3, True)
-    service.resume("paused")
-    assert service.request("paused") is not None
-    service.remove("paused")
-    assert "paused" not in service.status()
-
-
 TWO_CONNECTIONS = """
-from wormwood.launch.run.ray_service import remote_service
+from wormwood.launch.run.ray_service import RemoteService, service_process
 from wormwood.launch.run.ray_session import ray_session
 for _ in range(2):
     with ray_session(1):
-        print(remote_service().status())
+        RemoteService().remove("nothing")
+        print(service_process())
 """
 
 
 @pytest.mark.slow
 def test_each_connection_of_a_process_has_a_service_of_its_own() -> None:
     shown = subprocess.run([sys.executable, "-c", TWO_CONNECTIONS], capture_output=True, text=True, check=True).stdout
-    assert shown == "{}\n{}\n"
+    assert len(set(shown.split())) == 2
