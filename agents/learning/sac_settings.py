@@ -29,5 +29,5 @@ class SACConfig(OffPolicyConfig):
     """Standard deviation of the noise at the start, as a share of half the range of actions."""
     entropy_per_action: Annotated[float, Field(ge=-10, le=2, allow_inf_nan=False)] = -1.0
     """Entropy in nats that the noise of each number of an action is led to; -1 is a standard deviation of 0.09."""
-    entropy_coefficient: Positive = 0.01
-    """Weight of entropy at the start; it is learned."""
+    initial_entropy_coefficient: Positive = 0.01
+    """Weight of the entropy bonus at the start; it is learned."""

@@ -43,7 +43,7 @@ class SACLearner(OffPolicyLearner):
             batch_size=config.batch_size,
             tau=config.tau,
             gamma=config.gamma,
-            ent_coef=f"auto_{config.entropy_coefficient}",
+            ent_coef=f"auto_{config.initial_entropy_coefficient}",
             target_entropy=config.entropy_per_action * spec.actions.size,
             policy_kwargs={
                 "agent": agent,
@@ -70,9 +70,9 @@ class SACLearner(OffPolicyLearner):
         return {**super()._optimizers, "entropy": self._sac.ent_coef_optimizer}
 
     def state(self) -> Arrays:
-        return {**super().state(), "log_entropy_coefficient": self._entropy.detach().cpu().numpy().copy()}
+        return {**super().state(), "log_initial_entropy_coefficient": self._entropy.detach().cpu().numpy().copy()}
 
     def restore(self, state: Arrays) -> None:
         super().restore(state)
         with torch.no_grad():
-            self._entropy.copy_(torch.tensor(state["log_entropy_coefficient"]))
+            self._entropy.copy_(torch.tensor(state["log_initial_entropy_coefficient"]))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -15,10 +16,20 @@ from rich.table import Table
 from rich.text import Text
 
 from wormwood.launch.run.files import to_json
+from wormwood.launch.run.old_names import OldName
 from wormwood.launch.run.service import Progress as RunProgress
 from wormwood.launch.run.training import Watcher
 
-__all__ = ["as_text", "note", "print_json", "print_table", "print_text", "progress_bar", "training_watcher"]
+__all__ = [
+    "as_text",
+    "note",
+    "notes_of_old_names",
+    "print_json",
+    "print_table",
+    "print_text",
+    "progress_bar",
+    "training_watcher",
+]
 
 # Names of runs are printed as they are: without markup, and without emoji for what stands between colons.
 _ERRORS = Console(stderr=True, markup=False, emoji=False, highlight=False, soft_wrap=True)
@@ -30,6 +41,24 @@ _UNLIMITED = 10**6  # characters
 def note(text: str) -> None:
     """Tell the user something on stderr."""
     _ERRORS.print(text)
+
+
+@contextmanager
+def notes_of_old_names() -> Iterator[None]:
+    """Tell the user of each old name of a setting, once and in one line."""
+    told = set[str]()
+
+    def show(message: Warning | str, category: type[Warning], *place: Any) -> None:
+        if category is not OldName:
+            others(message, category, *place)
+        elif str(message) not in told:
+            told.add(str(message))
+            note(str(message))
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", OldName)
+        others, warnings.showwarning = warnings.showwarning, show  # type: ignore[assignment] # more than it needs
+        yield
 
 
 def print_text(text: str) -> None:

@@ -16,6 +16,7 @@ from wormwood.launch.bench.trees_peers import PeerError
 from wormwood.launch.cli.arguments import Parser
 from wormwood.launch.cli.bench import add_bench
 from wormwood.launch.cli.cluster import add_cluster
+from wormwood.launch.cli.console import notes_of_old_names
 from wormwood.launch.cli.evaluate import add_evaluate
 from wormwood.launch.cli.inspect import add_inspect
 from wormwood.launch.cli.listing import add_list
@@ -80,7 +81,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         options, unknown = make_parser().parse_known_args(arguments)
         if unknown:
             options.parser.refuse(unknown[0])
-        options.run(options)
+        with notes_of_old_names():
+            options.run(options)
         sys.stdout.flush()
     except (Exception, KeyboardInterrupt) as error:
         return _explain(error)

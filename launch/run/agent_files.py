@@ -29,6 +29,7 @@ from wormwood.envs.specs import EnvironmentSpec
 from wormwood.errors import BadInput, bad_input
 from wormwood.launch.run.environment_settings import Spec, describe_spec, read_spec
 from wormwood.launch.run.files import to_json, write_text_atomic
+from wormwood.launch.run.old_names import use_new_names
 from wormwood.launch.run.run_folder import RunFolder
 from wormwood.launch.run.states import little_endian
 from wormwood.launch.run.storage import is_url, local_copy
@@ -179,10 +180,12 @@ def _read_agent(folder: Path, *, place: str, trust: Collection[str]) -> Agent:
         if found != described["weights"]["sha256"]:
             expected = f"SHA-256 {described['weights']['sha256']}"
             raise bad_input("damaged weights", where=str(folder / WEIGHTS_FILE), expected=expected, got=found)
+        settings = {"agent": described["config"]}
+        use_new_names(settings)
         admit(described, where=where, place=place, trust=trust)
         return Agent(
             name=str(described["name"]),
-            config=_CONFIG.validate_python(described["config"]),
+            config=_CONFIG.validate_python(settings["agent"]),
             weights=safetensors.numpy.load(data),
             spec=read_spec(described, where=where),
         )

@@ -10,7 +10,7 @@ import json
 import platform
 import re
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import metadata as packages
 from pathlib import Path
@@ -142,12 +142,13 @@ def save_checkpoint(
     return final
 
 
-def load_checkpoint(path: Path, *, config_hash: str | None = None) -> Checkpoint:
+def load_checkpoint(path: Path, *, config_hashes: Sequence[str] = ()) -> Checkpoint:
     """Read one checkpoint. Nothing in it is run, and nothing is returned before all of it has been checked.
 
     Raises:
         DamagedCheckpoint: a file is missing, or any bit is not as it was saved.
-        BadInput: its configuration is not ``config_hash``, or another version of this package made its format.
+        BadInput: its configuration is none of ``config_hashes``, if there are any, or another version of this package
+            made its format.
         CheckpointError: the operating system refuses to read it.
     """
     manifest = _read_manifest(path)
@@ -164,14 +165,14 @@ def load_checkpoint(path: Path, *, config_hash: str | None = None) -> Checkpoint
         raise DamagedCheckpoint(path, f"cannot be understood: {error!r}") from error
     if state_sha256(state) != saved_sha256:
         raise DamagedCheckpoint(path, "its arrays do not have the SHA-256 of the manifest")
-    if config_hash not in {None, saved_config}:
+    if config_hashes and saved_config not in config_hashes:
         what = "checkpoint of another configuration"
-        raise bad_input(what, where=str(path), expected=f"config hash {config_hash!r}", got=saved_config)
+        raise bad_input(what, where=str(path), expected=f"config hash {config_hashes[0]!r}", got=saved_config)
     return Checkpoint(path, step, state, metadata, saved_sha256, saved_config, warnings)
 
 
 def load_newest(
-    directory: Path, *, on_skip: Callable[[Path, str], None], config_hash: str | None = None
+    directory: Path, *, on_skip: Callable[[Path, str], None], config_hashes: Sequence[str] = ()
 ) -> Checkpoint | None:
     """Read the newest good checkpoint, or return None where there is none.
 
@@ -187,7 +188,7 @@ def load_newest(
         newest = candidates[-1]
         tried.add(newest)
         try:
-            checkpoint = load_checkpoint(newest, config_hash=config_hash)
+            checkpoint = load_checkpoint(newest, config_hashes=config_hashes)
             if newest.name == f"step-{checkpoint.step}":
                 return checkpoint
             reason = f"its manifest is of step {checkpoint.step}"

@@ -85,7 +85,9 @@ def pack_sources(folders: Iterable[Path]) -> bytes:
         packages = [path.parent for path in folder.glob("*/__init__.py")]
         paths = [*folder.glob("*.py"), *(path for package in packages for path in package.rglob("*.py"))]
         if len(paths) > MOST_FILES or sum(path.stat().st_size for path in paths) > MOST_BYTES:
-            expected = f"at most {MOST_FILES} Python files of {MOST_BYTES // 10**6} MB in all, which are sent to the workers"
+            expected = (
+                f"at most {MOST_FILES} Python files of {MOST_BYTES // 10**6} MB in all, which are sent to the workers"
+            )
             got = f"{len(paths)} files: give your classes a folder of their own, or install them"
             raise bad_input("folder", where=str(folder), expected=expected, got=got)
         files |= {path.relative_to(folder).as_posix(): path.read_bytes() for path in paths}

@@ -168,7 +168,7 @@ class LearnerService:
         found = load_newest(
             run.checkpoints,
             on_skip=lambda path, reason: notes.append(f"skipped checkpoint {path}: {reason}"),
-            config_hash=config.hash,
+            config_hashes=(config.hash, config.old_hash),
         )
         if found is not None:
             run.restore(found.state)

@@ -31,6 +31,7 @@ from wormwood.envs.faces.common import LARGEST_SEED
 from wormwood.envs.specs import SwimmerSpec
 from wormwood.errors import BadInput, bad_input
 from wormwood.launch.run.environment_settings import DEFAULTS, Spec, build_others, build_spec, settings_without_effect
+from wormwood.launch.run.old_names import use_new_names, with_old_names
 from wormwood.launch.run.rollouts import RolloutPlan
 from wormwood.launch.run.trust import admit, custom_names
 
@@ -184,8 +185,17 @@ class RunConfig:
     @property
     def hash(self) -> str:
         """Name of everything but how long the run goes on and what it keeps: checkpoints carry it."""
-        fixed = {name: value for name, value in self.to_mapping().items() if name not in LOOSE_KEYS}
-        return hashlib.sha256(json.dumps(fixed, sort_keys=True).encode()).hexdigest()
+        return _hash(self.to_mapping())
+
+    @property
+    def old_hash(self) -> str:
+        """The same under the old names of settings: checkpoints that were made then carry it."""
+        return _hash(with_old_names(self.to_mapping()))
+
+
+def _hash(mapping: Mapping[str, Any]) -> str:
+    fixed = {name: value for name, value in mapping.items() if name not in LOOSE_KEYS}
+    return hashlib.sha256(json.dumps(fixed, sort_keys=True).encode()).hexdigest()
 
 
 def _whole(given: str | dict[str, Any], body: Body) -> str | dict[str, Any]:
@@ -247,8 +257,10 @@ def parse_config(
 def _read(
     mapping: dict[str, Any], *, where: str, overrides: Sequence[str], seed: int | None, folder: Path
 ) -> RunConfig:
+    use_new_names(mapping)
     for override in overrides:
         _override(mapping, override)
+    use_new_names(mapping, replace=True)
     if overrides:
         load_modules(custom_names(mapping), folder)  # what stands on the command line is the user's own
     if seed is not None:

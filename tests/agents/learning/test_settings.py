@@ -50,7 +50,7 @@ def test_unknown_keys_are_refused_by_the_settings_themselves(kind: Any) -> None:
         (TD3Config, "tau", [0, 1.5, NAN]),
         (TD3Config, "critics", [0, 11]),
         (SACConfig, "noise_std", [0, 0.6, NAN]),
-        (SACConfig, "entropy_coefficient", [0, NAN, INF]),
+        (SACConfig, "initial_entropy_coefficient", [0, NAN, INF]),
     ],
 )
 def test_numbers_that_cannot_be_computed_with_are_refused(kind: Any, name: str, values: list[Any]) -> None:

@@ -39,8 +39,8 @@ def _no_skips(path: Path, reason: str) -> None:
     raise AssertionError(f"{path} was skipped: {reason}")
 
 
-def _load(directory: Path, config_hash: str | None = None) -> Checkpoint:
-    checkpoint = load_newest(directory, on_skip=_no_skips, config_hash=config_hash)
+def _load(directory: Path, *config_hash: str) -> Checkpoint:
+    checkpoint = load_newest(directory, on_skip=_no_skips, config_hashes=config_hash)
     assert checkpoint is not None
     return checkpoint
 
