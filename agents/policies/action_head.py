@@ -1,15 +1,39 @@
-"""Exploration: what turns a policy's outputs into the action it takes."""
+"""What turns a policy's outputs into the action it takes."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from wormwood.agents.policies.interfaces import Arrays, Floats
 
-__all__ = ["categorical_action", "gaussian_action", "likeliest_action"]
+__all__ = ["categorical_action", "choose_action", "gaussian_action", "likeliest_action"]
+
+
+def choose_action(
+    outputs: Floats,
+    *,
+    choices: Sequence[int] = (),
+    std: float | Floats | None = None,
+    rng: np.random.Generator | None,
+) -> tuple[NDArray[Any], Arrays]:
+    """Return the actions that outputs ``[.., O]`` ask for, drawn around them where there is noise.
+
+    Args:
+        outputs: logits of choices, or means of numbers.
+        choices: alternatives of each of K choices; empty where actions are numbers.
+        std: of the noise of numbers, one for all or one for each; None is without.
+        rng: source of the noise; None takes the likeliest.
+
+    Returns:
+        The actions, ``[.., K]`` choices or ``[.., O]`` numbers, and ``log_prob [..]`` of those that were drawn.
+    """
+    if choices:
+        return (likeliest_action(outputs, choices), {}) if rng is None else categorical_action(outputs, choices, rng)
+    return (outputs, {}) if rng is None or std is None else gaussian_action(outputs, std, rng)
 
 
 def gaussian_action(mean: Floats, std: float | Floats, rng: np.random.Generator) -> tuple[Floats, Arrays]:

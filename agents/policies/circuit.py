@@ -20,7 +20,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from wormwood.agents.policies.action_head import gaussian_action
+from wormwood.agents.policies.action_head import choose_action
 from wormwood.agents.policies.circuit_settings import SYNAPSES, NCAPConfig
 from wormwood.agents.policies.interfaces import Arrays, Floats
 from wormwood.agents.policies.search_space import Parameter, SearchSpace
@@ -158,12 +158,10 @@ class NCAP:
         state = {**counted, **waited}
         dorsal, ventral = self.activity(observation, time).muscles
         action = (dorsal - ventral).reshape(len(observation), self._joints)
-        if rng is None or self._noise_std is None:
-            return action, state, {}
-        if np.shape(self._noise_std) not in ((), (self._joints,)):
+        if rng is not None and np.shape(self._noise_std) not in ((), (self._joints,)):
             expected, got = f"one deviation for each of {self._joints} joints", np.shape(self._noise_std)
             raise bad_input("exploration noise", where="agent ncap", expected=expected, got=got)
-        action, extras = gaussian_action(action, self._noise_std, rng)
+        action, extras = choose_action(action, std=self._noise_std, rng=rng)
         return action, state, extras
 
     def patient_time(self, observation: Floats, time: Floats, state: Arrays) -> tuple[Floats, Arrays]:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from wormwood.agents.policies.action_head import categorical_action, gaussian_action, likeliest_action
+from wormwood.agents.policies.action_head import choose_action
 from wormwood.agents.policies.features import View, make_view
 from wormwood.agents.policies.forest_settings import BoostedConfig
 from wormwood.agents.policies.interfaces import Arrays, Floats
@@ -80,7 +80,7 @@ class BoostedPolicy:
                 expected, got = f"log_std: numbers of shape {shape}", np.shape(weights["log_std"])
                 raise bad_input("weights of the agent do not fit", where="agent boosted", expected=expected, got=got)
             check_arrays(weights, {"log_std": shape}, where="agent boosted")
-            self._noise = np.exp(weights["log_std"])
+            self._noise = np.broadcast_to(np.exp(weights["log_std"]), (spec.actions.size,))
 
     def act(
         self, observation: Floats, state: Arrays, rng: np.random.Generator | None
@@ -88,15 +88,7 @@ class BoostedPolicy:
         """Return actions ``[N, J]`` for observations ``[N, D]``, or choices ``[N, K]``; see ``Policy.act``."""
         rows = self._forest.predict(self._view.features(observation))[:, : self._outputs]
         outputs = rows.reshape(len(observation), -1)
-        if self._actions.choices:
-            if rng is None:
-                return likeliest_action(outputs, self._actions.choices), state, {}
-            choice, extras = categorical_action(outputs, self._actions.choices, rng)
-            return choice, state, extras
-        if rng is None or self._noise is None:
-            return outputs, state, {}
-        noise = np.broadcast_to(self._noise, outputs.shape[1:])
-        action, extras = gaussian_action(outputs, noise, rng)
+        action, extras = choose_action(outputs, choices=self._actions.choices, std=self._noise, rng=rng)
         return action, state, extras
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from wormwood.agents.policies.action_head import categorical_action, gaussian_action, likeliest_action
+from wormwood.agents.policies.action_head import choose_action
 from wormwood.agents.policies.interfaces import Arrays, Floats
 from wormwood.agents.policies.perceptron_settings import MLPConfig
 from wormwood.agents.policies.search_space import Parameter, SearchSpace
@@ -132,14 +132,6 @@ class MLP:
             x = x @ weight + bias
             if index < len(self._layers) - 1:
                 x = np.tanh(x)
-        extras: Arrays = {}
-        if self._choices:
-            logits = x.reshape(len(observation), -1)
-            if rng is None:
-                return likeliest_action(logits, self._choices), state, extras
-            choice, extras = categorical_action(logits, self._choices, rng)
-            return choice, state, extras
-        if rng is not None and self._noise is not None:
-            x, extras = gaussian_action(x, self._noise, rng)
-            extras["log_prob"] = extras["log_prob"].reshape(len(observation))
-        return x.reshape(len(observation), -1), state, extras
+        action, extras = choose_action(x, choices=self._choices, std=self._noise, rng=rng)
+        count = len(observation)
+        return action.reshape(count, -1), state, {name: values.reshape(count) for name, values in extras.items()}

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from wormwood.agents.policies import gru
 from wormwood.agents.policies import memory as memory_numpy
 from wormwood.agents.policies import transformer as linear_transformer
-from wormwood.agents.policies.action_head import categorical_action, gaussian_action, likeliest_action
+from wormwood.agents.policies.action_head import choose_action
 from wormwood.agents.policies.interfaces import Arrays, Floats
 from wormwood.agents.policies.memory_settings import MemoryConfig
 from wormwood.agents.policies.recurrent_settings import GRUConfig, LinearTransformerConfig
@@ -146,14 +146,7 @@ class RecurrentPolicy:
         features, state = self._core.step(observation, self._begun(state, len(observation)))
         state = {**state, STARTED: np.ones(len(observation))}
         outputs = features @ self._weight + self._bias
-        if self._choices:
-            if rng is None:
-                return likeliest_action(outputs, self._choices), state, {}
-            choice, extras = categorical_action(outputs, self._choices, rng)
-            return choice, state, extras
-        if rng is None or self._noise is None:
-            return outputs, state, {}
-        action, extras = gaussian_action(outputs, self._noise, rng)
+        action, extras = choose_action(outputs, choices=self._choices, std=self._noise, rng=rng)
         return action, state, extras
 
     def _begun(self, state: Arrays, count: int) -> Arrays:
