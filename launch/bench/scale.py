@@ -103,7 +103,7 @@ def bench_scale(*, seconds: float = 40.0, progress: Progress | None = None) -> d
     """Measure the costs, predict 1 to 1000 workers, and compare 1, 2 and 4 with real runs on this machine.
 
     The costs come from this process and from two runs of very short rollouts; the runs that they are compared with
-    are others. Keys: the costs (``_ms``), ``bytes_per_step`` and ``weights_bytes`` over the network, and by number of
+    are others. Keys: the costs (``_ms``) and that of a checkpoint, ``bytes_per_step`` and ``weights_bytes`` over the network, and by number of
     workers ``predicted`` and ``limited_by`` (each on a core of its own, one shard each), ``here_predicted`` and
     ``here_measured`` (on this machine, 8 shards) with their relative ``error``. Speeds are environment steps per
     second; ``learner_ceiling`` is the one that no number of workers exceeds.
@@ -142,6 +142,7 @@ def _describe(costs: Costs, config: RunConfig, alone: Mapping[str, float], cores
         "cores": cores,
         "steps_per_shard": steps,
         **{f"{name}_ms": 1e3 * value for name, value in vars(costs).items()},
+        "checkpoint_ms": 1e3 * alone["checkpoint"],
         "bytes_per_step": alone["bytes"] / steps,
         "weights_bytes": int(alone["weights"]),
         "learner_ceiling": steps * SHARDS / costs.update,
@@ -167,10 +168,11 @@ def _config(shards: int, *overrides: str) -> RunConfig:
 
 
 def _in_process(config: RunConfig, seconds: float) -> dict[str, float]:
-    """Return the medians of one rollout and one update, and the bytes that would travel for one shard."""
+    """Return the medians of one rollout, update and checkpoint, and the bytes that would travel for one shard."""
     service, worker = LearnerService(), RolloutWorker(config.plan)
     rollout_times: list[float] = []
     update_times: list[float] = []
+    save_times: list[float] = []
     deadline = time.perf_counter() + seconds
     with tempfile.TemporaryDirectory() as folder:
         service.create("bench", config, Path(folder) / "checkpoints")
@@ -185,12 +187,16 @@ def _in_process(config: RunConfig, seconds: float) -> dict[str, float]:
             service.receive("bench", *rollouts)
             service.update("bench")
             update_times.append(time.perf_counter() - began)
+            began = time.perf_counter()
+            service.save("bench")
+            save_times.append(time.perf_counter() - began)
             if time.perf_counter() > deadline and len(update_times) >= LEAST_ITERATIONS:
                 break
     sent, returned = len(pickle.dumps(request.shards[0])), len(pickle.dumps(rollouts[0]))
     return {
         "rollout": statistics.median(rollout_times[WARM_UP * len(request.shards) :]),
         "update": statistics.median(update_times[WARM_UP:]),
+        "checkpoint": statistics.median(save_times[WARM_UP:]),
         "bytes": sent + returned,
         "weights": len(pickle.dumps(request.weights)),
     }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
+from typing import Any
 
 import numpy as np
 
@@ -26,6 +27,7 @@ from wormwood.trees.binning import fit_grid
 from wormwood.trees.config import TreeConfig
 from wormwood.trees.forest import Forest
 from wormwood.trees.growing import grow_tree
+from wormwood.trees.margins import MarginCache
 from wormwood.trees.warm_up import warm_up
 
 __all__ = ["Result", "bench_trees"]
@@ -36,6 +38,9 @@ Floats = np.typing.NDArray[np.float64]
 GBRL = ("gbrl", "gbrl_oblivious")
 PREDICTED = (1, 16, 64, 2048)  # rows
 UPDATED = (0, 1000, 5000)  # trees before the update
+GROWN = (512, 2048)  # rows
+GROWERS = {"greedy": {}, "greedy_l2": {"score": "l2"}, "oblivious": {"grower": "oblivious"}}
+ENGINES, ENGINE_ROWS = ("native", "xgboost"), (128, 512, 2048, 8192, 65_536)
 ITERATIONS, STRETCH = 1000, 50  # of the speed table's loop, and of one slice of it
 
 
@@ -60,7 +65,9 @@ def bench_trees(*, seconds: float = 40.0, peers: str | None = None, progress: Pr
         kept, or 255 bins with the binning of new data, against 256 of both. ``predict_10000``: outputs of 10,000
         trees, by rows. ``table1``: seconds for the loop of the speed table in arXiv 2407.08250, 1000 iterations that
         each predict a new batch of 128 rows (20 features, 3 outputs) and fit a tree to it. ``update``: of PPO on
-        CartPole with that paper's settings, by trees before it; its ``update_ratio`` is to gbrl.
+        CartPole with that paper's settings, by trees before it; its ``update_ratio`` is to gbrl. Ours alone: one tree
+        at 64 bins by each grower and score, such as ``grow_greedy_l2``, and by each engine, such as
+        ``engine_native``, by rows; and ``margins_2048``, one tree added to the margins of so many rows.
 
     Raises:
         BadInput: ``peers`` is no Python that has them.
@@ -71,10 +78,11 @@ def bench_trees(*, seconds: float = 40.0, peers: str | None = None, progress: Pr
         warm_up([LOGITS + 1, TABLE_OUTPUTS, OUTPUTS])
         result: Result = {"threads": 1, **(running.versions if running else {})}
         for bench, share in (
-            (_bench_fits, 0.3),
-            (_bench_predictions, 0.35),
+            (_bench_fits, 0.25),
+            (_bench_growers, 0.15),
+            (_bench_predictions, 0.3),
             (_bench_table, 0.0),
-            (_bench_updates, 0.35),
+            (_bench_updates, 0.3),
         ):
             result |= bench(running, seconds * share, progress)
     return result
@@ -95,9 +103,34 @@ def _bench_fits(peers: Peers | None, seconds: float, progress: Progress | None) 
     return {**result, "fit_rounds": len(speeds["fit_512_64"])}
 
 
-def _fit_shared(rows: int) -> Contestant:
+def _bench_growers(peers: Peers | None, seconds: float, progress: Progress | None) -> Result:
+    contestants = {
+        f"grow_{name}_ms {rows}": _fit_shared(rows, **options) for name, options in GROWERS.items() for rows in GROWN
+    }
+    contestants |= {
+        f"engine_{engine}_ms {rows}": _fit_shared(rows, engine=engine) for engine in ENGINES for rows in ENGINE_ROWS
+    }
+    contestants["margins_2048_ms 1"] = _add_to_margins(2048)
+    speeds = interleave(contestants, seconds=seconds, name="growers", progress=progress)
+    by_case: dict[str, dict[str, float]] = {}
+    for name, own in speeds.items():
+        case, size = name.split()
+        by_case.setdefault(case, {})[size] = _milliseconds(own)
+    return {**by_case}
+
+
+def _add_to_margins(rows: int) -> Contestant:
     features, gradients = make_rows(rows)
-    config = TreeConfig(max_depth=DEPTH, max_bins=64)
+    config, rates = TreeConfig(max_depth=DEPTH, max_bins=64), np.full(OUTPUTS, 0.01)
+    grid = fit_grid(features, max_bins=config.max_bins, method=config.binning)
+    tree = grow_tree(grid.encode(features), grid, gradients, config=config)
+    cache = MarginCache(Forest(np.zeros(OUTPUTS), features=FEATURES, depth=DEPTH), features)
+    return lambda: speed_of(lambda: cache.add(tree, rates))
+
+
+def _fit_shared(rows: int, **options: Any) -> Contestant:
+    features, gradients = make_rows(rows)
+    config = TreeConfig(max_depth=DEPTH, max_bins=64, **options)
     grid = fit_grid(features, max_bins=config.max_bins, method=config.binning)
     codes = grid.encode(features)
     return lambda: speed_of(lambda: grow_tree(codes, grid, gradients, config=config))

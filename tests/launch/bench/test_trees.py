@@ -21,6 +21,8 @@ PEERS = os.environ.get("WORMWOOD_PEERS") or (sys.executable if importlib.util.fi
 needs_peers = pytest.mark.skipif(PEERS is None, reason="neither is gbrl installed nor is WORMWOOD_PEERS set")
 
 CASES = {"fit_512_64_ms", "fit_512_255_ms", "fit_2048_64_ms", "predict_10000_ms", "table1_s", "update_ms"}
+GROWERS = {f"grow_{name}_ms" for name in ("greedy", "greedy_l2", "oblivious")}
+OWN = {*GROWERS, "engine_native_ms", "engine_xgboost_ms", "margins_2048_ms"}
 
 
 @pytest.fixture
@@ -36,10 +38,13 @@ def test_the_verb_without_peers_gives_the_documented_keys(capsys, monkeypatch) -
     assert command_line.main(["bench", "trees", "--seconds", "0.01", "--json"]) == 0
     printed = capsys.readouterr()
     result = json.loads(printed.out)
-    assert set(result) == {*CASES, "threads", "fit_rounds"}
+    assert set(result) == {*CASES, *OWN, "threads", "fit_rounds"}
     assert list(result["predict_10000_ms"]) == ["1", "16", "64", "2048"]
     assert list(result["update_ms"]) == ["0", "1000", "5000"]
-    numbers = [*result.pop("predict_10000_ms").values(), *result.pop("update_ms").values(), *result.values()]
+    assert all(list(result[name]) == ["512", "2048"] for name in GROWERS)
+    assert list(result["engine_xgboost_ms"]) == ["128", "512", "2048", "8192", "65536"]
+    sizes = [name for name, figure in result.items() if isinstance(figure, dict)]
+    numbers = [*(number for name in sizes for number in result.pop(name).values()), *result.values()]
     assert all(number > 0 for number in numbers)
     assert "python -m venv peers && peers/bin/pip install gbrl==1.1.9 xgboost==3.2.0 torch" in printed.err
 
