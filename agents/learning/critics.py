@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from wormwood.envs.bodies import Body
 from wormwood.envs.layouts import ObservationLayout
 
-__all__ = ["FlatCritic", "PooledCritic"]
+__all__ = ["MLPCritic", "PooledCritic"]
 
 
 def _perceptron(inputs: int, hidden: Sequence[int]) -> nn.Sequential:
@@ -31,7 +31,7 @@ def _value_layer(inputs: int) -> nn.Linear:
     return layer
 
 
-class FlatCritic(nn.Module):
+class MLPCritic(nn.Module):
     """A perceptron over the whole observation but its clock, which is tied to one body's number of links."""
 
     def __init__(self, hidden: Sequence[int], *, layout: ObservationLayout) -> None:

@@ -38,12 +38,12 @@ class PPOConfig(OnPolicyConfig):
     """Stop an update's passes where the policy has moved by more than 1.5 times this; None never does."""
     learn_noise: bool = False
     """Learn the noise as well, one standard deviation for each joint."""
-    critic: Literal["flat", "pooled", "boosted"] = "flat"
-    """``flat`` is a network over the whole observation of one body; ``pooled`` looks at every link alike and takes the
-    mean, so that it carries over to bodies of other lengths; ``boosted`` is a forest over the whole observation."""
+    critic: Literal["mlp", "pooled", "forest"] = "mlp"
+    """``mlp`` is a perceptron over the whole observation of one body; ``pooled`` looks at every link alike and takes the
+    mean, so that it carries over to bodies of other lengths; ``forest`` grows trees over the whole observation."""
     critic_tree: TreeConfig = field(default_factory=TreeConfig)
-    """How the trees of a ``boosted`` critic are grown."""
+    """How the trees of a ``forest`` are grown."""
     critic_tree_rate: Rate = 0.05
-    """Learning rate of a ``boosted`` critic."""
+    """Learning rate of a ``forest``."""
     critic_hidden: HiddenLayers = (64, 64)
     """Units of each hidden layer of the critic."""

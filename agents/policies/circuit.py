@@ -52,7 +52,8 @@ def initial_weights(config: NCAPConfig, body: Body, rng: np.random.Generator) ->
         weights["steering_bias"] = rng.uniform(-1, 1, size=3) / np.sqrt(2)
     weights["period"] = np.array(float(config.period))
     if config.local_oscillators:
-        weights["lag"] = np.array(float(config.lag))
+        # Files and hashes of states hold the weight by this name.
+        weights["lag"] = np.array(float(config.phase_lag))
     return weights
 
 

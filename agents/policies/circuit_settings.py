@@ -65,10 +65,10 @@ class NCAPConfig:
     published circuit."""
     local_oscillators: bool = False
     """Drive every joint behind the first by an oscillator of its own, too, each later than the one in front by a
-    ``lag``: a circuit that does without its head. It is not in the published circuit."""
-    lag: float = 0.15
+    ``phase_lag``: a circuit that does without its head. It is not in the published circuit."""
+    phase_lag: float = 0.15
     """Share of a period by which each local oscillator is later than the one in front, at the start. Evolution searches
-    it with the weights; no gradient reaches it."""
+    it with the weights, of which it is the one called ``lag``, also in ``bounds``; no gradient reaches it."""
     patience: float = 0.0
     """Longest that the oscillators wait in each half of an oscillation, in periods, until the joint next to the head
     has bent by ``reach``: where links are slow to turn, the period grows by itself. 0 keeps time, as the published
@@ -101,7 +101,7 @@ class NCAPConfig:
         periods = {"period": self.period, **{f"body_periods.{name}": p for name, p in self.body_periods.items()}}
         for name, period in periods.items():
             _check_positive(name, period, "a positive number of control steps")
-        _check_positive("lag", self.lag, "a positive share of a period")
+        _check_positive("phase_lag", self.phase_lag, "a positive share of a period")
         _check_positive("reach", self.reach, "a positive share of a limit")
         if not is_number(self.patience, low=0.0, high=LARGEST):
             expected = f"a number of periods from 0 to {LARGEST:g}"

@@ -8,16 +8,16 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from wormwood.agents.policies.forest_settings import BoostedConfig
+from wormwood.agents.policies.forest_settings import ForestConfig
 from wormwood.agents.policies.interfaces import Floats
 from wormwood.envs.layouts import ObservationLayout
 from wormwood.envs.specs import EnvironmentSpec, require_swimmer
 from wormwood.errors import bad_input
 
-__all__ = ["FlatView", "JointView", "View", "make_view", "rows_of"]
+__all__ = ["FeatureMap", "FlatFeatures", "JointFeatures", "make_feature_map", "rows_of"]
 
 
-class View(Protocol):
+class FeatureMap(Protocol):
     """Turns observations into rows of features."""
 
     @property
@@ -37,7 +37,7 @@ class View(Protocol):
 
 
 @dataclass(frozen=True)
-class FlatView:
+class FlatFeatures:
     """Some columns of the observation: one row each."""
 
     chosen: tuple[int, ...]
@@ -58,7 +58,7 @@ class FlatView:
 
 
 @dataclass(frozen=True)
-class JointView:
+class JointFeatures:
     """Every joint of a swimmer by itself: one row for each, from head to tail.
 
     A row has the angles of the joint and of the joints before and behind it, as shares of their limits and 0 where
@@ -102,23 +102,23 @@ def _as_kept(observation: Floats) -> Floats:
     return np.asarray(observation, dtype=np.float32).astype(np.float64)
 
 
-def make_view(config: BoostedConfig, spec: EnvironmentSpec) -> View:
-    """Build the view of an agent in an environment.
+def make_feature_map(config: ForestConfig, spec: EnvironmentSpec) -> FeatureMap:
+    """Build the feature map of an agent in an environment.
 
     Raises:
         BadInput: ``joint`` is asked for, and there are no joints or no clock.
     """
-    if config.view == "flat":
-        return FlatView(tuple(column for column in range(spec.layout.size) if column != spec.layout.clock))
-    body = require_swimmer(spec, where="agent boosted, view joint").body
+    if config.features == "flat":
+        return FlatFeatures(tuple(column for column in range(spec.layout.size) if column != spec.layout.clock))
+    body = require_swimmer(spec, where="agent forest, features joint").body
     if spec.layout.clock is None:
         expected = "an observation with a clock, as of the task swim"
-        raise bad_input("task", where="agent boosted, view joint", expected=expected, got=spec.name)
-    return JointView(spec.layout, body.joint_limit, config.period)
+        raise bad_input("task", where="agent forest, features joint", expected=expected, got=spec.name)
+    return JointFeatures(spec.layout, body.joint_limit, config.period)
 
 
-def rows_of(view: View, chosen: NDArray[np.int64]) -> NDArray[np.int64]:
+def rows_of(feature_map: FeatureMap, chosen: NDArray[np.int64]) -> NDArray[np.int64]:
     """Return the rows ``[n R]`` of features that belong to some observations ``[n]``."""
-    if view.rows == 1:
+    if feature_map.rows == 1:
         return chosen
-    return (chosen[:, None] * view.rows + np.arange(view.rows)).reshape(-1)
+    return (chosen[:, None] * feature_map.rows + np.arange(feature_map.rows)).reshape(-1)

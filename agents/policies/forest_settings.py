@@ -1,4 +1,4 @@
-"""Settings of boosted agents, and of how they learn."""
+"""Settings of forests that act."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ from pydantic import ConfigDict, Field
 
 from wormwood.trees.config import TreeConfig
 
-__all__ = ["BoostedConfig"]
+__all__ = ["ForestConfig"]
 
 
 @dataclass(frozen=True)
-class BoostedConfig:
+class ForestConfig:
     """A policy whose outputs are those of a boosted forest."""
 
     __pydantic_config__ = ConfigDict(extra="forbid")
 
-    kind: Literal["boosted"] = "boosted"
+    kind: Literal["forest"] = "forest"
     """Which agent this is."""
     tree: TreeConfig = field(default_factory=TreeConfig)
     """How each tree is grown."""
     shares_trees: bool = True
     """One forest for policy and value, so that both split where either gains, or one for each."""
-    view: Literal["flat", "joint"] = "flat"
+    features: Literal["flat", "joint"] = "flat"
     """What the forest looks at: the whole observation but its clock, or each joint of a swimmer by itself. With
     ``joint`` one forest moves every joint of a body with any number of them."""
     period: Annotated[float, Field(gt=0, le=10_000)] = 60.0

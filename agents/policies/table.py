@@ -15,7 +15,7 @@ from wormwood.agents.policies.circuit import NCAP
 from wormwood.agents.policies.circuit import initial_weights as initial_circuit
 from wormwood.agents.policies.circuit import search_space as circuit_space
 from wormwood.agents.policies.circuit_settings import NCAPConfig
-from wormwood.agents.policies.forest_settings import BoostedConfig
+from wormwood.agents.policies.forest_settings import ForestConfig
 from wormwood.agents.policies.interfaces import Arrays, Policy
 from wormwood.agents.policies.modulated_circuit_settings import ModulatedNCAPConfig
 from wormwood.agents.policies.perceptron import MLP
@@ -43,7 +43,7 @@ __all__ = [
     "warm_up",
 ]
 
-BuiltInConfig = NCAPConfig | MLPConfig | BoostedConfig | RecurrentConfig | ModulatedNCAPConfig
+BuiltInConfig = NCAPConfig | MLPConfig | ForestConfig | RecurrentConfig | ModulatedNCAPConfig
 AgentConfig = BuiltInConfig | CustomSettings
 AgentField = Annotated[
     Annotated[BuiltInConfig, Field(discriminator="kind")], WrapValidator(custom_or(custom.policy_class))
@@ -75,28 +75,28 @@ def _ncap(config: NCAPConfig, weights: Arrays, spec: EnvironmentSpec) -> Policy:
     return NCAP(config, weights, body=body, layout=spec.layout, noise_std=noise)
 
 
-def _initial_boosted(config: BoostedConfig, spec: EnvironmentSpec, rng: np.random.Generator) -> Arrays:
+def _initial_forest(config: ForestConfig, spec: EnvironmentSpec, rng: np.random.Generator) -> Arrays:
     # Only who has trees pays for numba: half a second.
     from wormwood.agents.policies.forest import initial_weights
 
     return initial_weights(config, spec)
 
 
-def _boosted(config: BoostedConfig, weights: Arrays, spec: EnvironmentSpec) -> Policy:
-    from wormwood.agents.policies.forest import BoostedPolicy
+def _forest(config: ForestConfig, weights: Arrays, spec: EnvironmentSpec) -> Policy:
+    from wormwood.agents.policies.forest import ForestPolicy
 
-    return BoostedPolicy(config, weights, spec=spec)
+    return ForestPolicy(config, weights, spec=spec)
 
 
-def _warm_up_boosted(config: BoostedConfig, spec: EnvironmentSpec) -> None:
+def _warm_up_forest(config: ForestConfig, spec: EnvironmentSpec) -> None:
     from wormwood.agents.policies.forest import forest_of, initial_weights
     from wormwood.trees.warm_up import warm_up
 
     warm_up([forest_of(initial_weights(config, spec)).outputs])
 
 
-def _no_search(config: BoostedConfig | RecurrentConfig, weights: Arrays) -> SearchSpace:
-    expected = "kind boosted" if isinstance(config, BoostedConfig) else "kind recurrent-ppo"
+def _no_search(config: ForestConfig | RecurrentConfig, weights: Arrays) -> SearchSpace:
+    expected = "kind boosted" if isinstance(config, ForestConfig) else "kind recurrent-ppo"
     raise bad_input("learner", where=f"agent {config.kind}", expected=expected, got="a search of its weights")
 
 
@@ -108,12 +108,12 @@ AGENTS = {
         lambda config, weights: perceptron_space(weights),
         "a multilayer perceptron",
     ),
-    "boosted": AgentKind(
-        _initial_boosted,
-        _boosted,
+    "forest": AgentKind(
+        _initial_forest,
+        _forest,
         _no_search,
         "a gradient-boosted forest",
-        _warm_up_boosted,
+        _warm_up_forest,
     ),
     "gru": AgentKind(initial_recurrent, make_recurrent_policy, _no_search, "a gated recurrent unit"),
     "memory": AgentKind(initial_recurrent, make_recurrent_policy, _no_search, "controllers that share a memory"),

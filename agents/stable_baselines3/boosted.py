@@ -15,11 +15,11 @@ from stable_baselines3.common.type_aliases import GymEnv, PyTorchObs, Schedule
 from torch import Tensor, nn
 
 from wormwood.agents.learning.boosted.actor_critic import BoostedActorCritic, Experience
-from wormwood.agents.learning.boosted.encoding import encode_tensors, view_of_space
+from wormwood.agents.learning.boosted.encoding import encode_tensors, feature_map_of_space
 from wormwood.agents.learning.boosted.network_critic import NetworkCritic
 from wormwood.agents.learning.boosted.settings import BoostedLearnerConfig, BoostingConfig
-from wormwood.agents.policies.features import make_view
-from wormwood.agents.policies.forest_settings import BoostedConfig
+from wormwood.agents.policies.features import make_feature_map
+from wormwood.agents.policies.forest_settings import ForestConfig
 from wormwood.envs.specs import ActionSpace, EnvironmentSpec
 from wormwood.errors import bad_input
 
@@ -37,11 +37,11 @@ class BoostedActorCriticPolicy(ActorCriticPolicy):
         action_space: Space[Any],
         lr_schedule: Schedule,
         *,
-        agent: BoostedConfig | None = None,
+        agent: ForestConfig | None = None,
         boosting: BoostingConfig | None = None,
         spec: EnvironmentSpec | None = None,
         noise_std: float = 0.135,
-        critic: Literal["forest", "network"] = "forest",
+        critic: Literal["forest", "mlp"] = "forest",
         critic_hidden: tuple[int, ...] = (64, 64),
         critic_rate: float = 1e-3,
         **kwargs: Any,
@@ -69,21 +69,25 @@ class BoostedActorCriticPolicy(ActorCriticPolicy):
                 known = ["agent", "boosting", "spec", "noise_std", "critic", "critic_hidden", "critic_rate"]
                 expected = f"one of {', '.join(known)}; layers and noise of Stable-Baselines3's own have no place"
                 raise bad_input("unknown option", where="policy_kwargs", expected=expected, got=name, nearest_to=known)
-        self._agent, self._boosting = agent or BoostedConfig(), boosting or BoostingConfig()
+        self._agent, self._boosting = agent or ForestConfig(), boosting or BoostingConfig()
         self._spec, self._noise_std = spec, noise_std
         self._critic, self._critic_hidden, self._critic_rate = critic, critic_hidden, critic_rate
         super().__init__(observation_space, action_space, lr_schedule, ortho_init=False)
 
     def _build(self, lr_schedule: Schedule) -> None:
-        view = view_of_space(self.observation_space) if self._spec is None else make_view(self._agent, self._spec)
+        feature_map = (
+            feature_map_of_space(self.observation_space)
+            if self._spec is None
+            else make_feature_map(self._agent, self._spec)
+        )
         actions = _actions(self.action_space) if self._spec is None else self._spec.actions
         self.actor_critic = BoostedActorCritic(
             self._agent,
             self._boosting,
-            view=view,
+            feature_map=feature_map,
             actions=actions,
             noise_std=self._noise_std,
-            critic=NetworkCritic(view, hidden=self._critic_hidden) if self._critic == "network" else None,
+            critic=NetworkCritic(feature_map, hidden=self._critic_hidden) if self._critic == "mlp" else None,
             critic_rate=self._critic_rate,
         )
         self.action_dist = make_proba_distribution(self.action_space)

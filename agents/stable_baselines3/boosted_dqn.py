@@ -14,7 +14,7 @@ from stable_baselines3.common.type_aliases import GymEnv, PyTorchObs, Schedule
 from torch import Tensor, nn
 
 from wormwood.agents.learning.boosted.boosting import Boosting
-from wormwood.agents.learning.boosted.encoding import encode_tensors, view_of_space
+from wormwood.agents.learning.boosted.encoding import encode_tensors, feature_map_of_space
 from wormwood.agents.policies.interfaces import Floats
 from wormwood.errors import bad_input
 from wormwood.trees.config import TreeConfig
@@ -38,13 +38,13 @@ class ForestQ(nn.Module):
             BadInput: the space is of another kind.
         """
         super().__init__()
-        self._space, self._view, self._tree = space, view_of_space(space), tree
-        self.forest = Forest(np.zeros(choices), features=self._view.columns, depth=tree.max_depth)
+        self._space, self._feature_map, self._tree = space, feature_map_of_space(space), tree
+        self.forest = Forest(np.zeros(choices), features=self._feature_map.columns, depth=tree.max_depth)
         self.target_trees = 0
 
     def features(self, observation: PyTorchObs) -> Floats:
         """Return ``[N, F]`` for observations as SB3 keeps them."""
-        return self._view.features(encode_tensors(self._space, observation))
+        return self._feature_map.features(encode_tensors(self._space, observation))
 
     def forward(self, observation: PyTorchObs) -> Tensor:
         """Return ``[N, A]`` values of all trees."""
@@ -60,7 +60,7 @@ class ForestQ(nn.Module):
 
     def boosting(self, features: Floats) -> Boosting:
         """Return what grows the forest by rows ``[N, F]``."""
-        boosting = Boosting(self.forest, self._tree, categorical=self._view.categorical)
+        boosting = Boosting(self.forest, self._tree, categorical=self._feature_map.categorical)
         boosting.begin(features)
         return boosting
 
@@ -135,7 +135,7 @@ class BoostedDQN(DQN):
         env: GymEnv | str | None = None,
         *,
         rate: float = 0.1,
-        max_gradient: float = 10.0,
+        grad_clip: float = 10.0,
         **settings: Any,
     ) -> None:
         """Build the algorithm: ``BoostedDQN(env)``, or ``BoostedDQN(policy, env)`` as elsewhere in SB3.
@@ -144,7 +144,7 @@ class BoostedDQN(DQN):
             policy: may be left out.
             env: environment or its id; actions are choices.
             rate: learning rate of the values.
-            max_gradient: a transition's gradient is clipped to this.
+            grad_clip: a transition's gradient is clipped to this.
             settings: of SB3's ``DQN``, of which ``learning_rate``, ``tau`` and ``max_grad_norm`` make no difference.
                 By default 64 steps of ``env`` grow 4 trees of 256 transitions.
 
@@ -153,7 +153,7 @@ class BoostedDQN(DQN):
         """
         if env is None and not isinstance(policy, type) and policy not in ("MlpPolicy", "MultiInputPolicy"):
             policy, env = BoostedQPolicy, policy  # type: ignore[assignment]
-        self.rate, self.max_gradient = rate, max_gradient
+        self.rate, self.grad_clip = rate, grad_clip
         defaults = {"train_freq": 64, "gradient_steps": 4, "batch_size": 256, "target_update_interval": 1000}
         super().__init__(policy, env, **{**defaults, **settings})  # type: ignore[arg-type]
 
@@ -168,7 +168,7 @@ class BoostedDQN(DQN):
     def train(self, gradient_steps: int, batch_size: int = 100) -> None:
         """Grow a tree for each of some minibatches of replayed transitions."""
         assert self.replay_buffer is not None
-        q, count, longest = self.policy.q_net, gradient_steps * batch_size, self.max_gradient
+        q, count, longest = self.policy.q_net, gradient_steps * batch_size, self.grad_clip
         # The target stays as it is meanwhile: so all minibatches are drawn, and their features binned, at once.
         data = self.replay_buffer.sample(count, env=self._vec_normalize_env)
         discount = self.gamma if data.discounts is None else data.discounts.cpu().numpy().ravel()

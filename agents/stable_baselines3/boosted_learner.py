@@ -1,4 +1,4 @@
-"""PPO, A2C and AWR of boosted agents as a learner."""
+"""PPO, A2C and AWR of forests as a learner."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from wormwood.agents.learning.interfaces import Fragment
 from wormwood.agents.learning.torch_states import module_arrays, optimizer_arrays, restore_module, restore_optimizer
 from wormwood.agents.learning.transitions import joined
 from wormwood.agents.policies.forest import forest_weights
-from wormwood.agents.policies.forest_settings import BoostedConfig
+from wormwood.agents.policies.forest_settings import ForestConfig
 from wormwood.agents.policies.interfaces import Arrays
 from wormwood.agents.policies.table import AgentConfig
 from wormwood.agents.stable_baselines3.boosted import ALGORITHMS, BoostedActorCriticPolicy
@@ -31,7 +31,7 @@ SEGMENT = 1024
 
 
 class BoostedLearner:
-    """Grows the forest of a boosted agent, beside a network where that is its critic."""
+    """Grows the forest of a forest, beside a network where that is its critic."""
 
     def __init__(self, config: BoostedLearnerConfig, agent: AgentConfig, *, spec: EnvironmentSpec, seed: int) -> None:
         """Start without trees.
@@ -39,7 +39,7 @@ class BoostedLearner:
         Raises:
             BadInput: the agent is no boosted one, or does not fit the environment.
         """
-        if not isinstance(agent, BoostedConfig):
+        if not isinstance(agent, ForestConfig):
             raise bad_input("agent", where="learner boosted", expected="kind boosted", got=agent.kind)
         torch.set_num_threads(1)
         self._seed, self._updates = seed, 0

@@ -21,7 +21,7 @@ from stable_baselines3.sac.policies import SACPolicy
 from torch import Tensor, nn
 
 from wormwood.agents.learning.boosted.boosting import Boosting
-from wormwood.agents.learning.boosted.encoding import encode_tensors, view_of_space
+from wormwood.agents.learning.boosted.encoding import encode_tensors, feature_map_of_space
 from wormwood.agents.policies.interfaces import Floats
 from wormwood.errors import bad_input
 from wormwood.trees.config import TreeConfig
@@ -47,14 +47,14 @@ class TwinForests(nn.Module):
             BadInput: the space is of another kind.
         """
         super().__init__()
-        self._space, self._view, self._tree = space, view_of_space(space), tree
-        columns = self._view.columns + actions
+        self._space, self._feature_map, self._tree = space, feature_map_of_space(space), tree
+        columns = self._feature_map.columns + actions
         self.forests = [Forest([0.0], features=columns, depth=tree.max_depth) for _ in range(TWINS)]
         self.target_trees = 0
 
     def features(self, observation: PyTorchObs) -> Floats:
         """Return ``[N, F]`` for observations as SB3 keeps them."""
-        return self._view.features(encode_tensors(self._space, observation))
+        return self._feature_map.features(encode_tensors(self._space, observation))
 
     def values(self, features: Floats, action: Tensor, *, trees: int | None = None) -> Floats:
         """Return the lower ``[N]`` of both values, of all trees or of the first ones."""
@@ -67,7 +67,7 @@ class TwinForests(nn.Module):
         """Return what grows the forests by these rows."""
         rows, found = _together(features, action), []
         for forest in self.forests:
-            boosting = Boosting(forest, self._tree, categorical=self._view.categorical)
+            boosting = Boosting(forest, self._tree, categorical=self._feature_map.categorical)
             boosting.begin(rows)
             found.append(boosting)
         return found
@@ -157,7 +157,7 @@ class BoostedSAC(SAC):
         env: GymEnv | str | None = None,
         *,
         rate: float = 0.1,
-        max_gradient: float = 100.0,
+        grad_clip: float = 100.0,
         draws: int = 16,
         actor_states: int = 64,
         **settings: Any,
@@ -168,7 +168,7 @@ class BoostedSAC(SAC):
             policy: may be left out.
             env: environment or its id; actions are numbers.
             rate: learning rate of the values.
-            max_gradient: a transition's gradient is clipped to this.
+            grad_clip: a transition's gradient is clipped to this.
             draws: actions that the actor draws in each state to compare, at least 2.
             actor_states: states of each minibatch in which it does so; each costs ``draws`` evaluations of the forests.
             settings: of SB3's ``SAC``, of which ``tau`` makes no difference: ``target_update_interval`` counts the
@@ -183,7 +183,7 @@ class BoostedSAC(SAC):
             raise bad_input("use_sde", where="boosted algorithm", expected="false: draws would share it", got=True)
         if draws < 2:
             raise bad_input("draws", where="boosted algorithm", expected="at least 2", got=draws)
-        self.rate, self.max_gradient, self.draws, self.actor_states = rate, max_gradient, draws, actor_states
+        self.rate, self.grad_clip, self.draws, self.actor_states = rate, grad_clip, draws, actor_states
         defaults = {"train_freq": 64, "gradient_steps": 16, "batch_size": 256, "target_update_interval": 64}
         super().__init__(policy, env, **{**defaults, **settings})  # type: ignore[arg-type]
 
@@ -211,7 +211,7 @@ class BoostedSAC(SAC):
             rows = np.arange(begin, begin + batch_size)
             for index, boosting in enumerate(boostings):
                 errors[index, rows] = boosting.outputs(rows)[:, 0] - targets[rows]
-                gradients = np.clip(errors[index, rows], -self.max_gradient, self.max_gradient)
+                gradients = np.clip(errors[index, rows], -self.grad_clip, self.grad_clip)
                 boosting.step(rows, gradients[:, None], np.array([self.rate]))
         for begin in range(0, count, batch_size):
             rows = np.arange(begin, begin + min(self.actor_states, batch_size))

@@ -12,7 +12,7 @@ from stable_baselines3.common.type_aliases import Schedule
 from torch import Tensor, nn
 
 from wormwood.agents.learning.actors.table import actor_kind, make_actor
-from wormwood.agents.learning.boosted.critic import BoostedCritic
+from wormwood.agents.learning.boosted.critic import ForestCritic
 from wormwood.agents.learning.normalization import RunningNormalizer, Standardized
 from wormwood.agents.learning.optimizers import ProjectedAdam
 from wormwood.agents.policies.circuit_settings import NCAPConfig
@@ -65,7 +65,7 @@ class StructuredPolicy(ActorCriticPolicy):
         weights: Arrays | None = None,
         noise_std: float = 0.3,
         learn_noise: bool = False,
-        critic: str = "flat",
+        critic: str = "mlp",
         critic_hidden: tuple[int, ...] = (64, 64),
         critic_tree: TreeConfig | None = None,
         critic_tree_rate: float = 0.05,
@@ -85,10 +85,10 @@ class StructuredPolicy(ActorCriticPolicy):
             weights: of ``initial_weights`` or ``agent_weights``, but for their noise; None draws them.
             noise_std: standard deviation of the exploration noise at the start.
             learn_noise: learn it, too.
-            critic: ``"flat"``, ``"pooled"`` or ``"boosted"``, see ``PPOConfig.critic``.
+            critic: ``"mlp"``, ``"pooled"`` or ``"forest"``, see ``PPOConfig.critic``.
             critic_hidden: units of each hidden layer of a critic that is a network.
-            critic_tree: how the trees of a boosted critic are grown.
-            critic_tree_rate: learning rate of a boosted critic.
+            critic_tree: how the trees of a critic that is a forest are grown.
+            critic_tree_rate: learning rate of a critic that is a forest.
             actor_rate_scale: learning rate of the actor, as a multiple of the critic's.
             kwargs: what SB3's algorithms pass on their own: ``use_sde=False``, and A2C an ``optimizer_class``, which
                 makes no difference: the optimiser is Adam.
@@ -119,7 +119,7 @@ class StructuredPolicy(ActorCriticPolicy):
         )
         self.mlp_extractor = _PassOn()  # type: ignore[assignment]
         self.action_net = Standardized(self.normalizer, self.actor) if self._standardized else self.actor
-        boosted = critic if isinstance(critic, BoostedCritic) else None
+        boosted = critic if isinstance(critic, ForestCritic) else None
         self.value_net = boosted or Standardized(self.normalizer, critic)  # type: ignore[assignment]
         noise = []
         if not self.spec.actions.choices:
@@ -136,7 +136,7 @@ class StructuredPolicy(ActorCriticPolicy):
 
     def _after_step(self) -> None:
         self.actor.project()
-        if isinstance(self.value_net, BoostedCritic):
+        if isinstance(self.value_net, ForestCritic):
             self.value_net.grow()
 
     @property

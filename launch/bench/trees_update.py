@@ -12,8 +12,8 @@ from wormwood.agents.learning.boosted.actor_critic import BoostedActorCritic, Ex
 from wormwood.agents.learning.boosted.boosting import Boosting
 from wormwood.agents.learning.boosted.settings import BoostedLearnerConfig, BoostingConfig
 from wormwood.agents.learning.determinism import seeded_generators
-from wormwood.agents.policies.features import FlatView
-from wormwood.agents.policies.forest_settings import BoostedConfig
+from wormwood.agents.policies.features import FlatFeatures
+from wormwood.agents.policies.forest_settings import ForestConfig
 from wormwood.agents.policies.interfaces import Floats
 from wormwood.envs.randomness import stream
 from wormwood.envs.specs import ActionSpace
@@ -73,7 +73,7 @@ def own_update(trees: int, rollout: dict[str, NDArray[np.float64]]) -> Contestan
     """
     tree = TreeConfig(max_depth=DEPTH)
     boosting = BoostingConfig(
-        policy_rate=RATES[0], value_rate=RATES[1], max_policy_gradient=CLIPS[0], max_value_gradient=CLIPS[1]
+        policy_rate=RATES[0], value_rate=RATES[1], policy_max_grad_norm=CLIPS[0], value_grad_clip=CLIPS[1]
     )
     settings = BoostedLearnerConfig(
         boosting=boosting,
@@ -83,9 +83,11 @@ def own_update(trees: int, rollout: dict[str, NDArray[np.float64]]) -> Contestan
         value_coefficient=VALUE_COEFFICIENT,
     )
     observation = rollout["observation"]
-    view, actions = FlatView(tuple(range(observation.shape[1]))), ActionSpace(choices=(LOGITS,))
-    model = BoostedActorCritic(BoostedConfig(tree=tree), boosting, view=view, actions=actions, noise_std=1.0)
-    grown = _grown_on_noise(model.forests["policy"], tree, trees, view.features(observation))
+    feature_map, actions = FlatFeatures(tuple(range(observation.shape[1]))), ActionSpace(choices=(LOGITS,))
+    model = BoostedActorCritic(
+        ForestConfig(tree=tree), boosting, feature_map=feature_map, actions=actions, noise_std=1.0
+    )
+    grown = _grown_on_noise(model.forests["policy"], tree, trees, feature_map.features(observation))
     model.forests["policy"] = grown[:]
     action = rollout["action"].astype(np.int64)[:, None]
     outputs, _ = model.outputs(observation)

@@ -8,7 +8,7 @@ import textwrap
 import numpy as np
 
 from wormwood.agents.policies.acting import act_steps
-from wormwood.agents.policies.forest_settings import BoostedConfig
+from wormwood.agents.policies.forest_settings import ForestConfig
 from wormwood.agents.policies.interfaces import Floats, Policy
 from wormwood.envs.randomness import evaluation_streams
 from wormwood.envs.specs import EnvironmentSpec
@@ -33,13 +33,13 @@ def visited_observations(policy: Policy, spec: EnvironmentSpec, *, steps: int = 
     return np.concatenate([taken.observation for taken in played])
 
 
-def policy_sources(config: BoostedConfig, summary: Summary) -> dict[str, str]:
+def policy_sources(config: ForestConfig, summary: Summary) -> dict[str, str]:
     """Return the forest as ``policy.c`` and ``policy.py``, which need nothing and predict the same bits.
 
     Raises:
         BadInput: the forest has no trees.
     """
-    whose = "each joint" if config.view == "joint" else "an observation"
+    whose = "each joint" if config.features == "joint" else "an observation"
     lines = [
         f"x, of {whose}, rounded to single precision: {', '.join(summary.features)}",
         f"out: {', '.join(summary.outputs)}",

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from wormwood.agents.policies.features import FlatView, make_view
+from wormwood.agents.policies.features import FlatFeatures, make_feature_map
 from wormwood.agents.policies.forest import forest_of
-from wormwood.agents.policies.forest_settings import BoostedConfig
+from wormwood.agents.policies.forest_settings import ForestConfig
 from wormwood.agents.policies.interfaces import Arrays, Floats
 from wormwood.envs.specs import ActionSpace, EnvironmentSpec, SwimmerSpec
 from wormwood.errors import bad_input
@@ -75,7 +75,7 @@ class Summary:
         return directions
 
 
-def summarise(config: BoostedConfig, weights: Arrays, *, spec: EnvironmentSpec, observation: Floats) -> Summary:
+def summarise(config: ForestConfig, weights: Arrays, *, spec: EnvironmentSpec, observation: Floats) -> Summary:
     """Explain a policy at some of the observations ``[N, D]`` that it visits; N > 0.
 
     Raises:
@@ -83,8 +83,8 @@ def summarise(config: BoostedConfig, weights: Arrays, *, spec: EnvironmentSpec, 
     """
     if not len(observation):
         raise bad_input("observations", where="summary of a policy", expected="at least one", got=0)
-    view, forest = make_view(config, spec), forest_of(weights)
-    visited = view.features(observation)
+    feature_map, forest = make_feature_map(config, spec), forest_of(weights)
+    visited = feature_map.features(observation)
     chosen = np.random.default_rng(0).permutation(len(visited))[:ROWS]
     rows = visited[np.sort(chosen)]
     explanation, asked = explain(forest, rows), split_importance(forest)
@@ -109,11 +109,11 @@ def _or_one(numbers: Any) -> Any:
 # --- names ---
 
 
-def feature_names(config: BoostedConfig, spec: EnvironmentSpec) -> tuple[str, ...]:
+def feature_names(config: ForestConfig, spec: EnvironmentSpec) -> tuple[str, ...]:
     """Name what the forest looks at, in the order of its features."""
-    view, layout = make_view(config, spec), spec.layout
+    feature_map, layout = make_feature_map(config, spec), spec.layout
     commands = _numbered("command", layout.command.stop - layout.command.start)
-    if not isinstance(view, FlatView):
+    if not isinstance(feature_map, FlatFeatures):
         return ("angle", "angle_before", "angle_behind", "phase", "place", *commands)
     names = list(_numbered("observation", layout.size, always=True))
     if isinstance(spec, SwimmerSpec):
@@ -126,13 +126,13 @@ def feature_names(config: BoostedConfig, spec: EnvironmentSpec) -> tuple[str, ..
         if layout.velocities.stop - layout.velocities.start != len(velocities):  # gymnasium's: of the coordinates
             velocities = ["velocity_x", "velocity_y", "turn", *_numbered("joint_turn", joints, always=True)]
         names[layout.velocities] = velocities
-    return tuple(names[column] for column in view.chosen)
+    return tuple(names[column] for column in feature_map.chosen)
 
 
-def output_names(config: BoostedConfig, actions: ActionSpace) -> tuple[str, ...]:
+def output_names(config: ForestConfig, actions: ActionSpace) -> tuple[str, ...]:
     """Name the outputs of the forest: means or logits of actions, and the value where it shares the trees."""
     value = ("value",) * config.shares_trees
-    if config.view == "joint":
+    if config.features == "joint":
         return ("action", *value)
     if len(actions.choices) <= 1:
         return (*_numbered("action", actions.outputs, always=True), *value)
@@ -208,7 +208,7 @@ def describe(summary: Summary) -> dict[str, Any]:
     ranges = {"lowest": summary.predicted.min(axis=0), "mean": summary.predicted.mean(axis=0)}
     ranges |= {"highest": summary.predicted.max(axis=0), "expected": summary.base}
     return {
-        "kind": "boosted",
+        "kind": "forest",
         "environment": summary.environment,
         "trees": len(forest),
         "depth": forest.depth,

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from wormwood.agents.policies.circuit_settings import NCAPConfig
-from wormwood.agents.policies.forest_settings import BoostedConfig
+from wormwood.agents.policies.forest_settings import ForestConfig
 from wormwood.agents.policies.interfaces import Arrays, Floats, Policy
 from wormwood.agents.policies.memory_settings import MemoryConfig
 from wormwood.agents.policies.modulated_circuit import ModulatedNCAP
@@ -82,7 +82,7 @@ def inspect_agent(agent: Agent, spec: EnvironmentSpec) -> Inspection:
     policy = agent.policy(spec)  # whoever does not fit is refused here
     if isinstance(agent.config, NCAPConfig):
         return _inspect_circuit(agent.config, weights, require_swimmer(spec, where="agent ncap"))
-    if isinstance(agent.config, BoostedConfig):
+    if isinstance(agent.config, ForestConfig):
         return _inspect_forest(agent.name, agent.config, weights, spec=spec, policy=policy)
     if isinstance(agent.config, MemoryConfig):
         return _inspect_memory(agent, weights, spec=spec, policy=policy)
@@ -109,7 +109,7 @@ def _inspect_circuit(config: NCAPConfig, weights: Arrays, spec: SwimmerSpec) -> 
 
 
 def _inspect_forest(
-    name: str, config: BoostedConfig, weights: Arrays, *, spec: EnvironmentSpec, policy: Policy
+    name: str, config: ForestConfig, weights: Arrays, *, spec: EnvironmentSpec, policy: Policy
 ) -> Inspection:
     # Only who has trees pays for numba: half a second.
     from wormwood.launch.inspect.forest_picture import draw_forest

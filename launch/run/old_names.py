@@ -14,7 +14,19 @@ class OldName(FutureWarning):
     """A file or a user says a setting by a name that will be an error. The command line shows it as a note."""
 
 
-RENAMED = (("learner", "sac", "entropy_coefficient", "initial_entropy_coefficient"),)
+RENAMED = (
+    ("agent", None, "kind: boosted", "kind: forest"),
+    ("agent", "forest", "view", "features"),
+    ("agent", "ncap", "lag", "phase_lag"),
+    ("agent", "modulated-ncap", "circuit.lag", "circuit.phase_lag"),
+    ("learner", "ppo", "critic: flat", "critic: mlp"),
+    ("learner", "ppo", "critic: forest", "critic: forest"),
+    ("learner", "boosted", "critic: mlp", "critic: mlp"),
+    ("learner", "boosted", "boosting.policy_max_grad_norm", "boosting.policy_max_grad_norm"),
+    ("learner", "boosted", "boosting.value_grad_clip", "boosting.value_grad_clip"),
+    ("learner", "fast-slow", "schedule.max_gradient", "schedule.max_grad_norm"),
+    ("learner", "sac", "entropy_coefficient", "initial_entropy_coefficient"),
+)
 """Section, its kind (None: any), what was said before, what is said now: a key, or ``key: value``. New kinds first."""
 
 

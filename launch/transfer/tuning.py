@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from wormwood.agents.policies.forest_settings import BoostedConfig
+from wormwood.agents.policies.forest_settings import ForestConfig
 from wormwood.envs.specs import SwimmerSpec
 from wormwood.launch.run.agent_files import Agent
 from wormwood.launch.run.settings import RunConfig
@@ -136,7 +136,7 @@ def _can_go_on(agent: Agent, spec: SwimmerSpec) -> bool:
         fits = not isinstance(fit_agent(agent, spec), PaddedAgent)
     except NotTransferable:
         return False
-    return fits and agent.weights is not None and not isinstance(agent.config, BoostedConfig)
+    return fits and agent.weights is not None and not isinstance(agent.config, ForestConfig)
 
 
 def _judge(agents: Sequence[Agent], spec: SwimmerSpec, request: Request) -> list[float | None]:

@@ -65,7 +65,7 @@ trial_episodes: 2
 shards: 4
 """
 BOOSTED = """
-agent: {kind: boosted, view: joint, tree: {max_depth: 2}}
+agent: {kind: forest, features: joint, tree: {max_depth: 2}}
 learner: {kind: boosted, environments: 8, steps: 32, batch_size: 64, epochs: 2, boosting: {policy_rate: 0.1}}
 iterations: 3
 body: swimmer-4

@@ -16,9 +16,9 @@ from wormwood.agents.learning.boosted.likelihoods import Likelihood, categorical
 from wormwood.agents.learning.boosted.losses import a2c_slope, awr_slope, clip_rows, ppo_slope
 from wormwood.agents.learning.boosted.network_critic import NetworkCritic
 from wormwood.agents.learning.boosted.settings import BoostedLearnerConfig, BoostingConfig
-from wormwood.agents.policies.features import View, rows_of
+from wormwood.agents.policies.features import FeatureMap, rows_of
 from wormwood.agents.policies.forest import new_forest, noise_shape
-from wormwood.agents.policies.forest_settings import BoostedConfig
+from wormwood.agents.policies.forest_settings import ForestConfig
 from wormwood.agents.policies.interfaces import Arrays, Floats
 from wormwood.envs.specs import ActionSpace
 from wormwood.errors import bad_input
@@ -50,10 +50,10 @@ class BoostedActorCritic(nn.Module):
 
     def __init__(
         self,
-        config: BoostedConfig,
+        config: ForestConfig,
         boosting: BoostingConfig,
         *,
-        view: View,
+        feature_map: FeatureMap,
         actions: ActionSpace,
         noise_std: float,
         critic: NetworkCritic | None = None,
@@ -64,7 +64,7 @@ class BoostedActorCritic(nn.Module):
         Args:
             config: what the forests are like.
             boosting: how they follow gradients.
-            view: makes the features.
+            feature_map: makes the features.
             actions: of the policy.
             noise_std: standard deviation of the exploration noise of continuous actions at the start.
             critic: estimates the value in place of trees.
@@ -77,13 +77,13 @@ class BoostedActorCritic(nn.Module):
         if critic is not None and config.shares_trees:
             expected = "agent.shares_trees=false, since a network has no trees to share"
             raise bad_input("agent", where="learner boosted, critic network", expected=expected, got="true")
-        self.config, self._boosting, self._view, self._actions = config, boosting, view, actions
+        self.config, self._boosting, self._feature_map, self._actions = config, boosting, feature_map, actions
         self.critic = critic
-        self.forests = {"policy": new_forest(config, view, actions)}
+        self.forests = {"policy": new_forest(config, feature_map, actions)}
         if not config.shares_trees and critic is None:
-            self.forests["value"] = Forest([0.0], features=view.columns, depth=config.tree.max_depth)
+            self.forests["value"] = Forest([0.0], features=feature_map.columns, depth=config.tree.max_depth)
         self.grown = 0
-        self.recent_rows: Floats = np.empty((0, view.columns))
+        self.recent_rows: Floats = np.empty((0, feature_map.columns))
         self.log_std: nn.Parameter | None = None
         moved: list[dict[str, Any]] = []
         if not actions.choices:
@@ -137,7 +137,7 @@ class BoostedActorCritic(nn.Module):
 
     def outputs(self, observation: Floats) -> tuple[Floats, Floats]:
         """Return the policy's outputs ``[N, P]`` and the values ``[N]`` at observations ``[N, D]``."""
-        features = self._view.features(observation)
+        features = self._feature_map.features(observation)
         outputs, values = self._split({name: forest.predict(features) for name, forest in self.forests.items()})
         if self.critic is not None:
             with torch.no_grad():
@@ -152,9 +152,11 @@ class BoostedActorCritic(nn.Module):
 
     def improve(self, experience: Experience, settings: BoostedLearnerConfig) -> Mapping[str, float]:
         """Learn from a rollout, in minibatches drawn with NumPy's global generator, and return metrics."""
-        features = self._view.features(experience.observation)
+        features = self._feature_map.features(experience.observation)
         growing = {
-            name: Boosting(forest, self.config.tree, merge=self._boosting.merge, categorical=self._view.categorical)
+            name: Boosting(
+                forest, self.config.tree, merge=self._boosting.merge, categorical=self._feature_map.categorical
+            )
             for name, forest in self.forests.items()
         }
         for boosting in growing.values():
@@ -208,7 +210,7 @@ class BoostedActorCritic(nn.Module):
         settings: BoostedLearnerConfig,
     ) -> Floats:
         """Learn from one minibatch, and return error, entropy and log-ratio of its transitions ``[3, n]``."""
-        rows = rows_of(self._view, chosen)
+        rows = rows_of(self._feature_map, chosen)
         outputs, values = self._split({name: boosting.outputs(rows) for name, boosting in growing.items()})
         predicted = None
         if self.critic is not None:
@@ -217,9 +219,9 @@ class BoostedActorCritic(nn.Module):
         likelihood = self.likelihood(outputs, experience.action[chosen])
         slope = _loss_slope(likelihood, experience, chosen, settings)
         gradient = slope[:, None] * likelihood.slope - settings.entropy_coefficient * likelihood.entropy_slope
-        gradient = clip_rows(gradient, self._boosting.max_policy_gradient)
+        gradient = clip_rows(gradient, self._boosting.policy_max_grad_norm)
         error = values - experience.target[chosen]
-        longest = self._boosting.max_value_gradient
+        longest = self._boosting.value_grad_clip
         value_gradient = np.clip(2.0 * settings.value_coefficient * error, -longest, longest)
         self._grow(growing, rows, gradient, value_gradient)
         if predicted is not None:
@@ -234,7 +236,7 @@ class BoostedActorCritic(nn.Module):
         # Each row of an observation has its own means, and a share in the value, which is the mean over rows: so each
         # row moves as the value should.
         per_row = gradient.reshape(len(rows), -1)
-        value_per_row = np.repeat(value_gradient, self._view.rows)[:, None]
+        value_per_row = np.repeat(value_gradient, self._feature_map.rows)[:, None]
         policy_rates = [_rate(self._boosting.policy_rate, self.grown)] * per_row.shape[1]
         value_rate = _rate(self._boosting.value_rate, self.grown)
         self.grown += 1
@@ -259,13 +261,13 @@ class BoostedActorCritic(nn.Module):
     def _split(self, outputs: Mapping[str, Floats]) -> tuple[Floats, Floats]:
         """Part what forests return into the policy's outputs ``[n, P]`` and values ``[n]``, 0 without a forest."""
         policy = outputs["policy"]
-        count = len(policy) // self._view.rows
+        count = len(policy) // self._feature_map.rows
         own, value = policy, np.zeros(len(policy))
         if self.config.shares_trees:
             own, value = policy[:, :-1], policy[:, -1]
         elif "value" in outputs:
             value = outputs["value"][:, 0]
-        means = value if self._view.rows == 1 else value.reshape(count, -1).mean(axis=1)
+        means = value if self._feature_map.rows == 1 else value.reshape(count, -1).mean(axis=1)
         return own.reshape(count, -1), means
 
 

@@ -6,8 +6,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from wormwood.agents.policies.features import make_view
-from wormwood.agents.policies.forest_settings import BoostedConfig
+from wormwood.agents.policies.features import make_feature_map
+from wormwood.agents.policies.forest_settings import ForestConfig
 from wormwood.agents.policies.interfaces import Floats
 from wormwood.envs.specs import EnvironmentSpec
 from wormwood.trees.binning import fit_grid
@@ -15,33 +15,33 @@ from wormwood.trees.config import TreeConfig
 from wormwood.trees.forest import Forest
 from wormwood.trees.growing import grow_tree
 
-__all__ = ["BoostedCritic"]
+__all__ = ["ForestCritic"]
 
 
-class BoostedCritic(nn.Module):
+class ForestCritic(nn.Module):
     """Maps observations ``[N, D]`` as they are to values ``[N, 1]``, and grows by the gradients that come back to them.
 
     It has no parameters: ``grow`` is called after each backward pass, where an optimiser would take its step.
     """
 
-    def __init__(self, spec: EnvironmentSpec, *, tree: TreeConfig, rate: float, max_gradient: float = 10.0) -> None:
+    def __init__(self, spec: EnvironmentSpec, *, tree: TreeConfig, rate: float, grad_clip: float = 10.0) -> None:
         """Start without trees, with the value 0.
 
         Args:
             spec: of the environment; all of its observation but the clock is looked at.
             tree: how each tree is grown.
             rate: learning rate of the values.
-            max_gradient: a transition's gradient is clipped to this.
+            grad_clip: a transition's gradient is clipped to this.
         """
         super().__init__()
-        self._view = make_view(BoostedConfig(tree=tree), spec)
-        self._tree, self._rate, self._max_gradient = tree, rate, max_gradient
-        self.forest = Forest([0.0], features=self._view.columns, depth=tree.max_depth)
+        self._feature_map = make_feature_map(ForestConfig(tree=tree), spec)
+        self._tree, self._rate, self._grad_clip = tree, rate, grad_clip
+        self.forest = Forest([0.0], features=self._feature_map.columns, depth=tree.max_depth)
         self._latest: tuple[Floats, Tensor] | None = None
 
     def forward(self, observation: Tensor) -> Tensor:
         """Return values ``[N, 1]``, a leaf of torch's graph."""
-        features = self._view.features(observation.detach().cpu().numpy())
+        features = self._feature_map.features(observation.detach().cpu().numpy())
         values = torch.as_tensor(self.forest.predict(features), dtype=torch.float32, device=observation.device)
         if torch.is_grad_enabled():
             values.requires_grad_()
@@ -55,7 +55,7 @@ class BoostedCritic(nn.Module):
         features, values = self._latest
         assert values.grad is not None
         gradients = values.grad.double().cpu().numpy() * len(features)  # of each transition's own loss
-        gradients = np.clip(gradients, -self._max_gradient, self._max_gradient)
+        gradients = np.clip(gradients, -self._grad_clip, self._grad_clip)
         grid = fit_grid(features, max_bins=self._tree.max_bins, method=self._tree.binning)
         tree = grow_tree(grid.encode(features), grid, gradients, config=self._tree)
         self.forest.append(tree, [self._rate])

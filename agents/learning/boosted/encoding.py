@@ -7,21 +7,21 @@ from typing import Any
 import numpy as np
 from gymnasium import spaces
 
-from wormwood.agents.policies.features import FlatView
+from wormwood.agents.policies.features import FlatFeatures
 from wormwood.agents.policies.interfaces import Floats
 from wormwood.errors import bad_input
 
-__all__ = ["encode_observation", "encode_tensors", "view_of_space"]
+__all__ = ["encode_observation", "encode_tensors", "feature_map_of_space"]
 
 
-def view_of_space(space: spaces.Space[Any]) -> FlatView:
-    """Return the view of what ``encode_observation`` gives: choices are categories, all else are numbers.
+def feature_map_of_space(space: spaces.Space[Any]) -> FlatFeatures:
+    """Return the feature map of what ``encode_observation`` gives: choices are categories, all else are numbers.
 
     Raises:
         BadInput: a part of the space is neither numbers nor choices.
     """
     kinds = _kinds(space)
-    return FlatView(tuple(range(len(kinds))), tuple(column for column, chosen in enumerate(kinds) if chosen))
+    return FlatFeatures(tuple(range(len(kinds))), tuple(column for column, chosen in enumerate(kinds) if chosen))
 
 
 def encode_observation(space: spaces.Space[Any], observation: Any) -> Floats:

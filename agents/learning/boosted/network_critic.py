@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from wormwood.agents.learning.critics import FlatCritic
+from wormwood.agents.learning.critics import MLPCritic
 from wormwood.agents.learning.normalization import RunningNormalizer, Standardized
-from wormwood.agents.policies.features import View
+from wormwood.agents.policies.features import FeatureMap
 from wormwood.agents.policies.interfaces import Floats
 from wormwood.envs.layouts import ObservationLayout
 
@@ -22,18 +22,20 @@ class NetworkCritic(nn.Module):
     A category counts as the number that it is. Where an observation has several rows, its value is their mean.
     """
 
-    def __init__(self, view: View, *, hidden: Sequence[int]) -> None:
+    def __init__(self, feature_map: FeatureMap, *, hidden: Sequence[int]) -> None:
         """Draw the weights from torch's global generator.
 
         Args:
-            view: makes the features.
+            feature_map: makes the features.
             hidden: units of each hidden layer.
         """
         super().__init__()
-        layout = ObservationLayout(size=view.columns, joints=slice(0, 0), velocities=slice(0, view.columns))
-        self._rows = view.rows
+        layout = ObservationLayout(
+            size=feature_map.columns, joints=slice(0, 0), velocities=slice(0, feature_map.columns)
+        )
+        self._rows = feature_map.rows
         self.normalizer = RunningNormalizer(layout)
-        self.value = Standardized(self.normalizer, FlatCritic(hidden, layout=layout))
+        self.value = Standardized(self.normalizer, MLPCritic(hidden, layout=layout))
 
     def forward(self, features: Floats) -> Tensor:
         """Return values ``[N]`` for features ``[N R, F]``."""

@@ -28,9 +28,9 @@ class BoostingConfig:
     """Learning rate of the policy's outputs: a number, or ``{first, last, trees}`` that changes with the trees."""
     value_rate: Rate = 0.015
     """Learning rate of the value."""
-    max_policy_gradient: Positive = 100.0
+    policy_max_grad_norm: Positive = 100.0
     """A transition's gradient of the policy's outputs is scaled down to this length."""
-    max_value_gradient: Positive = 10.0
+    value_grad_clip: Positive = 10.0
     """A transition's gradient of the value is clipped to this."""
     merge: Annotated[int, Field(ge=1, le=1000)] = 1
     """Consecutive minibatches that share the structure of one tree, which is kept as one tree: so many times fewer."""
@@ -46,7 +46,7 @@ class BoostingConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class BoostedLearnerConfig(OnPolicyConfig):
-    """PPO, A2C or AWR of a boosted agent."""
+    """PPO, A2C or AWR of a forest."""
 
     kind: Literal["boosted"] = "boosted"
     loss: Literal["ppo", "a2c", "awr"] = "ppo"
@@ -71,9 +71,9 @@ class BoostedLearnerConfig(OnPolicyConfig):
     """Stop an update's passes where the policy has moved by more than 1.5 times this; None never does."""
     noise_std: Annotated[float, Field(ge=1e-6, le=1e3, allow_inf_nan=False)] = 0.135
     """Standard deviation of the exploration noise of continuous actions at the start."""
-    critic: Literal["forest", "network"] = "forest"
+    critic: Literal["forest", "mlp"] = "forest"
     """What estimates the value: trees, or a perceptron over the same features, for a policy that shares no trees."""
     critic_hidden: HiddenLayers = (64, 64)
-    """Units of each hidden layer of a ``network``."""
+    """Units of each hidden layer of an ``mlp``."""
     critic_rate: numbers.Rate = 1e-3
-    """Adam's step size for a ``network``."""
+    """Adam's step size for an ``mlp``."""

@@ -106,7 +106,7 @@ class MemoryLearner:
         Raises:
             BadInput: the gradient is not finite; nothing steps.
         """
-        norm = float(torch.nn.utils.clip_grad_norm_(self.parameters, self.schedule.max_gradient))
+        norm = float(torch.nn.utils.clip_grad_norm_(self.parameters, self.schedule.max_grad_norm))
         self._require_finite("gradient", norm)
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)

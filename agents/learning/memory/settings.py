@@ -59,5 +59,5 @@ class ScheduleConfig:
     """Adam's step size for the output controller and what turns features into losses."""
     write_rate: Rate = 3e-3
     """Adam's step size for the write controller. Larger changes sooner what is kept and what is erased."""
-    max_gradient: Positive = 1.0
+    max_grad_norm: Positive = 1.0
     """Gradients longer than this are scaled down to it, all controllers together."""

@@ -38,7 +38,7 @@ class PlasticityConfig:
     """The same for the output controller and what turns features into answers."""
     write_rate: float = 0.03
     """The same for the write controller. Larger changes sooner what is kept and what is erased."""
-    max_gradient: float = 1.0
+    max_grad_norm: float = 1.0
     """Gradients of a copy longer than this are scaled down to it, all controllers together."""
 
 
@@ -187,7 +187,7 @@ class _Copies:
         norms = count * torch.stack([g.reshape(count, -1).square().sum(dim=1) for g in gradients]).sum(dim=0).sqrt()
         longest = float(norms.max())
         if math.isfinite(longest):
-            scales = count * (config.max_gradient / norms).clamp(max=1)
+            scales = count * (config.max_grad_norm / norms).clamp(max=1)
             rates = {"read": config.read_rate, "output": config.output_rate, "write": config.write_rate}
             for (name, weight), gradient in zip(self.weights.items(), gradients, strict=True):
                 rate = rates[self.owners[name]]

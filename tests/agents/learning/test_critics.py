@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from wormwood.agents.learning.critics import FlatCritic, PooledCritic
+from wormwood.agents.learning.critics import MLPCritic, PooledCritic
 from wormwood.agents.learning.normalization import RunningNormalizer
 from wormwood.agents.stable_baselines3.critics import make_critic
 from wormwood.envs.bodies import swimmer
@@ -97,7 +97,7 @@ def test_it_starts_from_what_was_learned_and_goes_on() -> None:
     assert two.count == 50
 
 
-@pytest.mark.parametrize("kind", ["flat", "pooled"])
+@pytest.mark.parametrize("kind", ["mlp", "pooled"])
 def test_everything_moves_to_another_device(kind: str) -> None:
     critic = make_critic(kind, (4,), SwimmerSpec(swimmer(3), Swim())).to("meta")
     normalizer = RunningNormalizer(LAYOUT).to("meta")
@@ -111,7 +111,7 @@ def test_everything_moves_to_another_device(kind: str) -> None:
 
 def test_a_flat_critic_by_hand_without_the_clock() -> None:
     layout = ObservationLayout(size=3, joints=slice(0, 1), velocities=slice(1, 2), clock=2)
-    critic = FlatCritic((1,), layout=layout)
+    critic = MLPCritic((1,), layout=layout)
     hidden = critic.hidden[0]
     assert isinstance(hidden, nn.Linear)
     with torch.no_grad():
@@ -178,7 +178,7 @@ def test_the_weights_of_a_pooled_critic_fit_bodies_of_other_lengths() -> None:
 
 def test_values_start_near_the_scale_of_their_inputs() -> None:
     torch.manual_seed(0)
-    critic = FlatCritic((64, 64), layout=LAYOUT)
+    critic = MLPCritic((64, 64), layout=LAYOUT)
     assert not critic.value.bias.any()
     weight = critic.value.weight.detach()
     torch.testing.assert_close(weight @ weight.T, torch.eye(1))  # orthogonal, gain 1

@@ -75,7 +75,7 @@ def test_by_hand_with_four_links() -> None:
 
 def test_feedback_and_oscillators_of_each_joint_by_hand() -> None:
     body = swimmer(4)
-    config = NCAPConfig(own_feedback=True, local_oscillators=True, lag=0.25, period=60)
+    config = NCAPConfig(own_feedback=True, local_oscillators=True, phase_lag=0.25, period=60)
     # Each joint's own stretch takes a quarter of itself off; the local oscillators are 15 and 30 steps later.
     policy = _make_policy(config, body, own=-0.25, local=0.125, osc=0.75)
     action, _, _ = policy.act(_observe(body, [0.5, 0.25, 0.0], 10), {}, None)

@@ -5,9 +5,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from wormwood.agents.policies.features import make_view
+from wormwood.agents.policies.features import make_feature_map
 from wormwood.agents.policies.forest import forest_of, forest_weights, new_forest
-from wormwood.agents.policies.forest_settings import BoostedConfig
+from wormwood.agents.policies.forest_settings import ForestConfig
 from wormwood.agents.policies.interfaces import Arrays
 from wormwood.agents.policies.table import initial_weights, make_policy, search_space
 from wormwood.envs.bodies import swimmer
@@ -26,16 +26,16 @@ SPECS: dict[str, EnvironmentSpec] = {
 }
 
 
-def _config(kind: str, **settings: Any) -> BoostedConfig:
-    return BoostedConfig(tree=TreeConfig(max_depth=2), view="joint" if kind == "joint" else "flat", **settings)
+def _config(kind: str, **settings: Any) -> ForestConfig:
+    return ForestConfig(tree=TreeConfig(max_depth=2), features="joint" if kind == "joint" else "flat", **settings)
 
 
-def _grown(config: BoostedConfig, spec: EnvironmentSpec, trees: int = 5) -> Arrays:
+def _grown(config: ForestConfig, spec: EnvironmentSpec, trees: int = 5) -> Arrays:
     """Weights of random trees, some nodes of which are not split."""
-    view, rng = make_view(config, spec), np.random.default_rng(0)
-    forest = new_forest(config, view, spec.actions)
+    feature_map, rng = make_feature_map(config, spec), np.random.default_rng(0)
+    forest = new_forest(config, feature_map, spec.actions)
     for _ in range(trees):
-        features = np.array([rng.integers(view.columns), -1, rng.integers(view.columns)], np.int32)
+        features = np.array([rng.integers(feature_map.columns), -1, rng.integers(feature_map.columns)], np.int32)
         thresholds = np.where(features < 0, np.inf, rng.standard_normal(3))
         leaves = rng.standard_normal((4, forest.outputs))
         leaves[1] = leaves[0]
@@ -59,7 +59,7 @@ def test_actions_follow_the_outputs_of_the_forest(kind: str, shares_trees: bool)
     config, spec = _config(kind, shares_trees=shares_trees), SPECS[kind]
     weights = _grown(config, spec)
     observation = np.random.default_rng(1).standard_normal((6, spec.layout.size))
-    features = make_view(config, spec).features(observation)
+    features = make_feature_map(config, spec).features(observation)
     outputs = forest_of(weights).predict(features)[:, : -1 if shares_trees else None].reshape(6, -1)
     action, _, _ = make_policy(config, weights, spec).act(observation, {}, None)
     np.testing.assert_array_equal(action, outputs.argmax(axis=1)[:, None] if kind == "choices" else outputs)
@@ -89,7 +89,7 @@ def test_choices_are_drawn_by_their_logits() -> None:
     np.testing.assert_allclose(extras["log_prob"][action[:, 0] == 1], np.log(probability))
 
 
-def test_one_forest_moves_bodies_of_any_length_with_the_joint_view() -> None:
+def test_one_forest_moves_bodies_of_any_length_with_joint_features() -> None:
     config = _config("joint")
     weights = {**_grown(config, SPECS["joint"]), "log_std": np.array(-1.0)}
     for links in (2, 3, 12):

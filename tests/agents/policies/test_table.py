@@ -9,7 +9,7 @@ import pytest
 from wormwood.agents.policies.baselines import UniformPolicy, ZeroPolicy
 from wormwood.agents.policies.circuit import NCAP
 from wormwood.agents.policies.circuit_settings import NCAPConfig
-from wormwood.agents.policies.forest_settings import BoostedConfig
+from wormwood.agents.policies.forest_settings import ForestConfig
 from wormwood.agents.policies.memory_settings import MemoryConfig
 from wormwood.agents.policies.modulated_circuit_settings import ModulatedNCAPConfig
 from wormwood.agents.policies.perceptron import MLP
@@ -102,7 +102,7 @@ def test_evolution_gives_back_the_policy_it_was_given(config: AgentConfig) -> No
 
 def test_every_agent_of_the_table_has_a_summary() -> None:
     recurrent = (GRUConfig(), LinearTransformerConfig(), MemoryConfig())
-    others = (BoostedConfig(), ModulatedNCAPConfig())
+    others = (ForestConfig(), ModulatedNCAPConfig())
     assert set(AGENTS) == {config.kind for config in (*AGENT_CONFIGS, *recurrent, *others)}
     assert all(kind.summary for kind in AGENTS.values())
 

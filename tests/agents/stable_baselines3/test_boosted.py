@@ -14,9 +14,9 @@ from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.evaluation import evaluate_policy
 from stable_baselines3.common.utils import set_random_seed
 
-from wormwood.agents.learning.boosted.encoding import view_of_space
+from wormwood.agents.learning.boosted.encoding import feature_map_of_space
 from wormwood.agents.learning.boosted.settings import BoostingConfig
-from wormwood.agents.policies.forest_settings import BoostedConfig
+from wormwood.agents.policies.forest_settings import ForestConfig
 from wormwood.agents.stable_baselines3.boosted import (
     BoostedA2C,
     BoostedActorCriticPolicy,
@@ -28,7 +28,7 @@ from wormwood.errors import BadInput
 from wormwood.trees.config import TreeConfig
 
 FAST: dict[str, Any] = {"n_steps": 32, "batch_size": 32}
-SMALL = {"agent": BoostedConfig(tree=TreeConfig(max_depth=2, max_bins=16))}
+SMALL = {"agent": ForestConfig(tree=TreeConfig(max_depth=2, max_bins=16))}
 
 
 class Mixed(gymnasium.Env[Any, Any]):
@@ -53,7 +53,7 @@ class Mixed(gymnasium.Env[Any, Any]):
 gymnasium.register("Mixed-v1", Mixed, max_episode_steps=20)
 
 
-@pytest.mark.parametrize("critic", ["forest", "network"])
+@pytest.mark.parametrize("critic", ["forest", "mlp"])
 @pytest.mark.parametrize("algorithm", [BoostedPPO, BoostedA2C, BoostedAWR])
 @pytest.mark.parametrize("name", ["CartPole-v1", "Pendulum-v1", "Mixed-v1"])
 def test_it_learns_saves_loads_and_goes_on(
@@ -155,7 +155,7 @@ def test_spaces_of_other_kinds_are_refused() -> None:
     with pytest.raises(AssertionError, match="MultiBinary"):  # SB3's own check
         BoostedPPO(Binary())
     with pytest.raises(BadInput, match="observation space in policy: expected numbers or choices"):
-        view_of_space(spaces.Dict({"a": spaces.Text(3)}))
+        feature_map_of_space(spaces.Dict({"a": spaces.Text(3)}))
 
 
 def test_the_policy_names_itself_where_sb3_expects_a_class() -> None:

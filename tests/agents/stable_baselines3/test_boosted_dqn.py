@@ -76,7 +76,7 @@ def test_nothing_is_expected_after_the_end_and_long_gradients_are_clipped() -> N
         model.train(1, 8)
         model.policy.q_net.follow()
     assert _values(model) == [0.0, 1.5]
-    clipped = _one_transition(max_gradient=0.25)
+    clipped = _one_transition(grad_clip=0.25)
     clipped.train(1, 8)
     assert _values(clipped) == [0.0, 0.125]
 

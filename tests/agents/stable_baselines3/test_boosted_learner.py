@@ -8,7 +8,7 @@ import pytest
 
 from wormwood.agents.learning.boosted.settings import BoostedLearnerConfig, BoostingConfig
 from wormwood.agents.learning.interfaces import Fragment
-from wormwood.agents.policies.forest_settings import BoostedConfig
+from wormwood.agents.policies.forest_settings import ForestConfig
 from wormwood.agents.policies.interfaces import Arrays
 from wormwood.agents.policies.perceptron_settings import MLPConfig
 from wormwood.agents.stable_baselines3 import boosted_learner as learner_module
@@ -24,18 +24,18 @@ BODY, TASK = swimmer(4), Swim(horizon=7)
 SPEC = SwimmerSpec(BODY, TASK)
 Play = Callable[..., Fragment]
 AGENTS = [
-    BoostedConfig(tree=TreeConfig(max_depth=2, max_bins=16)),
-    BoostedConfig(tree=TreeConfig(max_depth=3, grower="oblivious"), shares_trees=False),
-    BoostedConfig(tree=TreeConfig(max_depth=2), view="joint"),
+    ForestConfig(tree=TreeConfig(max_depth=2, max_bins=16)),
+    ForestConfig(tree=TreeConfig(max_depth=3, grower="oblivious"), shares_trees=False),
+    ForestConfig(tree=TreeConfig(max_depth=2), features="joint"),
 ]
 
 
-def _make(agent: BoostedConfig, **settings: Any) -> BoostedLearner:
+def _make(agent: ForestConfig, **settings: Any) -> BoostedLearner:
     defaults = {"environments": 4, "steps": 16, "batch_size": 24, "epochs": 2}
     return BoostedLearner(BoostedLearnerConfig(**{**defaults, **settings}), agent, spec=SPEC, seed=3)
 
 
-def _iterate(learner: BoostedLearner, play: Play, agent: BoostedConfig, iterations: range) -> list[Any]:
+def _iterate(learner: BoostedLearner, play: Play, agent: ForestConfig, iterations: range) -> list[Any]:
     metrics = []
     for iteration in iterations:
         weights = learner.weights()
@@ -54,7 +54,7 @@ def _assert_same(one: Arrays, two: Arrays) -> None:
 @pytest.mark.parametrize("loss", ["ppo", "a2c", "awr"])
 @pytest.mark.parametrize("agent", AGENTS)
 def test_it_goes_on_from_its_state_to_the_bit(
-    agent: BoostedConfig, loss: str, play: Play, monkeypatch: pytest.MonkeyPatch
+    agent: ForestConfig, loss: str, play: Play, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(learner_module, "SEGMENT", 2)
     one, two = _make(agent, loss=loss), _make(agent, loss=loss)
@@ -83,7 +83,7 @@ def test_full_segments_never_change(play: Play, monkeypatch: pytest.MonkeyPatch)
 
 
 @pytest.mark.parametrize("agent", AGENTS)
-def test_each_minibatch_is_one_tree_and_metrics_are_finite(agent: BoostedConfig, play: Play) -> None:
+def test_each_minibatch_is_one_tree_and_metrics_are_finite(agent: ForestConfig, play: Play) -> None:
     learner = _make(agent)
     (first, second) = _iterate(learner, play, agent, range(2))
     forests = 1 if agent.shares_trees else 2
@@ -111,12 +111,12 @@ def test_a_forest_is_bounded_and_goes_on_to_the_bit(play: Play) -> None:
     _assert_same(one.state(), two.state())
 
 
-@pytest.mark.parametrize("view", ["flat", "joint"])
+@pytest.mark.parametrize("features", ["flat", "joint"])
 @pytest.mark.parametrize("loss", ["ppo", "a2c", "awr"])
-def test_a_forest_beside_a_network_goes_on_to_the_bit(view: Any, loss: str, play: Play) -> None:
-    agent = BoostedConfig(tree=TreeConfig(max_depth=2), shares_trees=False, view=view)
+def test_a_forest_beside_a_network_goes_on_to_the_bit(features: Any, loss: str, play: Play) -> None:
+    agent = ForestConfig(tree=TreeConfig(max_depth=2), shares_trees=False, features=features)
     bounded = BoostingConfig(max_trees=14, distilled_trees=5, merge=2)
-    settings = {"loss": loss, "critic": "network", "critic_hidden": (8,), "boosting": bounded}
+    settings = {"loss": loss, "critic": "mlp", "critic_hidden": (8,), "boosting": bounded}
     one, two = _make(agent, **settings), _make(agent, **settings)
     metrics = _iterate(one, play, agent, range(3))
     # Six minibatches of each iteration, or one, are merged by two, and trees of values are there none.
@@ -132,9 +132,9 @@ def test_a_forest_beside_a_network_goes_on_to_the_bit(view: Any, loss: str, play
 
 
 def test_a_network_approaches_its_targets(play: Play) -> None:
-    agent = BoostedConfig(shares_trees=False)
+    agent = ForestConfig(shares_trees=False)
     settings = BoostingConfig(policy_rate=0.0)
-    learner = _make(agent, boosting=settings, critic="network", critic_rate=0.03, gamma=0.0, gae_lambda=0.0)
+    learner = _make(agent, boosting=settings, critic="mlp", critic_rate=0.03, gamma=0.0, gae_lambda=0.0)
     fragments = [play(learner.weights(), agent, BODY, TASK, seed=0, shard=shard) for shard in range(2)]
     losses = [learner.update(fragments, iteration)["value_loss"] for iteration in range(12)]
     assert losses[-1] < 0.4 * losses[0]
@@ -142,7 +142,7 @@ def test_a_network_approaches_its_targets(play: Play) -> None:
 
 def test_a_network_beside_shared_trees_is_refused() -> None:
     with pytest.raises(BadInput, match=r"agent in learner boosted, critic network: expected agent.shares_trees=false"):
-        _make(AGENTS[0], critic="network")
+        _make(AGENTS[0], critic="mlp")
 
 
 def test_rates_follow_the_trees_that_were_grown_not_those_that_are_left(play: Play) -> None:
@@ -165,7 +165,7 @@ def test_noise_is_learned_unless_its_rate_is_zero(play: Play) -> None:
 
 
 @pytest.mark.parametrize("agent", AGENTS)
-def test_values_approach_their_targets(agent: BoostedConfig, play: Play) -> None:
+def test_values_approach_their_targets(agent: ForestConfig, play: Play) -> None:
     settings = BoostingConfig(policy_rate=0.0, value_rate=0.1)
     learner = _make(agent, boosting=settings, gamma=0.0, gae_lambda=0.0)
     fragments = [play(learner.weights(), agent, BODY, TASK, seed=0, shard=shard) for shard in range(2)]

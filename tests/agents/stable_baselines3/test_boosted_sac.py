@@ -79,7 +79,7 @@ def test_nothing_is_expected_after_the_end_and_long_gradients_are_clipped() -> N
     for _ in range(2):
         model.train(1, 8)
     assert _value(model) == 1.5
-    clipped = _one_transition(max_gradient=0.25)
+    clipped = _one_transition(grad_clip=0.25)
     clipped.train(1, 8)
     assert _value(clipped) == 0.125
 

@@ -220,8 +220,8 @@ def test_metrics_are_finite_numbers(play: Play) -> None:
         (NCAP, {"learn_noise": True}),
         (MLP, {"critic": "pooled"}),
         (MLP, {"learn_noise": True}),
-        (NCAP, {"critic": "boosted"}),
-        (MLP, {"critic": "boosted", "critic_tree": TreeConfig(max_depth=2)}),
+        (NCAP, {"critic": "forest"}),
+        (MLP, {"critic": "forest", "critic_tree": TreeConfig(max_depth=2)}),
     ],
 )
 def test_it_goes_on_from_any_state_bit_for_bit(play: Play, agent: AgentConfig, settings: dict[str, Any]) -> None:

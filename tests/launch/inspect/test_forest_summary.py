@@ -6,9 +6,9 @@ import re
 import numpy as np
 import pytest
 
-from wormwood.agents.policies.features import make_view
+from wormwood.agents.policies.features import make_feature_map
 from wormwood.agents.policies.forest import forest_weights
-from wormwood.agents.policies.forest_settings import BoostedConfig
+from wormwood.agents.policies.forest_settings import ForestConfig
 from wormwood.envs.bodies import swimmer
 from wormwood.envs.gymnasium_spec import GymnasiumSpec
 from wormwood.envs.specs import ActionSpace, SwimmerSpec
@@ -30,7 +30,7 @@ from wormwood.trees.growing import grow_tree
 from wormwood.trees.tree import Tree
 
 CART_POLE = GymnasiumSpec("CartPole-v1")
-CONFIG = BoostedConfig(tree=TreeConfig(max_depth=1))
+CONFIG = ForestConfig(tree=TreeConfig(max_depth=1))
 
 
 def _stump(feature: int, threshold: float, leaves: list[list[float]], *, categorical: bool = False) -> Tree:
@@ -68,22 +68,22 @@ OBSERVATION = np.array([[0.0, 0.0, -1.0, 0.0], [2.0, 0.0, -1.0, 0.0], [0.0, 0.0,
 def test_features_of_a_swimmer_are_joints_command_and_velocities_of_links(task: Swim, expected: list[str]) -> None:
     velocities = [f"link_{link}_{part}" for link in range(3) for part in ("velocity_x", "velocity_y", "turn")]
     spec = SwimmerSpec(swimmer(3), task)
-    assert feature_names(BoostedConfig(), spec) == (*expected, *velocities)
-    assert make_view(BoostedConfig(), spec).columns == len(expected) + len(velocities)
+    assert feature_names(ForestConfig(), spec) == (*expected, *velocities)
+    assert make_feature_map(ForestConfig(), spec).columns == len(expected) + len(velocities)
 
 
 def test_features_of_gymnasiums_swimmer_are_heading_joints_and_velocities_of_the_coordinates() -> None:
     spec = SwimmerSpec(swimmer(3), task_from_name("gymnasium-forward"))
     expected = ["heading", "joint_0", "joint_1", "velocity_x", "velocity_y", "turn", "joint_turn_0", "joint_turn_1"]
-    assert feature_names(BoostedConfig(), spec) == tuple(expected)
+    assert feature_names(ForestConfig(), spec) == tuple(expected)
 
 
 def test_features_of_each_joint_and_of_any_environment() -> None:
-    config = BoostedConfig(view="joint")
+    config = ForestConfig(features="joint")
     own = ("angle", "angle_before", "angle_behind", "phase", "place")
     assert feature_names(config, SwimmerSpec(swimmer(4), Swim())) == own
     assert feature_names(config, SwimmerSpec(swimmer(4), Navigate())) == (*own, "command_0", "command_1")
-    assert feature_names(BoostedConfig(), CART_POLE) == tuple(f"observation_{column}" for column in range(4))
+    assert feature_names(ForestConfig(), CART_POLE) == tuple(f"observation_{column}" for column in range(4))
 
 
 @pytest.mark.parametrize(
@@ -97,9 +97,9 @@ def test_features_of_each_joint_and_of_any_environment() -> None:
 def test_outputs_are_actions_and_the_value_where_it_shares_trees(
     actions: ActionSpace, expected: tuple[str, ...]
 ) -> None:
-    assert output_names(BoostedConfig(), actions) == (*expected, "value")
-    assert output_names(BoostedConfig(shares_trees=False), actions) == expected
-    assert output_names(BoostedConfig(view="joint"), actions) == ("action", "value")
+    assert output_names(ForestConfig(), actions) == (*expected, "value")
+    assert output_names(ForestConfig(shares_trees=False), actions) == expected
+    assert output_names(ForestConfig(features="joint"), actions) == ("action", "value")
 
 
 # --- numbers ---
@@ -134,10 +134,10 @@ def test_the_text_says_what_drives_each_output() -> None:
 
 
 def test_many_rows_are_sampled_and_many_outputs_stay_under_25_lines() -> None:
-    spec, config = SwimmerSpec(swimmer(12), Swim()), BoostedConfig(tree=TreeConfig(max_depth=4))
+    spec, config = SwimmerSpec(swimmer(12), Swim()), ForestConfig(tree=TreeConfig(max_depth=4))
     generator = np.random.default_rng(0)
     observation = generator.normal(size=(900, spec.layout.size))
-    features = make_view(config, spec).features(observation)
+    features = make_feature_map(config, spec).features(observation)
     grid = fit_grid(features, max_bins=16, method="quantile")
     forest = Forest(np.zeros(12), features=features.shape[1], depth=4)
     for _ in range(3):

@@ -13,9 +13,9 @@ import pytest
 from PIL import Image
 
 from wormwood.agents.policies.circuit_settings import NCAPConfig
-from wormwood.agents.policies.features import make_view
+from wormwood.agents.policies.features import make_feature_map
 from wormwood.agents.policies.forest import forest_of, forest_weights
-from wormwood.agents.policies.forest_settings import BoostedConfig
+from wormwood.agents.policies.forest_settings import ForestConfig
 from wormwood.agents.policies.memory_settings import MemoryConfig
 from wormwood.agents.policies.modulated_circuit_settings import ModulatedNCAPConfig
 from wormwood.agents.policies.perceptron_settings import MLPConfig
@@ -80,11 +80,11 @@ def test_layers_of_a_network_stand_from_input_to_output(seed: int) -> None:
 CART_POLE = GymnasiumSpec("CartPole-v1")
 
 
-def _boosted(config: BoostedConfig, spec: SwimmerSpec | GymnasiumSpec, outputs: int, *, trees: int = 5) -> Agent:
-    view, generator = make_view(config, spec), np.random.default_rng(0)
-    rows = generator.normal(size=(100, view.columns))
+def _boosted(config: ForestConfig, spec: SwimmerSpec | GymnasiumSpec, outputs: int, *, trees: int = 5) -> Agent:
+    feature_map, generator = make_feature_map(config, spec), np.random.default_rng(0)
+    rows = generator.normal(size=(100, feature_map.columns))
     grid = fit_grid(rows, max_bins=16, method="quantile")
-    forest = Forest(np.zeros(outputs), features=view.columns, depth=config.tree.max_depth)
+    forest = Forest(np.zeros(outputs), features=feature_map.columns, depth=config.tree.max_depth)
     for _ in range(trees):
         gradients = generator.normal(size=(100, outputs)) + rows[:, :1]
         forest.append(grow_tree(grid.encode(rows), grid, gradients, config=config.tree), np.full(outputs, 0.1))
@@ -94,13 +94,13 @@ def _boosted(config: BoostedConfig, spec: SwimmerSpec | GymnasiumSpec, outputs: 
 @pytest.mark.parametrize(
     ("config", "spec", "outputs"),
     [
-        (BoostedConfig(), CART_POLE, 3),
-        (BoostedConfig(shares_trees=False), SwimmerSpec(BODY, Swim()), 3),
-        (BoostedConfig(view="joint", tree=TreeConfig(max_depth=3)), SwimmerSpec(BODY, Navigate()), 2),
+        (ForestConfig(), CART_POLE, 3),
+        (ForestConfig(shares_trees=False), SwimmerSpec(BODY, Swim()), 3),
+        (ForestConfig(features="joint", tree=TreeConfig(max_depth=3)), SwimmerSpec(BODY, Navigate()), 2),
     ],
 )
 def test_a_forest_is_written_as_json_picture_and_sources_that_predict_the_same(
-    config: BoostedConfig, spec: SwimmerSpec | GymnasiumSpec, outputs: int, tmp_path: Path
+    config: ForestConfig, spec: SwimmerSpec | GymnasiumSpec, outputs: int, tmp_path: Path
 ) -> None:
     agent = _boosted(config, spec, outputs)
     save_agent(tmp_path / "agent", agent)
@@ -109,12 +109,12 @@ def test_a_forest_is_written_as_json_picture_and_sources_that_predict_the_same(
     files = inspection.write(tmp_path / "out")
     assert [file.name for file in files] == ["forest.json", "forest.png", "policy.c", "policy.py"]
     described = json.loads(files[0].read_text())
-    assert (described["agent"], described["kind"], described["trees"]) == ("boosted", "boosted", 5)
+    assert (described["agent"], described["kind"], described["trees"]) == ("boosted", "forest", 5)
     assert described["rows"]["explained"] == 256 and "noise_std" not in described
     with Image.open(files[1]) as picture:
         assert picture.format == "PNG"
     visited = visited_observations(agent.policy(spec), spec, steps=3)
-    features = make_view(config, spec).features(visited)
+    features = make_feature_map(config, spec).features(visited)
     forest = forest_of(agent.weights or {})
     predict = runpy.run_path(str(files[3]))["predict_forest"]
     np.testing.assert_array_equal([predict(row) for row in features.tolist()], forest.predict(features))
@@ -125,7 +125,7 @@ def test_a_forest_is_written_as_json_picture_and_sources_that_predict_the_same(
 
 
 def test_a_forest_looks_the_same_at_every_call_and_does_not_fit_other_bodies() -> None:
-    agent = _boosted(BoostedConfig(), SPEC, 4)
+    agent = _boosted(ForestConfig(), SPEC, 4)
     first, second = inspect_agent(agent, SPEC), inspect_agent(agent, SPEC)
     assert (first.summary, first.described) == (second.summary, second.described)
     with pytest.raises(BadInput, match="agent does not fit the environment"):
@@ -133,19 +133,19 @@ def test_a_forest_looks_the_same_at_every_call_and_does_not_fit_other_bodies() -
 
 
 def test_the_noise_of_continuous_actions_is_described() -> None:
-    agent = _boosted(BoostedConfig(), SPEC, 4)
+    agent = _boosted(ForestConfig(), SPEC, 4)
     agent = dataclasses.replace(agent, weights={**(agent.weights or {}), "log_std": np.log([0.1, 0.2, 0.3])})
     assert inspect_agent(agent, SPEC).described["noise_std"] == pytest.approx([0.1, 0.2, 0.3])
 
 
 def test_a_forest_without_trees_is_described_alone(tmp_path: Path) -> None:
-    inspection = inspect_agent(Agent("new", BoostedConfig(), None, CART_POLE), CART_POLE)
+    inspection = inspect_agent(Agent("new", ForestConfig(), None, CART_POLE), CART_POLE)
     assert inspection.summary.startswith("boosted forest: 0 trees of depth 4")
     assert [file.name for file in inspection.write(tmp_path)] == ["forest.json"]
 
 
 def test_observations_are_those_of_evaluation_and_go_on_after_an_episode_has_ended() -> None:
-    policy = _boosted(BoostedConfig(), CART_POLE, 3).policy(CART_POLE)
+    policy = _boosted(ForestConfig(), CART_POLE, 3).policy(CART_POLE)
     simulation = CART_POLE.simulate(10, streams=evaluation_streams(0))
     visited = visited_observations(policy, CART_POLE, steps=100).reshape(100, 10, 4)
     np.testing.assert_array_equal(visited[0], simulation.reset())

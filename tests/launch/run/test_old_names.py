@@ -5,9 +5,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
+from wormwood.agents.policies.circuit_settings import NCAPConfig
+from wormwood.agents.policies.table import initial_weights
+from wormwood.envs.bodies import swimmer
+from wormwood.envs.specs import SwimmerSpec
+from wormwood.envs.tasks import Swim
 from wormwood.launch.cli.main import main
+from wormwood.launch.run.agent_files import Agent, load_agent, save_agent
 from wormwood.launch.run.old_names import RENAMED, OldName, use_new_names, with_old_names
 from wormwood.launch.run.service import LearnerService
 from wormwood.launch.run.settings import RunConfig, parse_config
@@ -17,10 +24,47 @@ agent: {kind: ncap}
 learner: {kind: sac, entropy_coefficient: 0.5}
 iterations: 2
 """
-OLD = {"sac": SAC}
+FOREST = """
+agent: {kind: forest, features: joint, shares_trees: false}
+learner:
+  kind: boosted
+  critic: mlp
+  boosting: {policy_max_grad_norm: 50.0, value_grad_clip: 5.0}
+iterations: 2
+"""
+CIRCUIT = """
+agent: {kind: ncap, local_oscillators: true, lag: 0.25, bounds: {lag: [0.1, 0.4]}}
+learner: {kind: ppo, critic: flat}
+iterations: 2
+"""
+MODULATED = """
+agent: {kind: modulated-ncap, circuit: {local_oscillators: true, lag: 0.25}, modulated: [lag]}
+learner: {kind: cma-es}
+family: swimmer-bodies
+trial_episodes: 2
+iterations: 2
+"""
+CRITIC = """
+agent: {kind: mlp}
+learner: {kind: ppo, critic: forest}
+iterations: 2
+"""
+MEMORY = """
+agent: {kind: memory}
+learner: {kind: fast-slow, schedule: {horizon: 30, max_gradient: 2.0}}
+family: bandit
+trial_episodes: 10
+iterations: 2
+"""
+OLD = {"sac": SAC, "forest": FOREST, "circuit": CIRCUIT, "modulated": MODULATED, "critic": CRITIC, "memory": MEMORY}
 """Files with every old name."""
 HASHES = {
     "sac": "7f6a7c1e7056c5d6583e46d0d52a412c93527e9c20ab361a273e06738933b840",
+    "forest": "b5ee9315de6ac54231235a9e12cff668523e31009edb385bcae9bbf86595c09f",
+    "circuit": "dc623150cf6f95b046a5c0d4b5c61b35fff1f152221e52b5cdffc7f3f71c8501",
+    "modulated": "87ac71ca11f6acf27d0293e87f08089dcd200f615ef297aa1bf742bcad02ae9c",
+    "critic": "f8511c4cd18647f161e60da80ce45c4648065a84e317dac9d36d890748526917",
+    "memory": "5a412b5ae666f97ed0be323cca9abe7e715b12a728cfd76d9dd5a5410fda753e",
 }
 """What checkpoints of these files carry, as the version before wrote them."""
 
@@ -74,13 +118,22 @@ def test_a_run_from_before_goes_on(
     assert LearnerService().create("run", config, tmp_path).notes == ()
 
 
+def test_an_old_agent_is_loaded(tmp_path: Path) -> None:
+    spec, config = SwimmerSpec(swimmer(4), Swim()), NCAPConfig(local_oscillators=True, phase_lag=0.25)
+    save_agent(tmp_path / "a", Agent("a", config, initial_weights(config, spec, np.random.default_rng(0)), spec))
+    described = (tmp_path / "a" / "agent.json").read_text()
+    (tmp_path / "a" / "agent.json").write_text(described.replace('"phase_lag"', '"lag"'))
+    with pytest.warns(OldName, match=r"agent\.lag is now called agent\.phase_lag"):
+        assert load_agent(str(tmp_path / "a")).config == config
+
+
 def test_the_command_line_tells_it_in_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     overrides = [
         "--set",
         "learner.entropy_coefficient=0.25",
         "--set",
         "seed=-1",
-    ]  # the seed is wrong: nothing is trained
+    ]  # the seed is wrong
     assert main(["train", "swim-ncap-sac", *overrides]) == 2
     note, error = capsys.readouterr().err.splitlines()
     assert note == (

@@ -82,7 +82,7 @@ def test_the_hash_names_what_decides_the_result() -> None:
         ("learner.sgma=3", r"unknown key learner\.sgma in preset p: .*nearest: 'sigma'"),
         (
             "agent.kind=ncp",
-            r"agent\.kind in preset p: expected one of ncap, mlp, boosted.*, got 'ncp' \(nearest: 'ncap'\)",
+            r"agent\.kind in preset p: expected one of ncap, mlp, forest.*, got 'ncp' \(nearest: 'ncap'\)",
         ),
         ("learner={}", r"learner\.kind in preset p: expected one of cma-es, openai-es, ppo, td3.*, got"),
         ("iterations=many", "iterations in preset p: expected a valid integer, .*got 'many'"),
@@ -101,7 +101,7 @@ def test_the_hash_names_what_decides_the_result() -> None:
         ("agent.period=-60", "period in agent ncap: expected a positive number of control steps.*got -60"),
         ("seed=-1", "seed in preset p: expected greater than or equal to 0, got -1"),
         ("device=gpu", "device in preset p: expected 'auto', 'cpu' or 'cuda', got 'gpu'"),
-        ("agent=null", r"agent\.kind in preset p: expected one of ncap, mlp, boosted.*, got None"),
+        ("agent=null", r"agent\.kind in preset p: expected one of ncap, mlp, forest.*, got None"),
         ("body=3", "body in preset p: expected a name, a YAML file, or the fields of a body, got 3"),
         ("iterations", r"override in --set: expected key\.path=value, got 'iterations'"),
         ("iterations=[1", "invalid YAML in --set iterations"),
@@ -130,7 +130,7 @@ def test_missing_keys_wrong_files_and_unknown_presets(tmp_path) -> None:
     assert load_config(str(tmp_path / "own.yaml")).iterations == 2
 
 
-BOOSTED = "{agent: {kind: boosted}, learner: {kind: boosted}, iterations: 1}"
+BOOSTED = "{agent: {kind: forest}, learner: {kind: boosted}, iterations: 1}"
 
 
 @pytest.mark.parametrize(

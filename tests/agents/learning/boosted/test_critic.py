@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from stable_baselines3 import PPO
 
-from wormwood.agents.learning.boosted.critic import BoostedCritic
+from wormwood.agents.learning.boosted.critic import ForestCritic
 from wormwood.agents.stable_baselines3.on_policy import NCAPPolicy
 from wormwood.envs.bodies import swimmer
 from wormwood.envs.faces.stable_baselines3 import make_swimmers
@@ -23,7 +23,7 @@ def _observations(rows: int = 64) -> torch.Tensor:
 
 
 def test_one_tree_moves_values_against_their_gradients_by_hand() -> None:
-    critic = BoostedCritic(SPEC, tree=TreeConfig(max_depth=1), rate=0.5)
+    critic = ForestCritic(SPEC, tree=TreeConfig(max_depth=1), rate=0.5)
     observation = torch.zeros((4, SPEC.layout.size))
     observation[2:, 0] = 1.0
     target = torch.tensor([[1.0], [3.0], [-2.0], [-40.0]])
@@ -36,7 +36,7 @@ def test_one_tree_moves_values_against_their_gradients_by_hand() -> None:
 
 
 def test_it_grows_only_where_a_gradient_came_back() -> None:
-    critic = BoostedCritic(SPEC, tree=TreeConfig(), rate=0.5)
+    critic = ForestCritic(SPEC, tree=TreeConfig(), rate=0.5)
     critic.grow()
     with torch.no_grad():
         critic(_observations())
@@ -51,7 +51,7 @@ def test_it_grows_only_where_a_gradient_came_back() -> None:
 
 
 def test_values_are_learned() -> None:
-    critic, observation = BoostedCritic(SPEC, tree=TreeConfig(), rate=0.2), _observations(512)
+    critic, observation = ForestCritic(SPEC, tree=TreeConfig(), rate=0.2), _observations(512)
     target = observation[:, :1] * 2 + (observation[:, 1:2] > 0).float()
     losses = []
     for _ in range(60):
@@ -63,7 +63,7 @@ def test_values_are_learned() -> None:
 
 
 def test_the_clock_is_not_looked_at() -> None:
-    critic, observation = BoostedCritic(SPEC, tree=TreeConfig(), rate=0.2), _observations()
+    critic, observation = ForestCritic(SPEC, tree=TreeConfig(), rate=0.2), _observations()
     critic(observation).sum().backward()
     critic.grow()
     later = observation.clone()
@@ -72,12 +72,12 @@ def test_the_clock_is_not_looked_at() -> None:
 
 
 def test_a_circuit_with_a_boosted_critic_learns_in_plain_sb3_and_round_trips(tmp_path: Path) -> None:
-    settings = {"critic": "boosted", "critic_tree": TreeConfig(max_depth=3)}
+    settings = {"critic": "forest", "critic_tree": TreeConfig(max_depth=3)}
     swimmers = make_swimmers("swimmer-4", 4)
     model = PPO(NCAPPolicy, swimmers, seed=0, n_steps=16, batch_size=32, n_epochs=2, policy_kwargs=settings)
     before = model.policy.agent_weights()
     model.learn(128)
-    assert isinstance(model.policy.value_net, BoostedCritic)
+    assert isinstance(model.policy.value_net, ForestCritic)
     assert len(model.policy.value_net.forest) == 2 * 2 * 2
     assert model.policy.agent_weights()["prop"] != before["prop"]
     model.save(tmp_path / "model")

@@ -9,20 +9,20 @@ import torch
 from wormwood.agents.learning.boosted.actor_critic import BoostedActorCritic, Experience
 from wormwood.agents.learning.boosted.network_critic import NetworkCritic
 from wormwood.agents.learning.boosted.settings import BoostedLearnerConfig, BoostingConfig
-from wormwood.agents.policies.features import FlatView, JointView
-from wormwood.agents.policies.forest_settings import BoostedConfig
+from wormwood.agents.policies.features import FlatFeatures, JointFeatures
+from wormwood.agents.policies.forest_settings import ForestConfig
 from wormwood.envs.bodies import swimmer
 from wormwood.envs.specs import ActionSpace, SwimmerSpec
 from wormwood.envs.tasks import Swim
 from wormwood.errors import BadInput
 from wormwood.trees.config import TreeConfig
 
-VIEW = FlatView((0,))
+FEATURE_MAP = FlatFeatures((0,))
 TREE = TreeConfig(max_depth=1)
 
 
-def _linear(weight: float, bias: float, view: Any = VIEW) -> NetworkCritic:
-    critic = NetworkCritic(view, hidden=())
+def _linear(weight: float, bias: float, feature_map: Any = FEATURE_MAP) -> NetworkCritic:
+    critic = NetworkCritic(feature_map, hidden=())
     with torch.no_grad():
         for parameter, value in zip(critic.parameters(), (weight, bias), strict=True):
             parameter.fill_(value)
@@ -31,9 +31,9 @@ def _linear(weight: float, bias: float, view: Any = VIEW) -> NetworkCritic:
 
 def _make(critic: NetworkCritic, **settings: Any) -> BoostedActorCritic:
     return BoostedActorCritic(
-        BoostedConfig(tree=TREE, shares_trees=False),
+        ForestConfig(tree=TREE, shares_trees=False),
         BoostingConfig(policy_rate=1.0, **settings),
-        view=VIEW,
+        feature_map=FEATURE_MAP,
         actions=ActionSpace((-1.0,), (1.0,)),
         noise_std=1.0,
         critic=critic,
@@ -49,7 +49,7 @@ def _experience(observation: list[float], target: float) -> Experience:
 
 
 def _settings(batch_size: int) -> BoostedLearnerConfig:
-    return BoostedLearnerConfig(critic="network", batch_size=batch_size, epochs=1, normalize_advantage=False)
+    return BoostedLearnerConfig(critic="mlp", batch_size=batch_size, epochs=1, normalize_advantage=False)
 
 
 def test_values_are_those_of_standardised_features_by_hand() -> None:
@@ -61,9 +61,9 @@ def test_values_are_those_of_standardised_features_by_hand() -> None:
 
 def test_the_value_of_an_observation_is_the_mean_over_its_rows() -> None:
     spec = SwimmerSpec(swimmer(3), Swim())
-    view = JointView(spec.layout, spec.body.joint_limit, 60.0)
-    critic = _linear(1.0, 0.0, view)
-    features = np.zeros((4, view.columns))
+    feature_map = JointFeatures(spec.layout, spec.body.joint_limit, 60.0)
+    critic = _linear(1.0, 0.0, feature_map)
+    features = np.zeros((4, feature_map.columns))
     features[:, 0] = [1.0, 2.0, 5.0, 9.0]
     assert critic(features).tolist() == [1.5, 7.0]
 
@@ -93,7 +93,7 @@ def test_a_transition_s_gradient_is_clipped() -> None:
     critic = _linear(1.0, 0.0)
     experience = _experience([5.0, 5.0, 5.0, 5.0], target=0.0)
     targets = np.array([1e6, -1.0, -1.0, -1.0])
-    both = _make(critic, max_value_gradient=1.0)
+    both = _make(critic, value_grad_clip=1.0)
     both.improve(Experience(**{**vars(experience), "target": targets}), _settings(4))
     assert float(list(critic.parameters())[1].detach()) == pytest.approx(-0.1)  # three against one
 
@@ -101,9 +101,9 @@ def test_a_transition_s_gradient_is_clipped() -> None:
 def test_a_network_shares_no_trees() -> None:
     with pytest.raises(BadInput, match=r"critic network: expected agent.shares_trees=false"):
         BoostedActorCritic(
-            BoostedConfig(tree=TREE),
+            ForestConfig(tree=TREE),
             BoostingConfig(),
-            view=VIEW,
+            feature_map=FEATURE_MAP,
             actions=ActionSpace(choices=(2,)),
             noise_std=1.0,
             critic=_linear(1.0, 0.0),

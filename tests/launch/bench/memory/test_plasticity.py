@@ -163,7 +163,7 @@ def test_a_step_is_plain_descent_at_the_rate_of_each_controller(trained, moving:
     """A window of a whole trial, against plain backpropagation, a clipped gradient and torch's own descent."""
     stream, rates = trained.stream(2, 1), {f"{name}_rate": 0.0 for name in ("read", "output", "write")}
     rates[f"{moving}_rate"] = 0.7
-    answers = trained.answers(stream, feedback=False, fast_every=5, max_gradient=0.05, **rates)
+    answers = trained.answers(stream, feedback=False, fast_every=5, max_grad_norm=0.05, **rates)
     network, head = copy.deepcopy(trained.network), copy.deepcopy(trained.head)
     groups = network.controllers()
     groups["output"] += head.parameters()
