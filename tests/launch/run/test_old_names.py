@@ -25,11 +25,11 @@ learner: {kind: sac, entropy_coefficient: 0.5}
 iterations: 2
 """
 FOREST = """
-agent: {kind: forest, features: joint, shares_trees: false}
+agent: {kind: boosted, view: joint, shares_trees: false}
 learner:
   kind: boosted
-  critic: mlp
-  boosting: {policy_max_grad_norm: 50.0, value_grad_clip: 5.0}
+  critic: network
+  boosting: {max_policy_gradient: 50.0, max_value_gradient: 5.0}
 iterations: 2
 """
 CIRCUIT = """
@@ -46,7 +46,7 @@ iterations: 2
 """
 CRITIC = """
 agent: {kind: mlp}
-learner: {kind: ppo, critic: forest}
+learner: {kind: ppo, critic: boosted}
 iterations: 2
 """
 MEMORY = """
