@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 from wormwood.envs.faces.common import LARGEST_SEED
 from wormwood.errors import BadInput, bad_input
 
-__all__ = ["AGENT_HELP", "Parser", "add_verb", "episodes", "number", "seconds", "seed", "whole", "workers"]
+__all__ = ["AGENT_HELP", "Parser", "add_trust", "add_verb", "episodes", "number", "seconds", "seed", "whole", "workers"]
 
 AGENT_HELP = (
     "a run, an exported agent, a Stable-Baselines3 zip as ppo:FILE.zip, "
@@ -48,6 +48,18 @@ def add_verb(verbs: Any, name: str, run: Any, summary: str, example: str) -> Par
     parser.set_defaults(run=run, parser=parser)
     parser.add_argument("--json", action="store_true", help="print one JSON object instead of text")
     return parser
+
+
+def add_trust(parser: Parser) -> None:
+    """Add the option that names the classes which files of somebody else's may name."""
+    parser.add_argument(
+        "--trust",
+        action="append",
+        default=[],
+        metavar="MODULE:CLASS",
+        help="a class that is not ours, and that files may name: loading them then runs its code. "
+        "Its module is in this folder, or installed. Of your own runs on this machine it is known",
+    )
 
 
 def number(text: str, parse: Callable[[str], float], what: str, least: float, most: float) -> Any:

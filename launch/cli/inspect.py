@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from wormwood.launch.api import spec_for
-from wormwood.launch.cli.arguments import AGENT_HELP, add_verb
+from wormwood.launch.cli.arguments import AGENT_HELP, add_trust, add_verb
 from wormwood.launch.cli.console import print_json, print_text
 from wormwood.launch.run.agent_files import load_agent
 
@@ -21,13 +21,14 @@ def add_inspect(verbs: Any) -> None:
     parser.add_argument("agent", help=AGENT_HELP)
     parser.add_argument("--body", help="a name, a YAML or an MJCF file; default: the agent's own")
     parser.add_argument("--out", help="folder for JSON and picture; default: print only")
+    add_trust(parser)
 
 
 def inspect_command(options: argparse.Namespace) -> None:
     """Show what an agent is made of, as JSON and picture, and a forest as source as well."""
     from wormwood.launch.inspect.inspection import inspect_agent
 
-    agent = load_agent(options.agent)
+    agent = load_agent(options.agent, trust=options.trust)
     inspection = inspect_agent(agent, spec_for(agent, options.body))
     files = inspection.write(Path(options.out)) if options.out else []
     if options.json:

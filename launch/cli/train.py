@@ -8,11 +8,10 @@ from typing import Any
 
 from wormwood.envs.specs import SwimmerSpec
 from wormwood.launch.api import train_run
-from wormwood.launch.cli.arguments import add_verb, seed, workers
+from wormwood.launch.cli.arguments import add_trust, add_verb, seed, workers
 from wormwood.launch.cli.console import as_text, note, print_json, print_table, print_text, training_watcher
 from wormwood.launch.run.opening import open_run
 from wormwood.launch.run.tensorboard import tensorboard_watcher
-from wormwood.launch.run.training import Interrupted
 
 __all__ = ["add_train", "train_command"]
 
@@ -36,6 +35,7 @@ def add_train(verbs: Any) -> None:
     parser.add_argument(
         "--set", dest="overrides", action="append", default=[], metavar="KEY.PATH=VALUE", help="change the preset"
     )
+    add_trust(parser)
 
 
 def train_command(options: argparse.Namespace) -> None:
@@ -46,18 +46,20 @@ def train_command(options: argparse.Namespace) -> None:
         Interrupted: the user stopped the run; the message says how to go on.
     """
     with open_run(
-        options.preset, out=options.out, resume=options.resume, seed=options.seed, overrides=options.overrides
+        options.preset,
+        out=options.out,
+        resume=options.resume,
+        seed=options.seed,
+        overrides=options.overrides,
+        trust=options.trust,
     ) as (run, config):
         if not options.json:
             note(f"{config.agent.kind} on {config.spec.name}, by {config.learner.kind}: {run.place}")
-        try:
-            with contextlib.ExitStack() as stack:
-                watcher = stack.enter_context(training_watcher(config.iterations, quiet=options.json))
-                if options.tensorboard:
-                    watcher = stack.enter_context(tensorboard_watcher(run, watcher))
-                summary = train_run(run, config, workers=options.workers, address=options.address, watcher=watcher)
-        except KeyboardInterrupt:
-            raise Interrupted(f"stopped; go on with: wormwood train --out {run.place} --resume") from None
+        with contextlib.ExitStack() as stack:
+            watcher = stack.enter_context(training_watcher(config.iterations, quiet=options.json))
+            if options.tensorboard:
+                watcher = stack.enter_context(tensorboard_watcher(run, watcher))
+            summary = train_run(run, config, workers=options.workers, address=options.address, watcher=watcher)
     if options.json:
         print_json({key: summary[key] for key in KEYS})
         return

@@ -9,7 +9,7 @@ from typing import Any
 
 from wormwood.envs.specs import require_swimmer
 from wormwood.launch.api import spec_for
-from wormwood.launch.cli.arguments import AGENT_HELP, add_verb, seconds, seed
+from wormwood.launch.cli.arguments import AGENT_HELP, add_trust, add_verb, seconds, seed
 from wormwood.launch.cli.console import print_json, print_text, progress_bar
 from wormwood.launch.inspect.film import check_film, write_film
 from wormwood.launch.run.agent_files import load_agent
@@ -28,11 +28,12 @@ def add_video(verbs: Any) -> None:
     parser.add_argument("--seconds", type=seconds, default=12.0, help="simulated time; default 12")
     parser.add_argument("--seed", type=seed, default=0, help="of the held-out start; default 0")
     parser.add_argument("--out", required=True, help="a .mp4, .gif or .png file; a .png shows the way as one picture")
+    add_trust(parser)
 
 
 def video_command(options: argparse.Namespace) -> None:
     """Draw an agent on a held-out start."""
-    agent, out = load_agent(options.agent), Path(options.out)
+    agent, out = load_agent(options.agent, trust=options.trust), Path(options.out)
     check_film(out)
     spec = require_swimmer(spec_for(agent, options.body, options.task), where="video")
     quiet = options.json or out.suffix.lower() == ".png"  # one picture is drawn at once

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ RUNS = Path("runs")
 
 @contextlib.contextmanager
 def open_run(
-    preset: str | None,
+    preset: str | Mapping[str, Any] | None,
     *,
     out: str | None = None,
     resume: bool = False,
@@ -32,7 +32,7 @@ def open_run(
     """Give a run, held for writing, and its configuration.
 
     Args:
-        preset: a name of `wormwood list presets`, or a YAML file; a run that goes on needs none.
+        preset: a name of `wormwood list presets`, a YAML file, or what such a file holds; None goes on with a run.
         out: folder of the run, or a URL; None makes a new folder in ``runs/``.
         resume: go on with the run in ``out``.
         seed: in place of the preset's.
@@ -58,9 +58,10 @@ def open_run(
     if preset is None or given is None:
         names = ", ".join(preset_names("train"))
         raise bad_input("missing preset", where="train", expected=f"one of {names}, or a .yaml file", got=None)
-    place = out or str(free_folder(f"{Path(preset).stem}-seed-{given.seed}"))
+    place = out or str(free_folder(f"{Path(preset).stem if isinstance(preset, str) else 'run'}-seed-{given.seed}"))
     with _folder(place, new=True) as (folder, mirror), Run.create(folder, given.to_yaml(), mirror=mirror) as run:
-        remember(place, custom_names(given.to_mapping()), config_folder(preset))
+        own = [name for name in custom_names(given.to_mapping()) if name not in trust]
+        remember(place, own, config_folder(preset))
         try:
             yield run, given
         except BadInput:

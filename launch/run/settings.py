@@ -31,6 +31,7 @@ from wormwood.envs.faces.common import LARGEST_SEED
 from wormwood.envs.specs import SwimmerSpec
 from wormwood.errors import BadInput, bad_input
 from wormwood.launch.run.environment_settings import DEFAULTS, Spec, build_others, build_spec, settings_without_effect
+from wormwood.launch.run.files import to_json
 from wormwood.launch.run.old_names import use_new_names, with_old_names
 from wormwood.launch.run.rollouts import RolloutPlan
 from wormwood.launch.run.trust import admit, custom_names
@@ -204,27 +205,41 @@ def _whole(given: str | dict[str, Any], body: Body) -> str | dict[str, Any]:
     return given if named else body_fields(body)
 
 
-def load_config(preset_or_file: str, *, overrides: Sequence[str] = (), seed: int | None = None) -> RunConfig:
-    """Read a preset or file.
+def load_config(
+    preset: str | Mapping[str, Any], *, overrides: Sequence[str] = (), seed: int | None = None
+) -> RunConfig:
+    """Read a preset, a file or a mapping.
 
     Args:
-        preset_or_file: a name of `wormwood list presets`, or a YAML file. Classes ``module:Class`` that it names are
-            imported, from its folder where they are in it.
+        preset: a name of `wormwood list presets`, a YAML file, or what such a file holds. Classes ``module:Class`` that
+            it names are imported, from the file's folder where they are in it.
         overrides: ``key.path=value`` each, the value in YAML.
         seed: in place of the file's.
 
     Raises:
         BadInput: there is no such preset, or anything in it is wrong.
     """
-    text, where = read_preset_or_file("train", preset_or_file, what="preset", where="train")
+    if isinstance(preset, str):
+        text, where = read_preset_or_file("train", preset, what="preset", where="train")
+    else:
+        text, where = _text_of(preset), "configuration"
     mapping = parse_mapping(text, where=where)
-    load_modules(custom_names(mapping), config_folder(preset_or_file))
-    return _read(mapping, where=where, overrides=overrides, seed=seed, folder=config_folder(preset_or_file))
+    load_modules(custom_names(mapping), config_folder(preset))
+    return _read(mapping, where=where, overrides=overrides, seed=seed, folder=config_folder(preset))
 
 
-def config_folder(preset_or_file: str) -> Path:
-    """Return the folder whose modules a configuration may name: its own, or of a preset the current one."""
-    return Path(preset_or_file).parent if Path(preset_or_file).is_file() else Path()
+def _text_of(mapping: Mapping[str, Any]) -> str:
+    """Return a mapping of plain values, NumPy's among them, as YAML."""
+    try:
+        return to_yaml(json.loads(to_json(mapping)))
+    except TypeError as error:
+        expected = "plain values, as in a YAML file"
+        raise bad_input("value", where="configuration", expected=expected, got=str(error)) from None
+
+
+def config_folder(preset: str | Mapping[str, Any]) -> Path:
+    """Return the folder whose modules a configuration may name: of a file its own, else the current one."""
+    return Path(preset).parent if isinstance(preset, str) and Path(preset).is_file() else Path()
 
 
 def parse_config(

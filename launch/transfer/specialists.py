@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,7 @@ from wormwood.launch.run.run_folder import Run, RunFolder, read_metrics
 from wormwood.launch.run.settings import RunConfig, parse_config
 from wormwood.launch.run.states import nest, state_sha256
 from wormwood.launch.run.training import Watcher, train
+from wormwood.launch.run.trust import custom_names
 
 __all__ = ["Training", "config_of", "on_body", "steps_to", "untrained"]
 
@@ -85,7 +86,7 @@ class Training:
                 shutil.rmtree(draft, ignore_errors=True)
                 shutil.copytree(run.agent, draft)
                 draft.rename(stage)
-        return load_agent(str(stage))
+        return load_agent(str(stage), trust=custom_names(self.config.to_mapping()))
 
     def _open(self, config: RunConfig) -> Run:
         if self.folder.config.is_file():
@@ -120,13 +121,13 @@ def _write_start(run: Run, config: RunConfig, weights: Arrays) -> None:
     save_checkpoint(run.checkpoints, 0, state, metadata, config_hash=config.hash, keep=config.keep_checkpoints)
 
 
-def config_of(agent_text: str) -> RunConfig | None:
+def config_of(agent_text: str, *, trust: Collection[str] = ()) -> RunConfig | None:
     """Return the configuration of the run that an agent is from, or None where it is from none on a swimmer."""
     folder = RunFolder(Path(agent_text))
     if not folder.config.is_file():
         return None
     try:
-        config = parse_config(folder.read_config(), where=str(folder.config))
+        config = parse_config(folder.read_config(), where=str(folder.config), place=agent_text, trust=trust)
     except BadInput:
         return None  # of an earlier version: its agent can act, but nobody can be trained like it
     return config if isinstance(config.spec, SwimmerSpec) else None
