@@ -23,7 +23,7 @@ class WaveSettings:
 
 
 class Wave:
-    """Joint ``j`` pulls with ``strength · sin(2π (t / period - j · delay))``; ``t`` is the observation's last number."""
+    """Joint j pulls with ``strength · sin(2π (t / period - j · delay))``; t is the last number of the observation."""
 
     Settings = WaveSettings
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from wormwood.errors import BadInput
-from wormwood.launch.clusters.plans import JOB
+from wormwood.launch.clusters.plans import CODE, JOB
 from wormwood.launch.run.storage import Mirror, StorageError, has_run, is_url
 
 __all__ = ["job_arguments", "main"]
@@ -53,6 +53,8 @@ def main() -> int:
     address = os.environ.get("RAY_ADDRESS", "")
     if address in ("", "auto", "local"):
         raise BadInput("a job without the address of its cluster in RAY_ADDRESS")
+    if Path(CODE).is_dir():
+        sys.path.append(str(Path(CODE).resolve()))  # behind all others: it hides nothing
     if job["folder"] is not None:
         os.chdir(job["folder"])
     with tempfile.TemporaryDirectory() as folder:

@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 import secrets
 import shlex
 import sys
 import time
-import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import wormwood
 from wormwood.launch.clusters.api import ClusterError, Head
 from wormwood.launch.clusters.files import SshCluster
-from wormwood.launch.clusters.plans import JOB, Job
+from wormwood.launch.clusters.plans import CODE, JOB, Job
 from wormwood.launch.clusters.state import ClusterState
+from wormwood.launch.run.custom_code import source_files, zip_files
 from wormwood.launch.run.files import write_private
 
 __all__ = ["follow_job", "list_jobs", "send_again", "send_job", "stop_job"]
@@ -26,8 +25,6 @@ __all__ = ["follow_job", "list_jobs", "send_again", "send_job", "stop_job"]
 ENDED = ("SUCCEEDED", "FAILED", "STOPPED")
 PATIENCE = 60.0
 """Seconds for which a head may be silent, as while the network is broken."""
-PACKAGE_DATE = (2020, 1, 1, 0, 0, 0)
-"""Of every file in the package that is sent: equal content has an equal name."""
 
 
 def send_job(head: Head, state: ClusterState, job: Job, *, send_package: bool = False) -> str:
@@ -45,8 +42,8 @@ def send_job(head: Head, state: ClusterState, job: Job, *, send_package: bool = 
     cluster = state.parsed()
     python = cluster.python if isinstance(cluster, SshCluster) else sys.executable
     environment: dict[str, Any] = {"env_vars": {JOB: job.to_json()}}
-    content = pack_package() if send_package else b""
-    if send_package:
+    content = pack(package=send_package, code=job.code)
+    if content:
         environment["working_dir"] = f"gcs://{_package_name(content)}"
     name = f"{job.verb}-{secrets.token_hex(4)}"
     request = {
@@ -56,7 +53,7 @@ def send_job(head: Head, state: ClusterState, job: Job, *, send_package: bool = 
         "metadata": {"verb": job.verb, "run": job.out or ""},
     }
     _send(head, request, content)
-    _note(state, name, {"request": request, "ended": False})
+    _note(state, name, {"request": request, "ended": False, "package": send_package, "code": job.code})
     return name
 
 
@@ -75,19 +72,25 @@ def _send(head: Head, request: dict[str, Any], content: bytes) -> None:
             time.sleep(1)
 
 
-def pack_package() -> bytes:
-    """Return this package as a zip file."""
+def pack(*, package: bool, code: Sequence[str]) -> bytes:
+    """Return a zip file of what a job takes along, or nothing.
+
+    Args:
+        package: take this package.
+        code: folders with modules of the user's, which come to stand under ``CODE``.
+    """
+    files = _package_files() if package else {}
+    files |= {f"{CODE}/{name}": content for name, content in source_files(map(Path, code)).items()}
+    return zip_files(files) if files else b""
+
+
+def _package_files() -> dict[str, bytes]:
     root = Path(wormwood.__file__).parent
-    packed = io.BytesIO()
-    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
-        # Its folders may be links; pathlib does not follow those by itself.
-        folders = [root, *(path for path in root.iterdir() if path.is_dir())]
-        files = {path for folder in folders for path in (folder.glob("*") if folder == root else folder.rglob("*"))}
-        for path in sorted(files):
-            if path.is_file() and path.suffix in (".py", ".yaml", ".typed"):
-                entry = zipfile.ZipInfo(str(Path("wormwood") / path.relative_to(root)), PACKAGE_DATE)
-                archive.writestr(entry, path.read_bytes(), zipfile.ZIP_DEFLATED)
-    return packed.getvalue()
+    # Its folders may be links; pathlib does not follow those by itself.
+    folders = [root, *(path for path in root.iterdir() if path.is_dir())]
+    paths = {path for folder in folders for path in (folder.glob("*") if folder == root else folder.rglob("*"))}
+    chosen = [path for path in paths if path.is_file() and path.suffix in (".py", ".yaml", ".typed")]
+    return {f"wormwood/{path.relative_to(root).as_posix()}": path.read_bytes() for path in chosen}
 
 
 def _package_name(content: bytes) -> str:
@@ -167,7 +170,7 @@ def send_again(head: Head, state: ClusterState) -> list[str]:
         if record["ended"]:
             continue
         request = record["request"]
-        content = pack_package() if "working_dir" in request["runtime_env"] else b""
+        content = pack(package=record["package"], code=record["code"])
         if content:
             request["runtime_env"]["working_dir"] = f"gcs://{_package_name(content)}"
         _send(head, request, content)

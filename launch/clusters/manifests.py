@@ -47,8 +47,12 @@ def make_manifests(cluster: Cluster, job: Job | None, versions: Mapping[str, str
     """Return the files by name. Without a job there is none of RayJob; a script of Slurm needs one.
 
     Raises:
-        BadInput: a schema that is at hand does not take them, or there is no job for Slurm.
+        BadInput: a schema that is at hand does not take them, there is no job for Slurm, or the job needs modules of
+            the user that are not installed.
     """
+    if job and job.code:
+        expected = "classes of installed modules: a manifest carries no code"
+        raise bad_input("job", where="cluster manifest", expected=expected, got=", ".join(job.code))
     if isinstance(cluster, KuberayCluster):
         manifests = {"raycluster.yaml": ray_cluster(cluster, versions)}
         if job:

@@ -10,12 +10,15 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Self
 
+from wormwood.configs.custom import is_custom, load_modules
 from wormwood.errors import bad_input
 from wormwood.launch.clusters.files import SshCluster
 from wormwood.launch.clusters.state import ClusterState
+from wormwood.launch.run.custom_code import own_folders
 from wormwood.launch.run.storage import check_out, has_run, is_url
+from wormwood.launch.run.trust import custom_names, recall, remember
 
-__all__ = ["JOB", "VERBS", "Job", "Place", "plan_job"]
+__all__ = ["CODE", "JOB", "VERBS", "Job", "Place", "plan_job"]
 
 VERBS = ("train", "transfer")
 """Verbs of the command line that are jobs."""
@@ -34,6 +37,8 @@ class Job:
     """The folder of its run or report, on a file system that all nodes share, or the URL of its run."""
     folder: str | None = None
     """Where it works, which relative paths in its arguments start from; None: anywhere."""
+    code: tuple[str, ...] = ()
+    """Folders of this machine with the modules of the user's that it needs, which are sent along."""
 
     def to_json(self) -> str:
         """Return the text of the environment variable ``JOB``."""
@@ -90,18 +95,33 @@ def plan_job(words: Sequence[str], place: Place, parse: Callable[[Sequence[str]]
 
 
 def _plan_training(options: Any, place: Place, *, where: str) -> Job:
-    from wormwood.launch.run.settings import load_config
+    from wormwood.launch.run.settings import config_folder, load_config
 
     words = ["--workers", str(options.workers or place.workers), *(["--tensorboard"] if options.tensorboard else [])]
     if options.resume:
         words += [word for override in options.overrides for word in ("--set", override)]
-        return Job("train", tuple(words), out=_shared_folder(options, place, where=where), folder=place.folder)
+        out = _shared_folder(options, place, where=where)
+        classes, folder = recall(out)
+        trusted, code = _own_code([*classes, *options.trust], folder)
+        return Job("train", (*words, *trusted), out=out, folder=place.folder, code=code)
     if options.preset is None:
         raise bad_input("missing preset", where=where, expected="a preset or a .yaml file", got=None)
     config = load_config(options.preset, overrides=options.overrides, seed=options.seed)
     out = _shared_folder(options, place, where=where, default=Path(options.preset).stem)
     _require_new(out, place, where=where)
-    return Job("train", tuple(words), config=config.to_yaml(), out=out, folder=place.folder)
+    classes = custom_names(config.to_mapping())
+    remember(out, classes, config_folder(options.preset))
+    trusted, code = _own_code(classes, config_folder(options.preset))
+    words += trusted  # where it is started again, it is a run that goes on
+    return Job("train", tuple(words), config=config.to_yaml(), out=out, folder=place.folder, code=code)
+
+
+def _own_code(classes: Sequence[str], folder: Path) -> tuple[list[str], tuple[str, ...]]:
+    """Return the options by which a job trusts the user's classes, and the folders with their modules."""
+    names = [name for name in dict.fromkeys(classes) if is_custom(name)]
+    load_modules(names, folder)
+    folders = own_folders(name.partition(":")[0] for name in names)
+    return [word for name in names for word in ("--trust", name)], tuple(sorted({str(own) for own in folders.values()}))
 
 
 def _plan_transfer(words: Sequence[str], options: Any, place: Place, *, where: str) -> Job:
@@ -117,17 +137,19 @@ def _plan_transfer(words: Sequence[str], options: Any, place: Place, *, where: s
         if not (place.here or re.sub(r"^\w+:", "", path).startswith("/")):
             expected = "a path from the root, on a file system that all nodes share"
             raise bad_input(what, where=where, expected=expected, got=path)
+    classes = [*options.trust, *(name for agent in options.agents for name in recall(agent)[0])]
     if place.here:
-        load_suite(options.suite)
+        load_suite(options.suite, trust=options.trust)
         for agent in options.agents:
-            load_agent(agent)
+            load_agent(agent, trust=options.trust)
+    trusted, code = _own_code(classes, Path())
     default = None if options.resume else f"transfer-{Path(options.suite).stem}"
     out = _shared_folder(options, place, where=where, default=default)
     if not options.resume:
         _require_new(out, place, where=where)
     # The last of several equal options is the one that counts.
     workers = ["--workers", str(options.workers or place.workers)]
-    return Job("transfer", (*words, *workers), out=out, folder=place.folder)
+    return Job("transfer", (*words, *workers, *trusted), out=out, folder=place.folder, code=code)
 
 
 def _shared_folder(options: Any, place: Place, *, where: str, default: str | None = None) -> str:
@@ -153,5 +175,7 @@ def _require_new(out: str, place: Place, *, where: str) -> None:
         raise bad_input("--out", where=where, expected="a new folder, or --resume", got=out)
 
 
+CODE = "own-code"
+"""Folder, in what a job takes along, of the modules of the user's."""
 JOB = "WORMWOOD_JOB"
 """Environment variable that holds a ``plans.Job`` as JSON."""

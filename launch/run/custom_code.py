@@ -22,7 +22,7 @@ import wormwood
 from wormwood.configs.custom import load_modules
 from wormwood.errors import bad_input
 
-__all__ = ["Packed", "opened", "pack", "pack_sources", "zip_files"]
+__all__ = ["Packed", "opened", "own_folders", "pack", "source_files", "zip_files"]
 
 MOST_BYTES, MOST_FILES = 20_000_000, 2000
 """Of the source that is sent along."""
@@ -63,7 +63,8 @@ def pack(value: Any) -> Any:
     modules = _own_modules(content)
     if not modules:
         return value
-    return Packed(content, tuple(sorted(modules)), pack_sources(modules.values()), getattr(value, "shards", 0))
+    sources = zip_files(source_files(modules.values()))
+    return Packed(content, tuple(sorted(modules)), sources, getattr(value, "shards", 0))
 
 
 def opened(value: Any) -> Any:
@@ -71,11 +72,11 @@ def opened(value: Any) -> Any:
     if not isinstance(value, Packed):
         return value
     load_modules([f"{module}:" for module in value.modules], _unpacked(value.sources))
-    return cloudpickle.loads(value.content)  # noqa: S301 # sent by a process of this run
+    return cloudpickle.loads(value.content)  # sent by a process of this run
 
 
-def pack_sources(folders: Iterable[Path]) -> bytes:
-    """Return a zip file of the modules and packages in some folders.
+def source_files(folders: Iterable[Path]) -> dict[str, bytes]:
+    """Return the modules and packages in some folders, by their paths within them.
 
     Raises:
         BadInput: there are too many.
@@ -85,17 +86,15 @@ def pack_sources(folders: Iterable[Path]) -> bytes:
         packages = [path.parent for path in folder.glob("*/__init__.py")]
         paths = [*folder.glob("*.py"), *(path for package in packages for path in package.rglob("*.py"))]
         if len(paths) > MOST_FILES or sum(path.stat().st_size for path in paths) > MOST_BYTES:
-            expected = (
-                f"at most {MOST_FILES} Python files of {MOST_BYTES // 10**6} MB in all, which are sent to the workers"
-            )
+            expected = f"at most {MOST_FILES} Python files, {MOST_BYTES // 10**6} MB: they are sent to the workers"
             got = f"{len(paths)} files: give your classes a folder of their own, or install them"
             raise bad_input("folder", where=str(folder), expected=expected, got=got)
         files |= {path.relative_to(folder).as_posix(): path.read_bytes() for path in paths}
-    return zip_files(files)
+    return files
 
 
 def zip_files(files: Mapping[str, bytes]) -> bytes:
-    """Return a zip file; equal files give equal bytes."""
+    """Return a zip file of files by their paths; equal files give equal bytes."""
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
         for name in sorted(files):
@@ -104,11 +103,15 @@ def zip_files(files: Mapping[str, bytes]) -> bytes:
 
 
 def _own_modules(content: bytes) -> dict[str, Path]:
-    """Return the top-level modules that a pickle names and that are not installed, with the folders that they are in."""
-    names = {argument for _, argument, _ in pickletools.genops(content) if isinstance(argument, str)}
-    tops = {name.partition(".")[0] for name in names if name in sys.modules}
+    """Return the top-level modules that a pickle names and that are not installed, with their folders."""
+    named = {argument for _, argument, _ in pickletools.genops(content) if isinstance(argument, str)}
+    return own_folders(name for name in named if name in sys.modules)
+
+
+def own_folders(modules: Iterable[str]) -> dict[str, Path]:
+    """Return the folder of each top-level module of some that are loaded, but for those that are installed."""
     found = {}
-    for top in tops - {"__main__", "wormwood"}:
+    for top in {name.partition(".")[0] for name in modules} - {"__main__", "wormwood"}:
         file = getattr(sys.modules.get(top), "__file__", None)
         if file is not None and not _is_installed(Path(file)):
             path = Path(file).resolve()

@@ -7,11 +7,11 @@ import json
 import time
 from typing import Any
 
-from wormwood.errors import BadInput
+from wormwood.configs.yaml_files import parse_mapping
+from wormwood.errors import BadInput, bad_input
 from wormwood.launch.run.checkpoints import list_checkpoints, load_checkpoint
 from wormwood.launch.run.ledger import Audit, audit
 from wormwood.launch.run.run_folder import RunFolder, read_metrics
-from wormwood.launch.run.settings import RunConfig, parse_config
 
 __all__ = ["audit_run", "run_status"]
 
@@ -25,26 +25,26 @@ def run_status(folder: RunFolder) -> dict[str, Any]:
     Raises:
         BadInput: this is not a run folder.
     """
-    config = parse_config(folder.read_config(), where=str(folder.config))
+    config = _read_config(folder)
     metrics = read_metrics(folder.metrics)
     last = metrics[-1] if metrics else {}
-    iteration = last.get("iteration", 0)
-    speed = _iterations_per_second(metrics)
+    iteration, iterations = last.get("iteration", 0), config["iterations"]
+    speed = _per_second(metrics, "iteration")
     load = _load(folder)
     training_return = next((line["return_mean"] for line in reversed(metrics) if "return_mean" in line), None)
-    running, left = is_running(folder), config.iterations - iteration
+    running, left = is_running(folder), iterations - iteration
     return {
         "run": str(folder.path),
         "state": "running" if running else "finished" if not left and folder.read_summary() else "stopped",
-        "agent": config.agent.kind,
-        "learner": config.learner.kind,
+        "agent": config["agent"],
+        "learner": config["learner"],
         "iteration": iteration,
-        "iterations": config.iterations,
+        "iterations": iterations,
         "steps": last.get("steps", 0),
         "episodes": last.get("episodes", 0),
         "training_return_mean": training_return,
         "return_mean": training_return,  # the name until 0.3: `train` says return_mean of held-out starts
-        "steps_per_second": None if speed is None else speed * config.plan.steps_per_iteration,
+        "steps_per_second": _per_second(metrics, "steps"),
         "seconds_left": left / speed if running and speed else None,
         **_last_checkpoint(folder),
         "learner_idle_share": load.get("learner", {}).get("idle_share"),
@@ -71,20 +71,37 @@ def audit_run(folder: RunFolder) -> Audit:
     Raises:
         BadInput: there is no checkpoint, or experience was lost, used twice or changed.
     """
-    config: RunConfig = parse_config(folder.read_config(), where=str(folder.config))
+    shards = _read_config(folder)["shards"]
     checkpoints = list_checkpoints(folder.checkpoints)
     if not checkpoints:
         raise BadInput(f"{folder.path} has no checkpoint to check its ledger against")
     newest = load_checkpoint(checkpoints[-1])
     entries = [entry for entry in read_metrics(folder.ledger) if entry["iteration"] <= newest.step]
-    return audit(entries, newest.state, shards=config.shards)
+    return audit(entries, newest.state, shards=shards)
 
 
-def _iterations_per_second(metrics: list[dict[str, Any]]) -> float | None:
+def _read_config(folder: RunFolder) -> dict[str, Any]:
+    """Return kinds of agent and learner, iterations and shards. Nothing is built: looking at a run needs no code of it.
+
+    Raises:
+        BadInput: this is not a run folder, or its configuration lacks one of them.
+    """
+    where = str(folder.config)
+    config = parse_mapping(folder.read_config(), where=where)
+    try:
+        agent, learner = (str(config[section]["kind"]) for section in ("agent", "learner"))
+        counts = {name: int(config[name]) for name in ("iterations", "shards")}
+    except (LookupError, TypeError, ValueError) as error:
+        expected = "agent.kind, learner.kind, iterations and shards"
+        raise bad_input("configuration", where=where, expected=expected, got=str(error)) from error
+    return {"agent": agent, "learner": learner, **counts}
+
+
+def _per_second(metrics: list[dict[str, Any]], count: str) -> float | None:
     recent = metrics[-RECENT - 1 :]
     if len(recent) < 2 or recent[-1]["seconds"] <= recent[0]["seconds"]:
         return None
-    speed: float = (recent[-1]["iteration"] - recent[0]["iteration"]) / (recent[-1]["seconds"] - recent[0]["seconds"])
+    speed: float = (recent[-1][count] - recent[0][count]) / (recent[-1]["seconds"] - recent[0]["seconds"])
     return speed
 
 

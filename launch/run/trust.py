@@ -12,7 +12,7 @@ from wormwood.configs.custom import is_custom, load_modules, require_trusted
 from wormwood.launch.run.files import to_json, write_text_atomic
 from wormwood.launch.run.storage import is_url
 
-__all__ = ["admit", "custom_names", "remember"]
+__all__ = ["admit", "custom_names", "recall", "remember"]
 
 
 def custom_names(mapping: Mapping[str, Any]) -> list[str]:
@@ -42,9 +42,17 @@ def admit(mapping: Mapping[str, Any], *, where: str, place: str | None = None, t
     """
     names = custom_names(mapping)
     if names:
-        known = _read().get(_key(place), {}) if place else {}
-        require_trusted(names, {*trust, *known.get("classes", ())}, where=where)
-        load_modules(names, Path(known.get("folder") or Path.cwd()))
+        classes, folder = recall(place) if place else ([], Path())
+        require_trusted(names, {*trust, *classes}, where=where)
+        load_modules(names, folder)
+
+
+def recall(place: str) -> tuple[list[str], Path]:
+    """Return the classes that a run of this user's was made with, and their folder; none, and the current one, else."""
+    known = _read().get(_key(place))
+    if not isinstance(known, dict):
+        return [], Path()
+    return [str(name) for name in known.get("classes", ())], Path(str(known.get("folder", ".")))
 
 
 def remember(place: str, names: Collection[str], folder: Path) -> None:

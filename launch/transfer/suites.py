@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from wormwood.configs.custom import is_custom
 from wormwood.configs.yaml_files import parse_mapping, preset_names, read_preset_or_file
 from wormwood.envs.bodies import Body, body_from_mapping, is_number, load_body
 from wormwood.envs.specs import SwimmerSpec
 from wormwood.envs.task_table import task_from_name
 from wormwood.envs.tasks import Navigate, Swim, SwimAtSpeed, Task
 from wormwood.errors import bad_input
+from wormwood.launch.run.trust import admit
 
 __all__ = ["LABELS", "Suite", "SuiteBody", "load_suite", "parse_suite", "suite_names"]
 
@@ -63,18 +65,22 @@ def suite_names() -> list[str]:
     return preset_names("transfer")
 
 
-def load_suite(name_or_path: str) -> Suite:
+def load_suite(name_or_path: str, *, trust: Collection[str] = ()) -> Suite:
     """Return the suite of a name or of a YAML file.
 
+    Args:
+        name_or_path: of the suite.
+        trust: classes ``module:Class``, or modules, that its task may be.
+
     Raises:
-        BadInput: there is no such suite, or anything in it is wrong.
+        BadInput: there is no such suite, anything in it is wrong, or its task is a class that is not trusted.
     """
     text, where = read_preset_or_file("transfer", name_or_path, what="suite", where="--suite")
     folder = None if name_or_path in suite_names() else Path(name_or_path).parent
-    return parse_suite(text, name=Path(name_or_path).stem, where=where, folder=folder)
+    return parse_suite(text, name=Path(name_or_path).stem, where=where, folder=folder, trust=trust)
 
 
-def parse_suite(text: str, *, name: str, where: str, folder: Path | None = None) -> Suite:
+def parse_suite(text: str, *, name: str, where: str, folder: Path | None = None, trust: Collection[str] = ()) -> Suite:
     """Read a suite from YAML.
 
     Args:
@@ -83,6 +89,7 @@ def parse_suite(text: str, *, name: str, where: str, folder: Path | None = None)
         name: of the suite.
         where: the file, for error messages.
         folder: in which files of bodies are looked for.
+        trust: classes ``module:Class``, or modules, that its task may be.
 
     Raises:
         BadInput: anything in it is wrong.
@@ -90,8 +97,9 @@ def parse_suite(text: str, *, name: str, where: str, folder: Path | None = None)
     mapping = parse_mapping(text, where=where)
     _check_keys(mapping, KEYS, where=where)
     task = mapping.get("task", "swim")
-    if task not in TASKS:
-        expected = f"one of {', '.join(TASKS)}"
+    admit(mapping, where=where, trust=trust)
+    if task not in TASKS and not is_custom(task):
+        expected = f"one of {', '.join(TASKS)}, or module:Class"
         raise bad_input("unknown task", where=where, expected=expected, got=task, nearest_to=TASKS)
     axes = _axes(mapping.get("axes", {}), where=where)
     bodies = _bodies(mapping.get("bodies"), axes, where=where, folder=folder)
