@@ -57,30 +57,18 @@ class BinGrid:
         """Return the thresholds or categories of one feature, ascending."""
         return self.values[self.offsets[feature] : self.offsets[feature + 1]]
 
-    def encode(self, features: npt.ArrayLike, *, strict: bool = False) -> Codes:
+    def encode(self, features: npt.ArrayLike) -> Codes:
         """Return the codes of rows, [F, N]: the bins of one feature lie side by side.
 
         Args:
-            features: [N, F] finite numbers.
-            strict: refuse a category that the grid was not fitted on. Otherwise it is equal to none.
+            features: [N, F] finite numbers. A category that the grid was not fitted on is equal to none.
 
         Raises:
-            BadInput: another number of columns, or a number that is not finite, or under ``strict`` a new category.
+            BadInput: another number of columns, or a number that is not finite.
         """
         rows = check_features(features, self.features)
         codes = np.empty((self.features, len(rows)), np.uint8)
         _encode(rows, self.values, self.offsets, self.categorical, codes)
-        if strict and self.categorical.any():
-            unseen = self.categorical[:, None] & (codes == self.counts[:, None])
-            if unseen.any():
-                column, row = np.argwhere(unseen)[0]
-                where = f"row {row}, column {column} of the features"
-                raise bad_input(
-                    "unknown category",
-                    where=where,
-                    expected="one that the grid was fitted on",
-                    got=float(rows[row, column]),
-                )
         return codes
 
 

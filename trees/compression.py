@@ -1,9 +1,8 @@
-"""Forests of fewer trees: merged exactly where structures repeat, or fitted to a budget."""
+"""Forests of fewer trees, fitted to a budget."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -15,91 +14,13 @@ from wormwood.trees.forest import Forest
 from wormwood.trees.growing import grow_tree
 from wormwood.trees.margins import MarginCache
 
-__all__ = ["Distillation", "distil", "merge_structures"]
+__all__ = ["Distillation", "distil"]
 
 Floats = npt.NDArray[np.float64]
-Ints = npt.NDArray[np.int64]
 
-STRUCTURE = ("features", "thresholds", "categorical")
-"""The arrays of a forest that say what its trees ask."""
 RATE = 0.3
 """Learning rate of a small forest's trees. A smaller one needs more trees. Fitting all leaves again at the end lowered
 the error on the rows that they were fitted to, and raised it on others."""
-
-
-def merge_structures(forest: Forest) -> Forest:
-    """Return the same function with one tree for all trees that ask the same: features, thresholds and categories.
-
-    Trees that ask the same in all nodes of a level are equal in any order of their levels, and get them sorted by
-    feature and threshold, nodes without a split last.
-
-    Leaves add up in the order of the trees, and the tree stands where the first of them stood. Only the order of sums
-    changes: with K trees and ``u = 2**-53``, an output differs by at most
-    ``2 K u / (1 - K u) * (|F_0| + sum_k max |leaf_k|)`` (Higham 2002, equation 4.4, for each of the two orders).
-
-    Covers add up, too, and are divided by a whole number where they would not fit in 32 bits. So ``explain`` weighs
-    the ways of a merged tree by the rows of all its parts: its contributions add up to the same, but may be others.
-
-    Raises:
-        BadInput: the leaves of a structure add up to more than float64 holds.
-    """
-    arrays = _with_sorted_levels(forest.arrays())
-    groups = _groups_of_structures(arrays)
-    count = int(groups.max(initial=-1)) + 1
-    _, first = np.unique(groups, return_index=True)
-    leaves = np.zeros((count, *arrays["leaves"].shape[1:]))
-    with np.errstate(over="ignore", invalid="ignore"):
-        np.add.at(leaves, groups, arrays["leaves"])
-    if not np.isfinite(leaves).all():
-        expected = "leaves with finite sums"
-        raise bad_input("forest", where="merge_structures", expected=expected, got="some that overflow")
-    covers = np.zeros((count, leaves.shape[1]), np.int64)
-    np.add.at(covers, groups, arrays["covers"][:, -leaves.shape[1] :])
-    kept = {name: arrays[name][first] for name in STRUCTURE}
-    return Forest.from_arrays({**arrays, **kept, "leaves": leaves, "covers": _covers_of_nodes(covers)})
-
-
-def _with_sorted_levels(arrays: dict[str, npt.NDArray[Any]]) -> dict[str, npt.NDArray[Any]]:
-    """Sort the levels of the trees that ask the same in all nodes of each level, and their leaves along."""
-    leaves = arrays["leaves"].shape[1]
-    depth = leaves.bit_length() - 1
-    roots, widths = 2 ** np.arange(depth) - 1, 2 ** np.arange(depth)  # the first node of each level, and their number
-    levels = {name: arrays[name][:, roots] for name in STRUCTURE}
-    regular = np.all(
-        [(arrays[name] == np.repeat(levels[name], widths, axis=1)).all(axis=1) for name in STRUCTURE], axis=0
-    )
-    last = np.where(levels["features"] < 0, np.iinfo(np.int32).max, levels["features"])
-    order = np.lexsort((levels["categorical"], levels["thresholds"], last), axis=-1)
-    order[~regular] = np.arange(depth)
-    # Level j was level order[j], and so were the turns on the way to each leaf: the bits of its number.
-    old = np.zeros((len(order), leaves), np.int64)
-    for level in range(depth):
-        turn = np.arange(leaves) >> (depth - 1 - level) & 1
-        old |= turn << (depth - 1 - order[:, level, None])
-    moved = dict(arrays)
-    for name in STRUCTURE:
-        own = np.repeat(np.take_along_axis(levels[name], order, axis=1), widths, axis=1)
-        moved[name] = np.where(regular[:, None], own, arrays[name])
-    moved["leaves"] = np.take_along_axis(arrays["leaves"], old[:, :, None], axis=1)
-    moved["covers"] = _covers_of_nodes(np.take_along_axis(arrays["covers"][:, -leaves:], old, axis=1).astype(np.int64))
-    return moved
-
-
-def _groups_of_structures(arrays: dict[str, npt.NDArray[Any]]) -> Ints:
-    """Return the number [K] of each tree's structure, counted in the order in which they first appear."""
-    numbers: dict[bytes, int] = {}
-    structures = (arrays[name] for name in STRUCTURE)
-    keys = (b"".join(part.tobytes() for part in tree) for tree in zip(*structures, strict=True))
-    return np.array([numbers.setdefault(key, len(numbers)) for key in keys], np.int64)
-
-
-def _covers_of_nodes(leaves: Ints) -> npt.NDArray[np.int32]:
-    """Return the covers [K, 2 L - 1] of all nodes from those of the leaves [K, L], in 32 bits."""
-    largest = int(leaves.sum(axis=1).max(initial=0))
-    levels = [leaves // (largest // np.iinfo(np.int32).max + 1)]
-    while levels[0].shape[1] > 1:
-        levels.insert(0, levels[0][:, 0::2] + levels[0][:, 1::2])
-    return np.hstack(levels).astype(np.int32)
 
 
 @dataclass(frozen=True)

@@ -37,7 +37,6 @@ def draw_frame(
     *,
     target: tuple[float, float] | None = None,
     trail: Floats | None = None,
-    caption: str = "",
     width: int = 480,
     height: int = 360,
 ) -> Picture:
@@ -50,7 +49,6 @@ def draw_frame(
         positions: ``[nq]`` generalized positions: root x and y (m), heading (rad), joints that are not locked (rad).
         target: its x and y in m. An arrow at the border points to a target out of sight.
         trail: ``[K, 2]`` points in m, oldest first, drawn as a line that fades.
-        caption: text for the upper left corner.
         width: pixels.
         height: pixels.
 
@@ -66,7 +64,7 @@ def draw_frame(
     if target is not None:
         canvas.draw_target(_numbers(target, "target", (2,)))
     canvas.draw_swimmer(spine)
-    return canvas.finish(caption=caption)
+    return canvas.finish()
 
 
 def draw_video(
@@ -75,7 +73,6 @@ def draw_video(
     *,
     targets: ArrayLike | None = None,
     trail: int = 0,
-    captions: Sequence[str] = (),
     width: int = 480,
     height: int = 360,
 ) -> Iterator[Picture]:
@@ -86,23 +83,21 @@ def draw_video(
         poses: ``[T, nq]`` generalized positions.
         targets: ``[2]`` or ``[T, 2]`` the target in m.
         trail: number of past frames whose head positions are drawn as a line.
-        captions: T texts, or none.
         width: pixels.
         height: pixels.
 
     Raises:
-        BadInput: at once, as ``draw_frame``; or there are more or fewer captions than poses.
+        BadInput: at once, as ``draw_frame``.
     """
     _check_sides(width, height)
     heads = _spines(body, _numbers(poses, "poses", (None, _model(body).nq)))[:, 0]
-    _check_texts(captions, "captions", len(heads))
     goals, shape = [None] * len(heads), (len(heads), 2)
     if targets is not None:
         goals = np.broadcast_to(_numbers(targets, "targets", shape[-np.ndim(targets) :]), shape).tolist()
     paths = [heads[max(t - trail, 0) : t + 1] if trail > 0 else None for t in range(len(heads))]
     return (
-        draw_frame(body, pose, target=goal, trail=path, caption=text, width=width, height=height)
-        for pose, goal, path, text in zip(poses, goals, paths, captions or [""] * len(heads), strict=True)
+        draw_frame(body, pose, target=goal, trail=path, width=width, height=height)
+        for pose, goal, path in zip(poses, goals, paths, strict=True)
     )
 
 
@@ -229,8 +224,8 @@ class _Canvas:
         arrow = np.concatenate([tip, tip - 1.4 * along + across, tip - along, tip - 1.4 * along - across])
         self.draw.polygon(np.rint(arrow).tolist(), fill=TARGET)
 
-    def finish(self, *, caption: str = "", labels: Sequence[tuple[str, Floats]] = ()) -> Picture:
-        """Return the picture at its size, with a scale bar, a caption, and labels above their spines."""
+    def finish(self, *, labels: Sequence[tuple[str, Floats]] = ()) -> Picture:
+        """Return the picture at its size, with a scale bar, and labels above their spines."""
         image = self.image.reduce(SUPERSAMPLING)
         draw = ImageDraw.Draw(image)
         em = max(10, round(sum(self.size) / 65))
@@ -240,7 +235,6 @@ class _Canvas:
         draw.rectangle([left, bottom - 2, right, bottom], fill=TEXT)
         metres = f"{self.tile:g} m" if self.tile >= 1 else f"{100 * self.tile:g} cm"
         draw.text(((left + right) / 2, bottom - em / 2), metres, anchor="mb", **style)
-        draw.text((em, 0.8 * em), caption, anchor="la", **style)
         self._write_labels(draw, labels, em=em, style=style)
         return np.array(image)
 

@@ -65,34 +65,15 @@ class Slice:
 class ClosedLoop:
     """Swimmers that act on what they observe: policy, physics, observation, reward and reset.
 
-    Without a barrier each thread has a simulation with its share of the swimmers and never waits for the others, as the
-    rollout workers of a training; with one, all swimmers are one simulation whose physics runs on all threads.
+    Each thread has a simulation with its share of the swimmers and never waits for the others, as the rollout workers
+    of a training.
     """
 
-    def __init__(
-        self,
-        body: Body,
-        task: Task,
-        *,
-        policy: Callable[[int], Policy],
-        swimmers: int,
-        threads: int,
-        barrier: bool = False,
-    ) -> None:
+    def __init__(self, body: Body, task: Task, *, policy: Callable[[int], Policy], swimmers: int, threads: int) -> None:
         """Build the simulations, and for each, from its number, the ``policy`` that acts in it."""
         self.body, self.swimmers, self.threads = body, swimmers, threads
-        parts = np.array_split(np.arange(swimmers), 1 if barrier else threads)
-        self._simulations = [
-            Simulation(
-                body,
-                task,
-                len(part),
-                streams=training_streams(SEED),
-                first=int(part[0]),
-                threads=threads if barrier else 1,
-            )
-            for part in parts
-        ]
+        parts, streams = np.array_split(np.arange(swimmers), threads), training_streams(SEED)
+        self._simulations = [Simulation(body, task, len(part), streams=streams, first=int(part[0])) for part in parts]
         for simulation, part in zip(self._simulations, parts, strict=True):
             simulation.reset()
             # Clocks apart, so that each slice has its share of the resets rather than one slice in hundreds all.

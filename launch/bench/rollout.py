@@ -8,7 +8,7 @@ import mujoco
 import numpy as np
 
 from wormwood.envs.bodies import load_body
-from wormwood.envs.tasks import task_from_name
+from wormwood.envs.task_table import task_from_name
 from wormwood.errors import bad_input
 from wormwood.launch.bench.closed_loop import ClosedLoop, Replay, Slice, circuit
 from wormwood.launch.bench.peers import bench_dm_control, bench_gymnasium
@@ -28,7 +28,6 @@ def bench_rollout(
     seconds: float = 40.0,
     swimmers: int = 256,
     threads: int = 2,
-    barrier: bool = False,
     peers: bool = True,
     progress: Progress | None = None,
 ) -> Result:
@@ -42,8 +41,6 @@ def bench_rollout(
         seconds: how long to measure, besides some seconds to start the peers' processes.
         swimmers: number of swimmers, split among the threads.
         threads: threads of the closed loop and of its limit; also the number of dm_control's processes.
-        barrier: step all swimmers as one simulation, whose threads wait for each other at every control step, rather
-            than one simulation for each thread, as the workers of a training do.
         peers: compare with gymnasium and dm_control, too.
         progress: is called with ``"limit"``, ``"gymnasium"`` or ``"dm_control"`` and the share done, before each round.
 
@@ -58,18 +55,14 @@ def bench_rollout(
     if swimmers < threads:
         raise bad_input("swimmers", where="bench rollout", expected=f"at least {threads}, the threads", got=swimmers)
     share = LIMIT_SHARE if peers else 1.0
-    result = bench_limit(
-        seconds=seconds * share, swimmers=swimmers, threads=threads, barrier=barrier, progress=progress
-    )
+    result = bench_limit(seconds=seconds * share, swimmers=swimmers, threads=threads, progress=progress)
     if peers:
         for bench in (bench_gymnasium, bench_dm_control):
             result |= bench(swimmers=swimmers, threads=threads, seconds=seconds * (1 - share) / 2, progress=progress)
     return result
 
 
-def bench_limit(
-    *, seconds: float, swimmers: int, threads: int, barrier: bool = False, progress: Progress | None = None
-) -> Result:
+def bench_limit(*, seconds: float, swimmers: int, threads: int, progress: Progress | None = None) -> Result:
     """Compare the closed loop with the C limit: ``Batch.rollout`` of its controls from its states, slice by slice.
 
     ``ratio`` is to a replay of the same model, which computes its sensors in every physics step, as MuJoCo does by
@@ -78,9 +71,7 @@ def bench_limit(
     """
     body, task = load_body("swimmer-6"), task_from_name("swim")
     with ExitStack() as stack:
-        loop = ClosedLoop(
-            body, task, policy=lambda index: circuit(body, task), swimmers=swimmers, threads=threads, barrier=barrier
-        )
+        loop = ClosedLoop(body, task, policy=lambda index: circuit(body, task), swimmers=swimmers, threads=threads)
         stack.callback(loop.close)
         limit, bare = Replay(loop), Replay(loop, sensors=False)
         recorded: Slice = loop.play(WARM_UP)
@@ -98,7 +89,6 @@ def bench_limit(
         "agent": "ncap",
         "swimmers": swimmers,
         "threads": threads,
-        "arrangement": "one simulation" if barrier else "one simulation for each thread",
         "mujoco": mujoco.__version__,
         "rounds": len(speeds["loop"]),
         **ratios("ratio", speeds["loop"], speeds["limit"]),

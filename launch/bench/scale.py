@@ -103,10 +103,10 @@ def bench_scale(*, seconds: float = 40.0, progress: Progress | None = None) -> d
     """Measure the costs, predict 1 to 1000 workers, and compare 1, 2 and 4 with real runs on this machine.
 
     The costs come from this process and from two runs of very short rollouts; the runs that they are compared with
-    are others. Keys: the costs (``_ms``) and that of a checkpoint, ``bytes_per_step`` and ``weights_bytes`` over the network, and by number of
-    workers ``predicted`` and ``limited_by`` (each on a core of its own, one shard each), ``here_predicted`` and
-    ``here_measured`` (on this machine, 8 shards) with their relative ``error``. Speeds are environment steps per
-    second; ``learner_ceiling`` is the one that no number of workers exceeds.
+    are others. Keys: the costs and what a checkpoint takes (``_ms``), ``bytes_per_step`` and ``weights_bytes`` over the
+    network, and by number of workers ``predicted`` and ``limited_by`` (each on a core of its own, one shard each),
+    ``here_predicted`` and ``here_measured`` (on this machine, 8 shards) with their relative ``error``. Speeds are
+    environment steps per second; ``learner_ceiling`` is the one that no number of workers exceeds.
     """
     from wormwood.launch.run.ray_session import ray_session
 

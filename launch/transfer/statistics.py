@@ -22,7 +22,6 @@ __all__ = [
     "iqm_interval",
     "optimality_gap",
     "performance_profile",
-    "probability_of_improvement",
     "profile_band",
 ]
 
@@ -66,15 +65,8 @@ def performance_profile(strata: Strata, thresholds: ArrayLike) -> Floats:
     return np.asarray(np.mean(shares, axis=0))
 
 
-def probability_of_improvement(strata: Strata, others: Strata) -> float:
-    """Return how likely a score is to beat one of the others' on the same stratum; a tie counts half.
-
-    It is the statistic of Mann and Whitney's U test over the number of pairs, averaged over strata.
-    """
-    return float(np.mean([_share_of_wins(x, y) for x, y in zip(strata, others, strict=True)]))
-
-
 def _share_of_wins(x: Floats, y: Floats) -> Any:
+    """Return the statistic of Mann and Whitney's U test over the number of pairs."""
     # Pair by pair: for few scores that is faster than by ranks, and SciPy's test would compute p-values as well.
     difference = x[..., :, None] - y[..., None, :]
     return ((difference > 0) + 0.5 * (difference == 0)).mean(axis=(-2, -1))
@@ -121,7 +113,10 @@ def iqm_interval(strata: Strata, *, seed: int = 0) -> Interval:
 
 
 def improvement_interval(strata: Strata, others: Strata, *, seed: int = 0) -> Interval:
-    """Return the probability of improvement with its interval; both sides are resampled."""
+    """Return how likely a score is to beat one of the others' on the same stratum, with its interval.
+
+    A tie counts half, and strata count alike. Both sides are resampled.
+    """
     count = len(strata)
 
     def statistic(*resampled: Floats) -> Any:

@@ -180,13 +180,6 @@ def test_a_trail_fades() -> None:
     assert (drawn != bare).any(axis=2).sum() < 3 * 480
 
 
-def test_a_caption_stands_in_the_upper_left_corner() -> None:
-    changed = (draw_frame(SIX, STRAIGHT) != draw_frame(SIX, STRAIGHT, caption="3.0 s")).any(axis=2)
-    left, right, top, bottom = _box(changed)
-    assert 5 < left < right < 80
-    assert 5 < top < bottom < 40
-
-
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
@@ -216,10 +209,10 @@ def test_wild_numbers_are_drawn() -> None:
 def test_a_video_is_its_frames() -> None:
     poses = _wave(SIX, 6)
     targets = np.linspace([0.1, 0.2], [0.3, 0.4], 6)
-    frames = list(draw_video(SIX, poses, targets=targets, captions=list("abcdef"), width=160, height=120))
+    frames = list(draw_video(SIX, poses, targets=targets, width=160, height=120))
     assert len(frames) == 6
     for t in (0, 5):
-        expected = draw_frame(SIX, poses[t], target=tuple(targets[t]), caption="abcdef"[t], width=160, height=120)
+        expected = draw_frame(SIX, poses[t], target=tuple(targets[t]), width=160, height=120)
         np.testing.assert_array_equal(frames[t], expected)
     same = next(draw_video(SIX, poses, targets=[0.1, 0.2]))
     np.testing.assert_array_equal(same, draw_frame(SIX, poses[0], target=(0.1, 0.2)))
@@ -240,7 +233,6 @@ def test_the_trail_is_where_the_head_was() -> None:
         ({"poses": np.zeros((3, 7))}, "poses"),
         ({"poses": np.zeros((0, 8))}, "poses"),
         ({"targets": np.zeros((2, 2))}, "targets"),
-        ({"captions": ["a"]}, "captions"),
         ({"width": 1}, "width"),
     ],
 )

@@ -25,24 +25,22 @@ from wormwood.launch.bench.rollout import bench_rollout
 from wormwood.launch.bench.rounds import LEAST_ROUNDS, interleave, median_interval, ratios
 
 
-def _loop(body: Body, task: Task, *, barrier: bool = False, swimmers: int = 8) -> ClosedLoop:
+def _loop(body: Body, task: Task, *, swimmers: int = 8) -> ClosedLoop:
     return ClosedLoop(
         body,
         task,
         policy=lambda index: UniformPolicy(SwimmerSpec(body, Swim()).actions, stream(0, "action", index)),
         swimmers=swimmers,
         threads=2,
-        barrier=barrier,
     )
 
 
-@pytest.mark.parametrize("barrier", [True, False])
 @pytest.mark.parametrize(
     ("body", "task"),
     [(swimmer(6), Swim()), (swimmer(5, locked=[1]), Swim()), (GYMNASIUM_SWIMMER, GymnasiumForward())],
 )
-def test_the_replay_ends_in_the_closed_loops_states_to_the_bit(body: Body, task: Task, barrier: bool) -> None:
-    with closing(_loop(body, task, barrier=barrier)) as loop:
+def test_the_replay_ends_in_the_closed_loops_states_to_the_bit(body: Body, task: Task) -> None:
+    with closing(_loop(body, task)) as loop:
         limit, bare = Replay(loop), Replay(loop, sensors=False)
         for _ in range(10):
             recorded = loop.play(3)
@@ -71,10 +69,10 @@ def test_slices_go_on_from_each_other_and_resets_are_spread_over_them() -> None:
     np.testing.assert_array_equal(first.end, second.start)
 
 
-def test_both_arrangements_swim_alike() -> None:
+def test_one_thread_and_two_swim_alike() -> None:
     body, task, ends = load_body("swimmer-6"), Swim(), []
-    for barrier in (True, False):
-        loop = ClosedLoop(body, task, policy=lambda index: circuit(body, task), swimmers=6, threads=2, barrier=barrier)
+    for threads in (1, 2):
+        loop = ClosedLoop(body, task, policy=lambda index: circuit(body, task), swimmers=6, threads=threads)
         with closing(loop):
             ends.append(loop.play(20).end)
     np.testing.assert_array_equal(ends[0], ends[1])
@@ -114,9 +112,8 @@ def test_the_interval_holds_the_median_in_95_of_100_samples() -> None:
     assert 0.93 < covered.mean() < 0.985
 
 
-@pytest.mark.parametrize("barrier", [True, False])
-def test_a_tiny_run_has_the_documented_keys(barrier: bool) -> None:
-    result = bench_rollout(seconds=0.0, swimmers=6, threads=2, barrier=barrier, peers=False)
+def test_a_tiny_run_has_the_documented_keys() -> None:
+    result = bench_rollout(seconds=0.0, swimmers=6, threads=2, peers=False)
     assert json.loads(json.dumps(result)) == result
     numbers = {
         *(f"{name}_{part}" for name in ("ratio", "bare_ratio") for part in ("low", "median", "high")),
@@ -124,7 +121,7 @@ def test_a_tiny_run_has_the_documented_keys(barrier: bool) -> None:
         "limit_steps_per_second",
         "bare_limit_steps_per_second",
     }
-    facts = {"body", "task", "agent", "swimmers", "threads", "arrangement", "mujoco", "rounds"}
+    facts = {"body", "task", "agent", "swimmers", "threads", "mujoco", "rounds"}
     assert set(result) == numbers | facts
     assert all(float(result[name]) > 0 for name in numbers)
     assert (result["swimmers"], result["threads"], result["rounds"]) == (6, 2, LEAST_ROUNDS)

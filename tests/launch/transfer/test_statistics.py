@@ -14,7 +14,6 @@ from wormwood.launch.transfer.statistics import (
     iqm_interval,
     optimality_gap,
     performance_profile,
-    probability_of_improvement,
     profile_band,
 )
 
@@ -47,18 +46,18 @@ def test_a_performance_profile_is_the_share_above_each_threshold() -> None:
 
 def test_the_probability_of_improvement_counts_pairs_and_half_of_ties() -> None:
     # (3, 1) against (2, 1): 3 beats both, 1 loses to 2 and ties with 1: (2 + 0 + 0.5) / 4.
-    assert probability_of_improvement([_array(3, 1)], [_array(2, 1)]) == 2.5 / 4
+    assert improvement_interval([_array(3, 1)], [_array(2, 1)]).estimate == 2.5 / 4
     # A second stratum without a single win: the mean of both.
-    assert probability_of_improvement([_array(3, 1), _array(0)], [_array(2, 1), _array(5, 6, 7)]) == 2.5 / 8
+    assert improvement_interval([_array(3, 1), _array(0)], [_array(2, 1), _array(5, 6, 7)]).estimate == 2.5 / 8
     both = [_array(1, 2, 3)]
-    assert probability_of_improvement(both, both) == 0.5
+    assert improvement_interval(both, both).estimate == 0.5
 
 
 @given(st.lists(st.integers(0, 5), min_size=1, max_size=8), st.lists(st.integers(0, 5), min_size=1, max_size=8))
 def test_the_probability_of_improvement_is_that_of_mann_and_whitney(xs: list[int], ys: list[int]) -> None:
     x, y = _array(*xs), _array(*ys)
     counted = sum((a > b) + 0.5 * (a == b) for a in xs for b in ys) / (len(xs) * len(ys))
-    assert probability_of_improvement([x], [y]) == pytest.approx(counted)
+    assert improvement_interval([x], [y]).estimate == pytest.approx(counted)
     assert stats.mannwhitneyu(x, y).statistic / (len(xs) * len(ys)) == pytest.approx(counted)
 
 
