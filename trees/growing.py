@@ -76,15 +76,15 @@ def grow_tree(
     """
     chosen = _checked_codes(codes, grid, rows)
     count = chosen.shape[1]
-    slopes = _finite("gradients", gradients, (count, None))
+    checked_gradients = _finite("gradients", gradients, (count, None))
     problem = GrowthProblem(
         codes=chosen,
         grid=grid,
-        gradients=slopes,
+        gradients=checked_gradients,
         config=config,
         structure_gradients=_optional("structure_gradients", structure_gradients, (count, None)),
         feature_weights=_checked_weights(feature_weights, grid.features),
-        monotone=_checked_signs(monotone, (grid.features, slopes.shape[1])),
+        monotone=_checked_signs(monotone, (grid.features, checked_gradients.shape[1])),
     )
     if problem.monotone is not None:
         _check_monotone(problem)

@@ -8,10 +8,10 @@ import numpy as np
 
 from wormwood.agents.learning.interfaces import Fragment, Transitions
 
-__all__ = ["joined"]
+__all__ = ["collate"]
 
 
-def joined(fragments: Sequence[Fragment]) -> Transitions:
+def collate(fragments: Sequence[Fragment]) -> Transitions:
     """Put the environments of all fragments beside each other, in the order of the shards.
 
     Raises:

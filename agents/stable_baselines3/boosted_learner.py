@@ -12,7 +12,7 @@ from wormwood.agents.learning.boosted.settings import BoostedLearnerConfig
 from wormwood.agents.learning.determinism import seeded_generators
 from wormwood.agents.learning.interfaces import Fragment
 from wormwood.agents.learning.torch_states import module_arrays, optimizer_arrays, restore_module, restore_optimizer
-from wormwood.agents.learning.transitions import joined
+from wormwood.agents.learning.transitions import collate
 from wormwood.agents.policies.forest import forest_weights
 from wormwood.agents.policies.forest_settings import ForestConfig
 from wormwood.agents.policies.interfaces import Arrays
@@ -65,7 +65,7 @@ class BoostedLearner:
         return self.weights()
 
     def update(self, fragments: Sequence[Fragment], iteration: int) -> Mapping[str, float]:
-        fill_buffer(self._model, joined(fragments))
+        fill_buffer(self._model, collate(fragments))
         self._updates += 1
         with seeded_generators(self._seed, self._updates):
             self._model.train()

@@ -1,6 +1,6 @@
 """Soft actor-critic whose critics are boosted forests, as an algorithm of Stable-Baselines3.
 
-A forest has no slope by the action. So the actor, a network, does not climb its critics' slopes as in SAC (Haarnoja et
+A forest has no gradient by the action. So the actor, a network, does not climb its critics' gradients as in SAC (Haarnoja et
 al. 2018), but follows a score function: of several actions that it draws in a state, those become likelier whose value
 is above the mean of all.
 """

@@ -13,7 +13,7 @@ from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 from wormwood.agents.learning.determinism import seeded_generators
 from wormwood.agents.learning.interfaces import Fragment
 from wormwood.agents.learning.torch_states import module_arrays, optimizer_arrays, restore_module, restore_optimizer
-from wormwood.agents.learning.transitions import joined
+from wormwood.agents.learning.transitions import collate
 from wormwood.agents.policies.interfaces import Arrays
 from wormwood.agents.stable_baselines3.off_policy import StructuredOffPolicy
 from wormwood.agents.stable_baselines3.replay import IterationReplay
@@ -77,7 +77,7 @@ class OffPolicyLearner:
         return self.weights()
 
     def update(self, fragments: Sequence[Fragment], iteration: int) -> Mapping[str, float]:
-        experience = joined(fragments)
+        experience = collate(fragments)
         action = self._policy.scale_action(self._spec.actions.clip(experience.action))
         self._replay.add(experience, action)
         # Before the update: its batches are drawn from this experience, too.

@@ -20,7 +20,7 @@ class Bounded(torch.autograd.Function):
     """Clips to [-1, 1], and drops the gradients that would push further out, but not those that lead back.
 
     These are the inverted gradients of Hausknecht and Stone (2016, https://arxiv.org/abs/1511.04143) without their
-    slope inside: an actor whose output has left the bounds can return.
+    scaling inside: an actor whose output has left the bounds can return.
     """
 
     @staticmethod

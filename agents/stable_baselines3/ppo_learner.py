@@ -18,7 +18,7 @@ from wormwood.agents.learning.torch_states import (
     restore_module,
     restore_optimizer,
 )
-from wormwood.agents.learning.transitions import joined
+from wormwood.agents.learning.transitions import collate
 from wormwood.agents.policies.interfaces import Arrays
 from wormwood.agents.policies.table import AgentConfig
 from wormwood.agents.stable_baselines3.on_policy import StructuredPolicy
@@ -92,7 +92,7 @@ class PPOLearner:
         return self._policy.agent_weights()
 
     def update(self, fragments: Sequence[Fragment], iteration: int) -> Mapping[str, float]:
-        experience = joined(fragments)
+        experience = collate(fragments)
         fill_buffer(self._model, experience)
         self._updates += 1
         with seeded_generators(self._seed, self._updates):

@@ -17,7 +17,7 @@ from wormwood.launch.distribute.acting import Exploration
 from wormwood.launch.distribute.environments import Maker
 from wormwood.launch.distribute.observations import filters_of
 from wormwood.launch.distribute.playback import Playback, attach
-from wormwood.launch.distribute.workers import Instruction, ModelPlan, Recording, joined, packed_policy
+from wormwood.launch.distribute.workers import Instruction, ModelPlan, Recording, collate, packed_policy
 from wormwood.launch.run.executors import Collection, Executor, InProcessExecutor
 from wormwood.launch.run.rollouts import Shard
 from wormwood.launch.run.service import RolloutRequest
@@ -95,7 +95,7 @@ class Collector:
         self._ahead = None
         self.playback.go_on_from([shard.state["environments"] for shard in after])
         exploration.noises[:] = [noise for shard in after for noise in shard.state["noises"]]
-        recording = joined(list(recordings))
+        recording = collate(list(recordings))
         self.playback.show(recording)
         return recording
 

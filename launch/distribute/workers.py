@@ -22,7 +22,7 @@ from wormwood.launch.distribute.environments import Recipe
 from wormwood.launch.distribute.observations import Filter, Normalize, Observation, map_arrays, stack
 from wormwood.launch.run.rollouts import Shard
 
-__all__ = ["Instruction", "ModelPlan", "ModelWorker", "Recording", "joined", "packed_policy"]
+__all__ = ["Instruction", "ModelPlan", "ModelWorker", "Recording", "collate", "packed_policy"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,7 +89,7 @@ class Recording:
         return int(self.rewards.size)
 
 
-def joined(recordings: list[Recording]) -> Recording:
+def collate(recordings: list[Recording]) -> Recording:
     """Put the recordings of shards side by side."""
 
     def side_by_side(name: str) -> Any:

@@ -19,7 +19,7 @@ from wormwood.launch.run.executors import WorkerError, WorkerStatus
 from wormwood.launch.run.ray_session import get_result
 from wormwood.launch.run.rollouts import ExecutorPlan, Rollout, Shard
 from wormwood.launch.run.service import RolloutRequest
-from wormwood.launch.run.shipments import Shipper, joined_pieces
+from wormwood.launch.run.shipments import Shipper, join_pieces
 
 __all__ = ["PoolWorker", "RayExecutor"]
 
@@ -52,7 +52,7 @@ class PoolWorker:
     ) -> Rollout:
         """Run one shard of the plan with that key, by the weights of a shipment; see ``RolloutWorker.rollout``."""
         if self._weights[0] != shipment:
-            self._weights = shipment, joined_pieces(pieces)
+            self._weights = shipment, join_pieces(pieces)
         rollout: Rollout = self._worker(key, plan).rollout(self._weights[1], shard, iteration)
         return rollout
 

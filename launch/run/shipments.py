@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from wormwood.agents.policies.interfaces import Arrays
 
-__all__ = ["MOST_PIECES", "Piece", "Shipper", "growth", "joined_pieces"]
+__all__ = ["MOST_PIECES", "Piece", "Shipper", "growth", "join_pieces"]
 
 MOST_PIECES = 32
 """Pieces after which everything is sent anew, so that joining them stays cheap."""
@@ -35,7 +35,7 @@ class Shipper:
         self._references: list[Any] = []
 
     def ship(self, weights: Arrays | Any) -> Sequence[Any]:
-        """Return references to the pieces of which ``joined_pieces`` makes these weights, to the bit.
+        """Return references to the pieces of which ``join_pieces`` makes these weights, to the bit.
 
         Pieces are added to those that were sent before as long as that saves at least half of the bytes. What is no
         dictionary of arrays is sent as it is.
@@ -57,7 +57,7 @@ def growth(before: Arrays, weights: Arrays) -> Piece:
     return Piece(new, grown)
 
 
-def joined_pieces(pieces: Sequence[Any]) -> Any:
+def join_pieces(pieces: Sequence[Any]) -> Any:
     """Return the weights of which pieces were made."""
     if not isinstance(pieces[0], Piece):
         return pieces[0]

@@ -13,7 +13,7 @@ from torch import nn
 
 from wormwood.agents.learning.boosted.boosting import Boosting
 from wormwood.agents.learning.boosted.likelihoods import Likelihood, categorical_likelihood, gaussian_likelihood
-from wormwood.agents.learning.boosted.losses import a2c_slope, awr_slope, clip_rows, ppo_slope
+from wormwood.agents.learning.boosted.losses import a2c_gradient, awr_gradient, clip_rows, ppo_gradient
 from wormwood.agents.learning.boosted.network_critic import NetworkCritic
 from wormwood.agents.learning.boosted.settings import BoostedLearnerConfig, BoostingConfig
 from wormwood.agents.policies.features import FeatureMap, rows_of
@@ -217,8 +217,10 @@ class BoostedActorCritic(nn.Module):
             predicted = self.critic(growing["policy"].features[rows])
             values = predicted.detach().cpu().numpy().astype(np.float64)
         likelihood = self.likelihood(outputs, experience.action[chosen])
-        slope = _loss_slope(likelihood, experience, chosen, settings)
-        gradient = slope[:, None] * likelihood.slope - settings.entropy_coefficient * likelihood.entropy_slope
+        loss_gradient = _loss_gradient(likelihood, experience, chosen, settings)
+        gradient = (
+            loss_gradient[:, None] * likelihood.gradient - settings.entropy_coefficient * likelihood.entropy_gradient
+        )
         gradient = clip_rows(gradient, self._boosting.policy_max_grad_norm)
         error = values - experience.target[chosen]
         longest = self._boosting.value_grad_clip
@@ -226,7 +228,7 @@ class BoostedActorCritic(nn.Module):
         self._grow(growing, rows, gradient, value_gradient)
         if predicted is not None:
             predicted.backward(torch.as_tensor(value_gradient / len(chosen)).to(predicted))
-        self._step_parameters(slope, likelihood, settings)
+        self._step_parameters(loss_gradient, likelihood, settings)
         log_ratio = likelihood.log_prob - experience.log_prob[chosen]
         return np.stack([error, likelihood.entropy, log_ratio])
 
@@ -247,12 +249,12 @@ class BoostedActorCritic(nn.Module):
         if "value" in growing:
             growing["value"].step(rows, value_per_row, np.array([value_rate]))
 
-    def _step_parameters(self, slope: Floats, likelihood: Likelihood, settings: BoostedLearnerConfig) -> None:
+    def _step_parameters(self, loss_gradient: Floats, likelihood: Likelihood, settings: BoostedLearnerConfig) -> None:
         """Move what is no tree: the noise, and a network whose gradients are there."""
         if self.optimizer is None:
             return
-        if self.log_std is not None and likelihood.noise_slope is not None:
-            gradient = (slope[:, None] * likelihood.noise_slope).mean(axis=0) - settings.entropy_coefficient
+        if self.log_std is not None and likelihood.noise_gradient is not None:
+            gradient = (loss_gradient[:, None] * likelihood.noise_gradient).mean(axis=0) - settings.entropy_coefficient
             gradient = gradient if self.log_std.ndim else gradient.sum()
             self.log_std.grad = torch.as_tensor(gradient, dtype=torch.float64, device=self.log_std.device)
         self.optimizer.step()
@@ -271,7 +273,7 @@ class BoostedActorCritic(nn.Module):
         return own.reshape(count, -1), means
 
 
-def _loss_slope(
+def _loss_gradient(
     likelihood: Likelihood, experience: Experience, chosen: NDArray[np.int64], settings: BoostedLearnerConfig
 ) -> Floats:
     """Return the derivative ``[n]`` of the policy's loss by the logarithm of each action's probability."""
@@ -280,10 +282,10 @@ def _loss_slope(
         centred = advantage - advantage.mean()
         advantage = centred / (np.sqrt(np.square(centred).sum() / (len(centred) - 1)) + 1e-8)
     if settings.loss == "a2c":
-        return a2c_slope(advantage)
+        return a2c_gradient(advantage)
     if settings.loss == "awr":
-        return awr_slope(advantage, settings.temperature)
-    return ppo_slope(likelihood.log_prob, experience.log_prob[chosen], advantage, settings.clip_range)
+        return awr_gradient(advantage, settings.temperature)
+    return ppo_gradient(likelihood.log_prob, experience.log_prob[chosen], advantage, settings.clip_range)
 
 
 def _approximate_kl(log_ratio: Floats) -> float:

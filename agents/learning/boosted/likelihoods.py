@@ -1,4 +1,4 @@
-"""How likely actions are under a policy's outputs, and the slopes of that by the outputs, in closed form."""
+"""How likely actions are under a policy's outputs, and the gradients of that by the outputs, in closed form."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ class Likelihood:
 
     log_prob: Floats
     """``[n]`` logarithm of the probability or density."""
-    slope: Floats
+    gradient: Floats
     """``[n, P]`` derivative of ``log_prob`` by the outputs."""
     entropy: Floats
     """``[n]`` of the distribution."""
-    entropy_slope: Floats
+    entropy_gradient: Floats
     """``[n, P]`` derivative of ``entropy`` by the outputs."""
-    noise_slope: Floats | None = None
+    noise_gradient: Floats | None = None
     """``[n, J]`` derivative of ``log_prob`` by the logarithm of the noise; None for choices."""
 
 
@@ -42,9 +42,9 @@ def categorical_likelihood(logits: Floats, action: NDArray[Any], choices: Sequen
         return parts[0]
     return Likelihood(
         sum((part.log_prob for part in parts), start=np.zeros(len(logits))),
-        np.hstack([part.slope for part in parts]),
+        np.hstack([part.gradient for part in parts]),
         sum((part.entropy for part in parts), start=np.zeros(len(logits))),
-        np.hstack([part.entropy_slope for part in parts]),
+        np.hstack([part.entropy_gradient for part in parts]),
     )
 
 
@@ -55,10 +55,10 @@ def _choice_likelihood(logits: Floats, chosen: NDArray[np.int64]) -> Likelihood:
     totals = weights.sum(axis=1, keepdims=True)
     probabilities, logs = weights / totals, shifted - np.log(totals)
     entropy = -np.einsum("nc,nc->n", probabilities, logs)
-    slope = -probabilities
-    entropy_slope = slope * (logs + entropy[:, None])
-    slope[rows, chosen] += 1.0
-    return Likelihood(logs[rows, chosen], slope, entropy, entropy_slope)
+    gradient = -probabilities
+    entropy_gradient = gradient * (logs + entropy[:, None])
+    gradient[rows, chosen] += 1.0
+    return Likelihood(logs[rows, chosen], gradient, entropy, entropy_gradient)
 
 
 def gaussian_likelihood(mean: Floats, action: Floats, log_std: Floats) -> Likelihood:

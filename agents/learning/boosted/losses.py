@@ -6,13 +6,13 @@ import numpy as np
 
 from wormwood.agents.policies.interfaces import Floats
 
-__all__ = ["LARGEST_WEIGHT", "a2c_slope", "awr_slope", "clip_rows", "ppo_slope"]
+__all__ = ["LARGEST_WEIGHT", "a2c_gradient", "awr_gradient", "clip_rows", "ppo_gradient"]
 
 LARGEST_WEIGHT = 20.0
 """Of an action in advantage-weighted regression."""
 
 
-def ppo_slope(log_prob: Floats, old_log_prob: Floats, advantage: Floats, clip_range: float) -> Floats:
+def ppo_gradient(log_prob: Floats, old_log_prob: Floats, advantage: Floats, clip_range: float) -> Floats:
     """Return ``[n]`` derivatives of ``-min(r A, clip(r, 1 - c, 1 + c) A)`` with the ratio r of new to old probability.
 
     It is ``-r A``, and 0 where the clipped term is the smaller (Schulman et al. 2017, equation 7).
@@ -22,12 +22,12 @@ def ppo_slope(log_prob: Floats, old_log_prob: Floats, advantage: Floats, clip_ra
     return np.where(clipped, 0.0, -ratio * advantage)
 
 
-def a2c_slope(advantage: Floats) -> Floats:
+def a2c_gradient(advantage: Floats) -> Floats:
     """Return ``[n]`` derivatives of ``-A log p`` (Mnih et al. 2016)."""
     return -advantage
 
 
-def awr_slope(advantage: Floats, temperature: float) -> Floats:
+def awr_gradient(advantage: Floats, temperature: float) -> Floats:
     """Return ``[n]`` derivatives of ``-exp(A / β) log p`` (Peng et al. 2019), with weights of at most 20."""
     return -np.exp(np.minimum(advantage / temperature, np.log(LARGEST_WEIGHT)))
 

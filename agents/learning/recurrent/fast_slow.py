@@ -16,7 +16,7 @@ from wormwood.agents.learning.memory.learner import MemoryLearner, update_togeth
 from wormwood.agents.learning.memory.windows import StepLoss, TrainingTrials
 from wormwood.agents.learning.recurrent.module import MemoryCore, RecurrentActorCritic, State
 from wormwood.agents.learning.recurrent.settings import FastSlowConfig
-from wormwood.agents.learning.recurrent.trials import Trials, judged_trials
+from wormwood.agents.learning.recurrent.trials import Trials, trials_with_advantages
 from wormwood.agents.learning.torch_states import (
     checked_device,
     module_arrays,
@@ -158,7 +158,8 @@ class FastSlowLearner:
         share = len(fragments) // len(self._memories)
         parts = [fragments[share * number : share * (number + 1)] for number in range(len(self._memories))]
         trials = [
-            judged_trials(memory.model, part, self._config) for memory, part in zip(self._memories, parts, strict=True)
+            trials_with_advantages(memory.model, part, self._config)
+            for memory, part in zip(self._memories, parts, strict=True)
         ]
         rng = stream(self._seed, "update", self._updates)
         count = trials[0].observation.shape[1]

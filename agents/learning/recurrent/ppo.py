@@ -12,7 +12,7 @@ from wormwood.agents.learning.losses import ppo_loss
 from wormwood.agents.learning.recurrent.kickstarting import teacher_of
 from wormwood.agents.learning.recurrent.module import RecurrentActorCritic
 from wormwood.agents.learning.recurrent.settings import RecurrentPPOConfig
-from wormwood.agents.learning.recurrent.trials import Trials, judged_trials
+from wormwood.agents.learning.recurrent.trials import Trials, trials_with_advantages
 from wormwood.agents.learning.torch_states import (
     checked_device,
     module_arrays,
@@ -79,7 +79,7 @@ class RecurrentPPOLearner:
         for group in self._optimizer.param_groups:
             group["lr"] = self._config.rate * share
         weight = self._teacher_weight()
-        batch = judged_trials(self._model, fragments, self._config, teacher=self._teacher if weight else None)
+        batch = trials_with_advantages(self._model, fragments, self._config, teacher=self._teacher if weight else None)
         rng = stream(self._seed, "update", self._updates)
         count = batch.observation.shape[1]
         metrics: list[dict[str, float]] = []

@@ -14,11 +14,11 @@ from wormwood.agents.learning.interfaces import Fragment
 from wormwood.agents.learning.recurrent.kickstarting import advice
 from wormwood.agents.learning.recurrent.module import RecurrentActorCritic, State
 from wormwood.agents.learning.returns import generalized_advantages
-from wormwood.agents.learning.transitions import joined
+from wormwood.agents.learning.transitions import collate
 from wormwood.agents.policies.interfaces import Policy
 from wormwood.agents.policies.recurrent import STARTED
 
-__all__ = ["Discounting", "Trials", "judged_trials"]
+__all__ = ["Discounting", "Trials", "trials_with_advantages"]
 
 
 class Discounting(Protocol):
@@ -76,18 +76,18 @@ class Trials:
 
 
 @torch.no_grad()
-def judged_trials(
+def trials_with_advantages(
     model: RecurrentActorCritic,
     fragments: Sequence[Fragment],
     discounting: Discounting,
     *,
     teacher: Policy | None = None,
 ) -> Trials:
-    """Put the fragments of one iteration together, and judge every step of them by the model's values.
+    """Collate the fragments of one iteration, with the advantage of every step under the model's values.
 
     Advantages are standardised over the iteration. A teacher, where there is one, says what it would have done.
     """
-    experience = joined(fragments)
+    experience = collate(fragments)
     device = next(model.parameters()).device
 
     def numbers(values: NDArray[Any]) -> Tensor:

@@ -12,7 +12,7 @@ from stable_baselines3.common.callbacks import BaseCallback
 from wormwood.agents.learning.determinism import seeded_generators
 from wormwood.agents.learning.interfaces import Fragment, Transitions
 from wormwood.agents.learning.ppo_settings import PPOConfig
-from wormwood.agents.learning.transitions import joined
+from wormwood.agents.learning.transitions import collate
 from wormwood.agents.policies.circuit_settings import NCAPConfig
 from wormwood.agents.policies.interfaces import Arrays
 from wormwood.agents.policies.perceptron_settings import MLPConfig
@@ -165,7 +165,7 @@ def test_an_update_is_that_of_sb3s_own_loop(agent: AgentConfig, settings: dict[s
     for update in range(1, 4):
         with seeded_generators(11, update):  # the noise of its actions
             model.collect_rollouts(model.env, callback, model.rollout_buffer, config.steps)  # type: ignore[arg-type]
-        experience = joined(recorder.fragments())
+        experience = collate(recorder.fragments())
         truncated += experience.truncated.sum()
         terminated += experience.terminated.sum()
         fill_buffer(learner._model, experience)
@@ -327,7 +327,7 @@ def test_joined_puts_environments_side_by_side_in_the_order_of_shards() -> None:
         next_observation=np.array([[7.0], [8.0], [9.0]]),
         log_prob=values + 100,
     )
-    together = joined([_shard(whole, slice(0, 1), 0), _shard(whole, slice(1, 3), 1)])
+    together = collate([_shard(whole, slice(0, 1), 0), _shard(whole, slice(1, 3), 1)])
     for name in Transitions.__dataclass_fields__:
         np.testing.assert_array_equal(getattr(together, name), getattr(whole, name), err_msg=name)
 

@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wormwood.launch.run.shipments import MOST_PIECES, Piece, Shipper, growth, joined_pieces
+from wormwood.launch.run.shipments import MOST_PIECES, Piece, Shipper, growth, join_pieces
 
 
 def _shipped_bytes(piece: Piece) -> int:
@@ -32,7 +32,7 @@ def test_of_a_forest_that_grew_the_new_trees_travel_alone() -> None:
     shipper = Shipper(send)
     for trees in (900, 910, 1000):
         weights = {"leaves": leaves[:trees], "initial": initial, "start": np.array(0)}
-        assert _same_bits(joined_pieces(shipper.ship(weights)), weights)
+        assert _same_bits(join_pieces(shipper.ship(weights)), weights)
     tree, start = 16 * 3 * 8, 8
     assert [_shipped_bytes(piece) for piece in sent] == [900 * tree + 24 + start, 10 * tree + start, 90 * tree + start]
 
@@ -47,7 +47,7 @@ def test_arrays_that_change_in_place_after_they_were_sent_are_sent_again() -> No
     shipper, weight = Shipper(lambda piece: piece), np.zeros(4)
     shipper.ship({"weight": weight})
     weight += 1.0
-    assert joined_pieces(shipper.ship({"weight": weight}))["weight"].tolist() == [1.0] * 4
+    assert join_pieces(shipper.ship({"weight": weight}))["weight"].tolist() == [1.0] * 4
 
 
 def test_everything_is_sent_anew_once_there_are_many_pieces() -> None:
@@ -58,7 +58,7 @@ def test_everything_is_sent_anew_once_there_are_many_pieces() -> None:
 
 def test_instructions_that_are_no_arrays_arrive_as_they_are() -> None:
     instruction = ("weights", 1)
-    assert joined_pieces(Shipper(lambda piece: piece).ship(instruction)) is instruction
+    assert join_pieces(Shipper(lambda piece: piece).ship(instruction)) is instruction
 
 
 def test_a_zero_of_another_sign_is_a_change() -> None:
@@ -78,4 +78,4 @@ _ARRAYS = st.dictionaries(
 def test_whatever_is_sent_arrives_to_the_bit(sequence) -> None:
     shipper = Shipper(lambda piece: piece)
     for weights in sequence:
-        assert _same_bits(joined_pieces(shipper.ship(weights)), weights)
+        assert _same_bits(join_pieces(shipper.ship(weights)), weights)

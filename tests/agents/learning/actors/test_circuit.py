@@ -189,9 +189,9 @@ def test_straight_through_more_slowing_means_weaker_actions() -> None:
     observation[:, 5] = 0.1  # half of full speed: 0.25 is taken off each neuron that has as much
     action = actor(observation)
     action.abs().sum().backward()
-    slope = actor.synapses["speed"].grad
-    assert slope is not None
-    assert slope > 0, "towards 0 is towards stronger actions"
+    gradient = actor.synapses["speed"].grad
+    assert gradient is not None
+    assert gradient > 0, "towards 0 is towards stronger actions"
     less = _make_actor(config, task=SwimAtSpeed(), speed=-0.49)(observation).abs().sum()
     assert less > action.abs().sum()
 

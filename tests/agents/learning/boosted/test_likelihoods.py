@@ -19,12 +19,15 @@ def test_choices_are_those_of_torch(choices: tuple[int, ...]) -> None:
     parts = [Categorical(logits=part) for part in leaf.split(list(choices), dim=1)]
     log_prob = sum(part.log_prob(torch.tensor(action[:, index])) for index, part in enumerate(parts))
     entropy = sum(part.entropy() for part in parts)
-    for value, slope, theirs in ((ours.log_prob, ours.slope, log_prob), (ours.entropy, ours.entropy_slope, entropy)):
+    for value, gradient, theirs in (
+        (ours.log_prob, ours.gradient, log_prob),
+        (ours.entropy, ours.entropy_gradient, entropy),
+    ):
         assert isinstance(theirs, torch.Tensor)
         np.testing.assert_allclose(value, theirs.detach(), rtol=1e-12, atol=1e-12)
-        (gradient,) = torch.autograd.grad(theirs.sum(), leaf, retain_graph=True)
-        np.testing.assert_allclose(slope, gradient, rtol=1e-9, atol=1e-12)
-    assert ours.noise_slope is None
+        (expected,) = torch.autograd.grad(theirs.sum(), leaf, retain_graph=True)
+        np.testing.assert_allclose(gradient, expected, rtol=1e-9, atol=1e-12)
+    assert ours.noise_gradient is None
 
 
 @pytest.mark.parametrize("shape", [(3,), ()])
@@ -38,14 +41,14 @@ def test_numbers_are_those_of_torch(shape: tuple[int, ...]) -> None:
     np.testing.assert_allclose(ours.log_prob, log_prob.detach(), rtol=1e-12)
     np.testing.assert_allclose(ours.entropy, normal.entropy().sum(1).detach(), rtol=1e-12)
     by_mean, by_noise = torch.autograd.grad(log_prob.sum(), (leaf, noise))
-    np.testing.assert_allclose(ours.slope, by_mean, rtol=1e-9)
-    assert ours.noise_slope is not None
-    np.testing.assert_allclose(ours.noise_slope.sum(axis=0), by_noise, rtol=1e-9)
-    assert not ours.entropy_slope.any()
+    np.testing.assert_allclose(ours.gradient, by_mean, rtol=1e-9)
+    assert ours.noise_gradient is not None
+    np.testing.assert_allclose(ours.noise_gradient.sum(axis=0), by_noise, rtol=1e-9)
+    assert not ours.entropy_gradient.any()
 
 
 def test_logits_of_any_size_do_not_overflow() -> None:
     ours = categorical_likelihood(np.array([[1e4, -1e4]]), np.array([[1]]), (2,))
     assert ours.log_prob.tolist() == [-2e4]
-    assert ours.slope.tolist() == [[-1.0, 1.0]]
-    assert np.isfinite(ours.entropy_slope).all()
+    assert ours.gradient.tolist() == [[-1.0, 1.0]]
+    assert np.isfinite(ours.entropy_gradient).all()
