@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import atexit
 import contextlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,22 +11,19 @@ import numpy as np
 import torch
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
-from stable_baselines3.common.vec_env import VecEnvWrapper
+from stable_baselines3.common.vec_env import VecEnv
 
+from wormwood.envs.faces.stable_baselines3 import SwimmerVecEnv
 from wormwood.launch.distribute.acting import Exploration
-from wormwood.launch.distribute.environments import Maker
-from wormwood.launch.distribute.observations import filters_of
-from wormwood.launch.distribute.playback import Playback, attach
+from wormwood.launch.distribute.environments import Maker, recipe_of
+from wormwood.launch.distribute.observations import filters_of, wrappers_of
+from wormwood.launch.distribute.playback import Playback
 from wormwood.launch.distribute.workers import Instruction, ModelPlan, Recording, collate, packed_policy
 from wormwood.launch.run.executors import Collection, Executor, InProcessExecutor
 from wormwood.launch.run.rollouts import Shard
 from wormwood.launch.run.service import RolloutRequest
 
 __all__ = ["Collector", "Distribution", "shard_sizes"]
-
-_SESSIONS = contextlib.ExitStack()
-"""The connection to Ray: it lasts as long as the process, for other models of it may use it, too."""
-atexit.register(_SESSIONS.close)
 
 
 @dataclass(frozen=True)
@@ -41,15 +38,6 @@ class Distribution:
     deadline: float
 
 
-@dataclass(frozen=True)
-class _Pending:
-    """A rollout that has begun."""
-
-    collection: Collection
-    episode_of: int
-    """How often the environments had been reset."""
-
-
 def shard_sizes(environments: int, shards: int | None) -> tuple[int, ...]:
     """Split environments as evenly as can be.
 
@@ -61,60 +49,85 @@ def shard_sizes(environments: int, shards: int | None) -> tuple[int, ...]:
 
 
 class Collector:
-    """Lets workers play, and gives what they recorded."""
+    """Lets workers play, and gives what they recorded.
 
-    def __init__(self, model: BaseAlgorithm, distribution: Distribution) -> None:
-        """Get ready for ``model``, under whose wrappers its environments become a ``Playback``.
+    Swimmers stand where the recording ends: their state has been put back. Environments of gymnasium live in the
+    workers; those of the model itself are only reset, and played where the user does.
+    """
+
+    def __init__(self, env: VecEnv, distribution: Distribution) -> None:
+        """Get ready for a model with these environments.
 
         Raises:
-            BadInput: its environments cannot be built in workers.
+            BadInput: they cannot be built in workers.
         """
-        assert model.env is not None
-        model.env, playback, wrappers = attach(model.env, distribution.make)
         self.distribution = distribution
-        self.playback: Playback = playback
-        self._wrappers: list[VecEnvWrapper] = wrappers
-        self.sizes = shard_sizes(model.n_envs, distribution.shards)
         self._executor: Executor | None = None
-        self._ahead: _Pending | None = None
+        self._ahead: Collection | None = None
+        self._attach(env)
+
+    def _attach(self, env: VecEnv) -> None:
+        self._env = env
+        self._wrappers, self._venv = wrappers_of(env)
+        self.recipe = recipe_of(self._venv, self.distribution.make)
+        self.sizes = shard_sizes(env.num_envs, self.distribution.shards)
+        self._last_obs: Any = None
+        self._states: list[dict[str, Any]] = []
 
     def collect(
         self, model: BaseAlgorithm, exploration: Exploration, *, steps: int, episodes: int | None = None
     ) -> Recording:
-        """Play with the model's policy as it is, and load the playback with what came of it.
+        """Play with the model's policy as it is.
 
         Where a rollout has begun ahead, it is that one.
 
         Raises:
+            BadInput: the model has been given environments that cannot be built in workers.
             Exception: whatever an environment or the policy raises in a worker.
             WorkerError: a rollout ends or hangs every worker that tries.
         """
-        if self._ahead is None or self._ahead.episode_of != self.playback.resets:
-            self._ahead = self._begin(model, exploration, steps, episodes)
-        recordings, after = zip(*self._finish(self._ahead.collection), strict=True)
+        assert model.env is not None
+        if model.env is not self._env:
+            self.close()
+            self._attach(model.env)
+        if model._last_obs is not self._last_obs:  # the environments have been reset
+            self._states, self._ahead = [], None
+        collection = self._ahead or self._begin(model, exploration, steps, episodes)
         self._ahead = None
-        self.playback.go_on_from([shard.state["environments"] for shard in after])
+        recordings, after = zip(*self._finish(collection), strict=True)
+        self._go_on_from([shard.state["environments"] for shard in after])
         exploration.noises[:] = [noise for shard in after for noise in shard.state["noises"]]
-        recording = collate(list(recordings))
-        self.playback.show(recording)
-        return recording
+        return collate(list(recordings))
+
+    @contextlib.contextmanager
+    def shown(self, model: BaseAlgorithm, recording: Recording) -> Iterator[Any]:
+        """Give the environments of the model, wrapped as they are, to step through a recording."""
+        playback: Any = Playback(self._venv, recording)
+        if self._wrappers:
+            self._wrappers[-1].venv = playback
+        try:
+            yield self._env if self._wrappers else playback
+        finally:
+            if self._wrappers:
+                self._wrappers[-1].venv = self._venv
+            self._last_obs = model._last_obs
 
     def begin_ahead(self, model: BaseAlgorithm, exploration: Exploration, *, steps: int) -> None:
         """Begin with the next rollout, if there is a lag: before the update that the policy waits for."""
         if self.distribution.lag:
             self._ahead = self._begin(model, exploration, steps, None)
 
-    def _begin(self, model: BaseAlgorithm, exploration: Exploration, steps: int, episodes: int | None) -> _Pending:
+    def _begin(self, model: BaseAlgorithm, exploration: Exploration, steps: int, episodes: int | None) -> Collection:
         if self._executor is None:
             self._executor = self._start(model)
         weights = {name: _copied(value) for name, value in model.policy.state_dict().items()}
         ends = np.cumsum(self.sizes)
         parts = tuple(_part(exploration, int(end - size), int(end)) for size, end in zip(self.sizes, ends, strict=True))
         instruction: Any = Instruction(weights, tuple(filters_of(self._wrappers)), steps, parts, episodes)
-        states: list[dict[str, Any]] = self.playback.states(self.sizes)
-        shards = tuple(Shard(index, {"environments": state}) for index, state in enumerate(states))  # type: ignore[dict-item]
+        states: list[Any] = [{"environments": state} for state in self._shard_states()]
+        shards = tuple(Shard(index, state) for index, state in enumerate(states))
         request = RolloutRequest(int(torch.randint(2**62, ())), instruction, shards)
-        return _Pending(self._executor.start(request), self.playback.resets)
+        return self._executor.start(request)
 
     def _finish(self, collection: Collection) -> list[Any]:
         try:
@@ -131,21 +144,45 @@ class Collector:
 
     def _start(self, model: BaseAlgorithm) -> Executor:
         on_policy = isinstance(model, OnPolicyAlgorithm)
-        recipe = self.playback.recipe if self.distribution.workers == 0 else self.playback.recipe.for_workers()
+        recipe = self.recipe if self.distribution.workers == 0 else self.recipe.for_workers()
         plan = ModelPlan(packed_policy(model.policy), recipe, self.sizes, on_policy)
         if self.distribution.workers == 0:
             return InProcessExecutor(plan)
-        from wormwood.launch.run.ray_session import ray_session
+        from wormwood.launch.run.ray_session import connect
         from wormwood.launch.run.ray_workers import RayExecutor
 
         workers = min(self.distribution.workers, len(self.sizes))
-        _SESSIONS.enter_context(ray_session(workers, address=self.distribution.address))
+        connect(workers, address=self.distribution.address)
         return RayExecutor(plan, workers, deadline=self.distribution.deadline)
 
     def wait(self) -> None:
         """Wait until a rollout that has begun ahead is over, if there is one on workers."""
         if self._ahead is not None and self.distribution.workers:
-            self._ahead.collection.result()
+            self._ahead.result()
+
+    def _shard_states(self) -> list[dict[str, Any]]:
+        """Return where the environments of each shard go on from."""
+        if isinstance(self._venv, SwimmerVecEnv):
+            state, ends = self._venv.state(), np.cumsum(self.sizes)
+            return [
+                {name: rows[end - size : end] for name, rows in state.items()}
+                for size, end in zip(self.sizes, ends, strict=True)
+            ]
+        if not self._states:
+            # torch's generator is seeded by the model.
+            self._states = [{"run_seed": int(torch.randint(2**62, ()))}] * len(self.sizes)
+        return self._states
+
+    def _go_on_from(self, states: list[dict[str, Any]]) -> None:
+        """Take the states of all shards after a rollout."""
+        if isinstance(self._venv, SwimmerVecEnv):
+            self._venv.restore({name: np.concatenate([state[name] for state in states]) for name in states[0]})
+        else:
+            self._states = states
+
+    def __getstate__(self) -> dict[str, Any]:
+        # A copy asks for workers of its own.
+        return {**vars(self), "_executor": None, "_ahead": None}
 
     def close(self) -> None:
         """Let go of the workers; the next rollout asks for them again."""

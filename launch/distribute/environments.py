@@ -26,7 +26,7 @@ from wormwood.envs.tasks import Task
 from wormwood.errors import bad_input
 from wormwood.launch.distribute.observations import Observation, map_arrays
 
-__all__ = ["GymnasiumRecipe", "GymnasiumVecEnv", "Maker", "Recipe", "SwimmerRecipe", "makers_of"]
+__all__ = ["GymnasiumRecipe", "GymnasiumVecEnv", "Maker", "Recipe", "SwimmerRecipe", "makers_of", "recipe_of"]
 
 State = dict[str, Any]
 Maker = Callable[[], gymnasium.Env[Any, Any]]
@@ -198,3 +198,10 @@ def _plain(spec: EnvSpec | None) -> EnvSpec:
     plain = copy.copy(spec)
     plain.additional_wrappers = wrappers
     return plain
+
+
+def recipe_of(env: VecEnv, make: Maker | None) -> Recipe:
+    """Return how workers build environments as those of ``env``; ``make`` as in ``makers_of``, and errors."""
+    if isinstance(env, SwimmerVecEnv):
+        return SwimmerRecipe(env.body, env.task, env.streams, env.threads)
+    return GymnasiumRecipe(makers_of(env, make))

@@ -18,9 +18,10 @@ from ray.exceptions import RayTaskError
 from wormwood.errors import bad_input
 from wormwood.launch.run.files import write_private
 from wormwood.launch.run.loopback import is_loopback, stay_on_loopback
+from wormwood.launch.run.threads import ONE_THREAD, environment
 from wormwood.launch.run.versions import require_ray
 
-__all__ = ["NAMESPACE", "get_result", "ray_session"]
+__all__ = ["NAMESPACE", "connect", "get_result", "ray_session"]
 
 NAMESPACE = "wormwood"
 """Of the named actors: runs of one cluster find each other's in it."""
@@ -28,40 +29,48 @@ NAMESPACE = "wormwood"
 
 @contextlib.contextmanager
 def ray_session(workers: int, *, address: str = "local") -> Iterator[None]:
-    """Connect to Ray for the length of the block.
+    """Connect to Ray as ``connect`` does, for the length of the block.
+
+    A process that is connected already stays connected, and its cluster is used.
+    """
+    ours = not ray.is_initialized()
+    connect(workers, address=address)
+    try:
+        yield
+    finally:
+        if ours:
+            ray.shutdown()
+
+
+def connect(workers: int, *, address: str = "local") -> None:
+    """Connect to Ray for as long as the process lasts, unless it is connected already.
 
     Args:
         workers: how many rollout workers there will be, for which a local cluster is given processors.
         address: of a running cluster; ``"local"`` starts one of our own on this machine, and ends it. It listens on
             the loopback interface only, and wants the token that Ray keeps in the home directory.
 
-    A process that is connected already stays connected, and its cluster is used.
-
     Raises:
         BadInput: Ray is too old to keep strangers out, or the address is ``"auto"``, which may be anybody's cluster.
     """
     if ray.is_initialized():
-        yield
         return
     require_ray(ray.__version__, where="this environment")
     if address == "auto":
         expected = "local, or HOST:PORT as `wormwood cluster status` shows it"
         raise bad_input("address", where="--address", expected=expected, got=address)
-    # Ray's advice about accelerators and its usage report are not for our users.
-    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     options: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR, "namespace": NAMESPACE}
     if address == "local":
         options |= {"num_cpus": max(workers, os.cpu_count() or 1), "include_dashboard": False}
         _close_token()
     if address == "local" or is_loopback(address.rpartition(":")[0]):
         stay_on_loopback()
-    with _signals_kept():
+    # Workers compute on one thread. Ray's advice about accelerators and its usage report are not for our users.
+    quiet = {
+        name: os.environ.get(name, "0") for name in ("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "RAY_USAGE_STATS_ENABLED")
+    }
+    with _signals_kept(), environment(**ONE_THREAD, **quiet):
         ray.init(address=address, **options)
-    try:
-        yield
-    finally:
-        ray.shutdown()
 
 
 @contextlib.contextmanager
