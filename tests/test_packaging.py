@@ -108,7 +108,7 @@ def test_the_version_is_a_literal_and_the_installed_one():
 def test_the_command_is_installed():
     (script,) = (point for point in metadata.distribution("wormwood").entry_points if point.name == "wormwood")
     assert script.group == "console_scripts"
-    assert script.value == "wormwood.launch.cli.main:main"
+    assert script.value == "wormwood.__main__:main"
     assert callable(script.load())
 
 
@@ -224,7 +224,8 @@ def test_a_wheel_built_through_an_sdist_is_complete(tmp_path):
     _build("wheel", unpacked, tmp_path)
     (wheel,) = tmp_path.glob("*.whl")
     presets = (ROOT / "configs").rglob("*.yaml")
-    expected = {_packed_name(path) for path in [*_sources(), *presets, ROOT / "src/wormwood/py.typed"]}
+    typing = [ROOT / "src/wormwood" / name for name in ("py.typed", "__init__.pyi")]
+    expected = {_packed_name(path) for path in [*_sources(), *presets, *typing]}
     packed = {name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name}
     assert packed == expected
 

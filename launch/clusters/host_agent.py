@@ -33,6 +33,7 @@ from wormwood.launch.clusters.processes import (
 )
 from wormwood.launch.clusters.tls import check_tls
 from wormwood.launch.run.files import write_private
+from wormwood.launch.run.threads import ONE_THREAD
 from wormwood.launch.run.versions import installed_versions
 
 __all__ = ["answer", "busy_ports", "cluster_folder", "free_port"]
@@ -41,7 +42,6 @@ STARTED = "Ray runtime started"
 """What ``ray start`` prints once a node has joined."""
 OWN_PORTS = range(20_000, 30_000)
 """Below those that the system hands out, so that they are still free when a head comes back."""
-THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 
 
 def cluster_folder(name: str) -> Path:
@@ -108,7 +108,7 @@ def _environment(token: Path, more: Mapping[str, str]) -> dict[str, str]:
     own = {name: value for name, value in os.environ.items() if not name.startswith("RAY_") and name != MARK}
     return {
         **own,
-        **dict.fromkeys(THREADS, "1"),
+        **ONE_THREAD,
         "RAY_AUTH_MODE": "token",
         "RAY_AUTH_TOKEN_PATH": str(token.resolve()),
         "RAY_USAGE_STATS_ENABLED": "0",

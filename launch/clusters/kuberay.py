@@ -7,8 +7,8 @@ from typing import Any
 
 from wormwood.configs.yaml_files import to_yaml
 from wormwood.launch.clusters.files import Group, KuberayCluster, Node
-from wormwood.launch.clusters.host_agent import THREADS
 from wormwood.launch.clusters.plans import JOB, Job
+from wormwood.launch.run.threads import ONE_THREAD
 from wormwood.launch.run.versions import format_versions
 
 __all__ = ["ray_cluster", "ray_job"]
@@ -93,7 +93,7 @@ def _pod(name: str, node: Node | Group, cluster: KuberayCluster, versions: Mappi
     container = {
         "name": name,
         **common,
-        "env": [{"name": thread, "value": "1"} for thread in THREADS],
+        "env": [{"name": name, "value": value} for name, value in ONE_THREAD.items()],
         "resources": {"requests": wanted, "limits": wanted},
         **({"volumeMounts": mounts} if mounts else {}),
     }

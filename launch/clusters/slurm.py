@@ -6,8 +6,8 @@ import shlex
 from collections.abc import Mapping
 
 from wormwood.launch.clusters.files import SlurmCluster
-from wormwood.launch.clusters.host_agent import THREADS
 from wormwood.launch.clusters.plans import Job
+from wormwood.launch.run.threads import ONE_THREAD
 from wormwood.launch.run.versions import format_versions
 
 __all__ = ["slurm_script"]
@@ -91,7 +91,7 @@ def slurm_script(cluster: SlurmCluster, job: Job, versions: Mapping[str, str]) -
         python=shlex.quote(cluster.python),
         folder=shlex.quote(cluster.folder),
         versions=shlex.quote(format_versions(versions)),
-        threads=" ".join(f"{name}=1" for name in THREADS),
+        threads=" ".join("=".join(variable) for variable in ONE_THREAD.items()),
         head_cpus=head.cpus,
         head_gpus=head.gpus,
         workers=group,

@@ -14,6 +14,7 @@ from wormwood.envs.families.trials import TrialSpec
 from wormwood.envs.randomness import evaluation_streams
 from wormwood.envs.specs import EnvironmentSpec, SwimmerSpec
 from wormwood.launch.run.agent_files import Agent
+from wormwood.launch.run.threads import one_thread
 
 __all__ = ["BATCH", "Evaluation", "evaluate", "record_poses"]
 
@@ -57,6 +58,7 @@ def _adaptation(inner: Floats) -> dict[str, list[float]]:
     return {name: values.tolist() for name, values in columns.items()}
 
 
+@one_thread
 def evaluate(agent: Agent, spec: EnvironmentSpec, *, episodes: int, seed: int = 0) -> Evaluation:
     """Play held-out starts 0 to ``episodes - 1`` of a seed, without exploration: of trials, on held-out tasks.
 

@@ -16,6 +16,7 @@ from wormwood.launch.run.interrupts import interrupts_deferred
 from wormwood.launch.run.run_folder import Run, read_metrics
 from wormwood.launch.run.service import LearnerService, Progress, Service, ServiceLostError
 from wormwood.launch.run.settings import RunConfig
+from wormwood.launch.run.threads import one_thread
 
 __all__ = ["Interrupted", "Watcher", "train"]
 
@@ -38,6 +39,7 @@ class Watcher:
     """An update was made, with these metrics."""
 
 
+@one_thread
 def train(
     run: Run, config: RunConfig, *, workers: int = 0, address: str = "local", watcher: Watcher | None = None
 ) -> dict[str, Any]:

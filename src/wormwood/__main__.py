@@ -1,0 +1,19 @@
+"""The command `wormwood`, also as ``python -m wormwood``."""
+
+import os
+import sys
+
+from wormwood.launch.run.threads import ONE_THREAD
+
+
+def main() -> int:
+    """Run one command on one thread, and return its exit code."""
+    for name, value in ONE_THREAD.items():
+        os.environ.setdefault(name, value)
+    from wormwood.launch.cli.main import main as run  # with NumPy, which reads the variables
+
+    return run()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
