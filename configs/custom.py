@@ -129,7 +129,9 @@ def _failed(module: str, kind: str, error: Exception) -> BadInput:
         if not file.startswith("<frozen") and file != __file__:
             last = f" ({Path(file).name}, line {traceback.tb_lineno})"
         traceback = traceback.tb_next
-    got = f"{type(error).__name__}: {' '.join(str(error).split())}{last}"
+    is_circle = isinstance(error, ImportError) and error.name == module and not isinstance(error, ModuleNotFoundError)
+    circle = f"; modules that {module} imports may not import it (circular import)" if is_circle else ""
+    got = f"{type(error).__name__}: {' '.join(str(error).split())}{last}{circle}"
     return BadInput(f"module of {kind} in kind: expected {module} to be imported without errors, got {got}")
 
 

@@ -11,6 +11,7 @@ from wormwood.envs.bodies import Body
 from wormwood.envs.physics import Floats, Physics
 from wormwood.envs.randomness import EpisodeStreams
 from wormwood.envs.tasks import Task, forward_speed
+from wormwood.errors import bad_input
 
 __all__ = ["ENDED_BY", "Simulation", "Step"]
 
@@ -83,8 +84,19 @@ class Simulation:
         return self._goals.copy()
 
     def reset(self) -> Floats:
-        """Start the first episode of each environment and return the observation ``[N, D]``."""
-        return self.reset_rows(np.arange(self.count), first=True)
+        """Start the first episode of each environment and return the observation ``[N, D]``.
+
+        Raises:
+            BadInput: the task, which may be the user's own, observes other sizes than its layout says.
+        """
+        observation = self.reset_rows(np.arange(self.count), first=True)
+        self._require_shape("observation", observation, (self.count, self.layout.size))
+        return observation
+
+    def _require_shape(self, what: str, values: Floats, shape: tuple[int, ...]) -> None:
+        if np.shape(values) != shape:
+            where = f"body {self.body.name}, task {self.task.name}"
+            raise bad_input(what, where=where, expected=f"an array of shape {shape}", got=np.shape(values))
 
     def reset_rows(self, rows: NDArray[np.intp], *, first: NDArray[np.bool_] | bool = False) -> Floats:
         """Start the next episode of some environments, or the first one again where ``first [K]`` says so."""
@@ -103,6 +115,7 @@ class Simulation:
             self._angle_history[:, :-1] = self._angle_history[:, 1:]
             self._angle_history[:, -1] = readings.joint_angles
         reward = self.task.reward(readings, self._goals, action, self.body.control_timestep)
+        self._require_shape("reward", reward, (self.count,))
         speed = forward_speed(readings)
         truncated = self._steps >= self.task.horizon
         observation = self._observe()

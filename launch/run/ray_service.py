@@ -30,7 +30,13 @@ PATIENCE = 60.0
 
 
 class _ServiceActor(LearnerService):
-    @ray.method(concurrency_group="process")  # in a thread of its own, so that it answers while an update runs
+    """The service, which says how it is in a thread of its own: it answers while an update runs."""
+
+    @ray.method(concurrency_group="status")
+    def status(self) -> dict[str, dict[str, Any]]:  # type: ignore[override] # Ray's decorator changes its type
+        return super().status()
+
+    @ray.method(concurrency_group="status")
     def process(self) -> int:
         """Return the number of the process: whoever answers is there."""
         return os.getpid()
@@ -43,7 +49,7 @@ class RemoteService:
     """
 
     def __init__(self, suffix: str = "") -> None:
-        """Find or start the cluster's service, or with a ``suffix`` that of all runs with the same code of the user's."""
+        """Find or start the cluster's service; with a ``suffix``, that of the runs with the same code of the user's."""
         self._suffix = suffix
         self._actor = _service_of(_connection(), suffix)
 
@@ -70,6 +76,9 @@ class RemoteService:
 
     def remove(self, name: str) -> None:
         self._call(LearnerService.remove, name)
+
+    def status(self) -> dict[str, dict[str, Any]]:
+        return self._call(LearnerService.status)
 
     def _call(self, method: Callable[Concatenate[LearnerService, P], T], *arguments: P.args, **options: P.kwargs) -> T:
         """Call the method of that name in the actor, and wait for its result."""
@@ -126,5 +135,5 @@ def _service_of(connection: str, suffix: str) -> Any:
     # Where there is a GPU, it is the learners': their node is one that has it.
     resources: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
     options = {"num_cpus": 0, "num_gpus": min(1, resources.get("GPU", 0)), "max_restarts": -1, "max_task_retries": 0}
-    actor = remote(**options, concurrency_groups={"process": 1})(_ServiceActor)
+    actor = remote(**options, concurrency_groups={"status": 1})(_ServiceActor)
     return actor.options(name=NAME + suffix, get_if_exists=True).remote()

@@ -153,6 +153,9 @@ class Service(Protocol):
     def remove(self, name: str) -> None:
         """Forget a learner, if it is there; its checkpoints stay."""
 
+    def status(self) -> dict[str, dict[str, Any]]:
+        """Return how far each run has come. It may be asked at any time, also while an update runs."""
+
 
 class LearnerService:
     """Hosts learners in this process, which may be that of a Ray actor."""
@@ -241,6 +244,20 @@ class LearnerService:
         run = self._runs.pop(name, None)
         if run is not None and run.mirror:
             run.mirror.close()
+
+    def status(self) -> dict[str, dict[str, Any]]:
+        return {
+            name: {
+                "agent": run.config.agent.kind,
+                "learner": run.config.learner.kind,
+                "iteration": run.iteration,
+                "iterations": run.config.iterations,
+                "steps": run.steps,
+                "episodes": run.episodes,
+                "last_checkpoint": run.saved,
+            }
+            for name, run in list(self._runs.items())
+        }
 
 
 def _require_finite(weights: Arrays, *, iteration: int) -> None:

@@ -151,6 +151,8 @@ def test_the_service_in_an_actor_is_the_same_class_and_raises_the_same_errors(ma
     assert local.state_sha256("run") == remote.state_sha256("run")
     with pytest.raises(ValueError, match="iteration 1 has not been received"):
         remote.update("run")
+    status = remote.status()["run"]
+    assert (status["learner"], status["iteration"], status["iterations"]) == ("cma-es", 1, 3)
     other = make_config("cma-es", "seed=1")
     with pytest.raises(BadInput, match="checkpoint of another configuration"):
         remote.create("other", other, tmp_path / "remote")
