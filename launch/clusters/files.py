@@ -13,6 +13,7 @@ from pydantic import ConfigDict, Field, StringConstraints, TypeAdapter, Validati
 
 from wormwood.configs.yaml_files import parse_mapping, read_preset_or_file
 from wormwood.errors import BadInput, bad_input
+from wormwood.launch.run.settings import settings_in
 
 __all__ = [
     "Cluster",
@@ -140,30 +141,39 @@ class Tls:
     """PEM: who signed the certificate."""
 
 
-@dataclass(frozen=True)
-class LocalCluster:
-    """Several nodes as processes of this machine."""
+@dataclass(frozen=True, kw_only=True)
+class _Cluster:
+    """What clusters of all kinds have."""
 
     __pydantic_config__ = STRICT
 
-    kind: Literal["local"]
     name: Name
-    head: Node = field(default_factory=lambda: Node(cpus=0))
-    workers: dict[Name, Group] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _StartedCluster(_Cluster):
+    """A cluster whose nodes `wormwood cluster up` starts."""
+
     ports: Ports = field(default_factory=Ports)
     object_store_mib: Annotated[int, Field(ge=80)] = 200
     """Shared memory of each node."""
     tls: Tls | None = None
 
 
-@dataclass(frozen=True)
-class SshCluster:
+@dataclass(frozen=True, kw_only=True)
+class LocalCluster(_StartedCluster):
+    """Several nodes as processes of this machine."""
+
+    kind: Literal["local"]
+    head: Node = field(default_factory=lambda: Node(cpus=0))
+    workers: dict[Name, Group] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SshCluster(_StartedCluster):
     """Hosts that are reached by ssh, each with the package installed."""
 
-    __pydantic_config__ = STRICT
-
     kind: Literal["ssh"]
-    name: Name
     head: SshNode
     workers: dict[Name, SshNode] = field(default_factory=dict)
     user: Argument | None = None
@@ -174,18 +184,13 @@ class SshCluster:
     """More options of ssh, such as ``-p2222``."""
     ports: Ports = field(default_factory=lambda: Ports(gcs=6379, dashboard=8265, client=10_001))
     object_store_mib: Annotated[int, Field(ge=80)] = 1000
-    """Shared memory of each node."""
-    tls: Tls | None = None
 
 
-@dataclass(frozen=True)
-class SlurmCluster:
+@dataclass(frozen=True, kw_only=True)
+class SlurmCluster(_Cluster):
     """A job of Slurm in which Ray runs for as long as one training."""
 
-    __pydantic_config__ = STRICT
-
     kind: Literal["slurm"]
-    name: Name
     folder: Root
     """Shared by all nodes: the token and runs are kept there."""
     head: Node = field(default_factory=lambda: Node(cpus=0))
@@ -199,14 +204,11 @@ class SlurmCluster:
     """Commands of the shell before Ray starts, such as ``module load python``."""
 
 
-@dataclass(frozen=True)
-class KuberayCluster:
+@dataclass(frozen=True, kw_only=True)
+class KuberayCluster(_Cluster):
     """Manifests for the KubeRay operator."""
 
-    __pydantic_config__ = STRICT
-
     kind: Literal["kuberay"]
-    name: Name
     image: Argument
     """A container image with the package installed."""
     head: Node = field(default_factory=lambda: Node(cpus=0))
@@ -218,14 +220,11 @@ class KuberayCluster:
     """Where the claim is mounted."""
 
 
-@dataclass(frozen=True)
-class RayUpCluster:
+@dataclass(frozen=True, kw_only=True)
+class RayUpCluster(_Cluster):
     """A file for ``ray up``, which starts machines of a cloud provider."""
 
-    __pydantic_config__ = STRICT
-
     kind: Literal["ray-up"]
-    name: Name
     provider: dict[str, Any]
     """What Ray's autoscaler needs to know: ``type``, ``region`` and more."""
     head: CloudGroup = field(default_factory=lambda: CloudGroup(cpus=0))
@@ -288,7 +287,7 @@ def _first_problem(error: ValidationError, where: str) -> BadInput:
         return bad_input(".".join(path[:-2]), where=where, expected=_NAME_RULE, got=problem["input"])
     key = ".".join(path)
     if problem["type"] == "unexpected_keyword_argument":
-        known = [entry.name for entry in dataclasses.fields(_settings_at(_KINDS[kind], path[:-1]))]
+        known = [entry.name for entry in dataclasses.fields(settings_in(_KINDS[kind], path[:-1]))]
         expected = f"one of {', '.join(known)}"
         return bad_input(f"unknown key {key}", where=where, expected=expected, got=path[-1], nearest_to=known)
     if problem["type"] == "missing":
@@ -301,12 +300,3 @@ def _expected(problem: Mapping[str, Any]) -> str:
     if problem["type"] == "string_pattern_mismatch":
         return _RULES.get(problem["ctx"]["pattern"], "one line of text")
     return re.sub(r"^(Input|String|Value) should ", "", problem["msg"]).removeprefix("be ")
-
-
-def _settings_at(settings: Any, path: list[str]) -> Any:
-    """Return the dataclass that stands at a path within another; a name of a group is a step without a field."""
-    for name in path:
-        inner = get_type_hints(settings).get(name)
-        options = [inner, *get_args(inner)]
-        settings = next((option for option in options if dataclasses.is_dataclass(option)), settings)
-    return settings

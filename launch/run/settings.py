@@ -36,7 +36,7 @@ from wormwood.launch.run.old_names import use_new_names, with_old_names
 from wormwood.launch.run.rollouts import RolloutPlan
 from wormwood.launch.run.trust import admit, custom_names
 
-__all__ = ["LOOSE_KEYS", "RunConfig", "config_folder", "load_config", "parse_config"]
+__all__ = ["LOOSE_KEYS", "RunConfig", "config_folder", "load_config", "parse_config", "settings_in"]
 
 LOOSE_KEYS = frozenset(
     {
@@ -310,7 +310,7 @@ def _override(mapping: dict[str, Any], override: str) -> None:
     mapping[keys[-1]] = parse_value(text, where=f"--set {path}")
 
 
-def _settings_in(settings: Any, path: Sequence[str]) -> Any:
+def settings_in(settings: Any, path: Sequence[str]) -> Any:
     """Return the settings that stand at a path within others, as far as it leads to any."""
     for name in path:
         inner = get_type_hints(settings).get(name)
@@ -339,7 +339,7 @@ def _first_problem(error: ValidationError, where: str, mapping: Mapping[str, Any
     rest = [part for part in rest if re.fullmatch(r"[a-z0-9_]+", part)]
     key, got = ".".join([section, *rest]), problem["input"]
     if problem["type"] == "unexpected_keyword_argument":
-        known = [entry.name for entry in dataclasses.fields(_settings_in(settings, rest[:-1]))]
+        known = [entry.name for entry in dataclasses.fields(settings_in(settings, rest[:-1]))]
         unknown, expected = (rest or [section])[-1], f"one of {', '.join(known)}"
         return bad_input(f"unknown key {key}", where=where, expected=expected, got=unknown, nearest_to=known)
     if problem["type"] == "missing":
