@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ipaddress
-import os
 
 __all__ = ["SWITCH", "is_loopback", "loopback_environment", "stay_on_loopback"]
 
@@ -25,9 +24,8 @@ def loopback_environment(host: str) -> dict[str, str]:
 
 
 def stay_on_loopback() -> None:
-    """Keep this process and what it starts on the loopback interface."""
+    """Keep this process on the loopback interface, as ``loopback_environment`` does what it starts."""
     from ray._private import ray_constants
 
-    os.environ[SWITCH] = "0"
-    # Read when Ray was imported, which may have been before.
+    # Read from the environment when Ray was imported.
     ray_constants.ENABLE_RAY_CLUSTER = False

@@ -17,7 +17,7 @@ from ray.exceptions import RayTaskError
 
 from wormwood.errors import bad_input
 from wormwood.launch.run.files import write_private
-from wormwood.launch.run.loopback import is_loopback, stay_on_loopback
+from wormwood.launch.run.loopback import is_loopback, loopback_environment, stay_on_loopback
 from wormwood.launch.run.threads import ONE_THREAD, environment
 from wormwood.launch.run.versions import require_ray
 
@@ -63,13 +63,14 @@ def connect(workers: int, *, address: str = "local") -> None:
     if address == "local":
         options |= {"num_cpus": max(workers, os.cpu_count() or 1), "include_dashboard": False}
         _close_token()
-    if address == "local" or is_loopback(address.rpartition(":")[0]):
+    host = "localhost" if address == "local" else address.rpartition(":")[0]
+    if is_loopback(host):
         stay_on_loopback()
     # Workers compute on one thread. Ray's advice about accelerators and its usage report are not for our users.
     quiet = {
         name: os.environ.get(name, "0") for name in ("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "RAY_USAGE_STATS_ENABLED")
     }
-    with _signals_kept(), environment(**ONE_THREAD, **quiet):
+    with _signals_kept(), environment(**ONE_THREAD, **loopback_environment(host), **quiet):
         ray.init(address=address, **options)
 
 
