@@ -190,7 +190,7 @@ def _check_fixed(body: Body, fixed: Mapping[str, Any], *, owner: str, where: str
 
 
 def swimmer(links: int, **changes: Any) -> Body:
-    """Return dm_control's swimmer of ``links`` links, with any fields changed.
+    """Return dm_control's swimmer of ``links`` links, with any fields changed: ``swimmer(8, gear=6e-4, locked=[3])``.
 
     A number for a per-link or per-joint field holds for every link or joint.
     """

@@ -114,7 +114,7 @@ class EnvironmentSpec(Protocol):
 
 @dataclass(frozen=True)
 class SwimmerSpec:
-    """A swimmer's body and its task."""
+    """A swimmer's body and its task: ``SwimmerSpec(load_body("swimmer-6"), Swim())``."""
 
     body: Body
     task: Task

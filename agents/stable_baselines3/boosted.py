@@ -236,7 +236,7 @@ class _BoostedAlgorithm(OnPolicyAlgorithm):
 
 
 class BoostedPPO(_BoostedAlgorithm):
-    """Proximal policy optimisation of a boosted forest."""
+    """Proximal policy optimisation of a boosted forest: ``BoostedPPO("CartPole-v1").learn(100_000)``."""
 
     loss = "ppo"
 

@@ -144,7 +144,7 @@ class BoostedSACPolicy(SACPolicy):
 
 
 class BoostedSAC(SAC):
-    """Soft actor-critic with forests as critics."""
+    """Soft actor-critic with forests as critics: ``BoostedSAC("Pendulum-v1", seed=0).learn(20_000)``."""
 
     policy_aliases: ClassVar[dict[str, type[BasePolicy]]] = {
         "MlpPolicy": BoostedSACPolicy,

@@ -121,6 +121,7 @@ def save_agent(folder: Path, agent: Agent, *, origin: Mapping[str, object] | Non
 def load_agent(name_or_path: str, *, trust: Collection[str] = ()) -> Agent:
     """Return a built-in agent, or that of a run, of an exported folder or of a zip of Stable-Baselines3.
 
+    ``load_agent("runs/worm").policy(spec).act(observation, {}, None)`` chooses actions for a batch of observations.
     Runs and exported folders may also be at a URL.
 
     Args:
