@@ -10,8 +10,8 @@ from wormwood.envs.specs import SwimmerSpec
 from wormwood.launch.api import train_run
 from wormwood.launch.cli.arguments import add_trust, add_verb, seed, workers
 from wormwood.launch.cli.console import as_text, note, print_json, print_table, print_text, training_watcher
+from wormwood.launch.inspect.tensorboard import tensorboard_watcher
 from wormwood.launch.run.opening import open_run
-from wormwood.launch.run.tensorboard import tensorboard_watcher
 
 __all__ = ["add_train", "train_command"]
 

@@ -11,8 +11,8 @@ import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from wormwood.errors import BadInput
+from wormwood.launch.inspect.tensorboard import EventWriter, scalars, tensorboard_watcher
 from wormwood.launch.run.run_folder import Run, RunFolder
-from wormwood.launch.run.tensorboard import EventWriter, scalars, tensorboard_watcher
 from wormwood.launch.run.training import Interrupted, Watcher, train
 
 
@@ -128,7 +128,7 @@ def test_neither_torch_nor_tensorflow_is_loaded(tmp_path: Path) -> None:
     run = _make_run(tmp_path / "run", 1)
     script = (
         "import sys; from pathlib import Path; from wormwood.launch.run.run_folder import RunFolder; "
-        "from wormwood.launch.run.tensorboard import EventWriter; "
+        "from wormwood.launch.inspect.tensorboard import EventWriter; "
         "assert not any(name.startswith('tensorboard') for name in sys.modules), 'loaded before it was needed'; "
         f"EventWriter(RunFolder(Path({str(run)!r}))).close(); print({{'torch', 'tensorflow'}} & set(sys.modules))"
     )
