@@ -159,7 +159,7 @@ class NCAP:
         state = {**counted, **waited}
         dorsal, ventral = self.activity(observation, time).muscles
         action = (dorsal - ventral).reshape(len(observation), self._joints)
-        if rng is not None and np.shape(self._noise_std) not in ((), (self._joints,)):
+        if rng is not None and self._noise_std is not None and np.shape(self._noise_std) not in ((), (self._joints,)):
             expected, got = f"one deviation for each of {self._joints} joints", np.shape(self._noise_std)
             raise bad_input("exploration noise", where="agent ncap", expected=expected, got=got)
         action, extras = choose_action(action, std=self._noise_std, rng=rng)

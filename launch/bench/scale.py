@@ -17,7 +17,6 @@ from typing import Any
 import numpy as np
 
 from wormwood.launch.bench.rounds import Progress
-from wormwood.launch.run.rollouts import RolloutWorker
 from wormwood.launch.run.run_folder import Run
 from wormwood.launch.run.service import LearnerService
 from wormwood.launch.run.settings import RunConfig, load_config
@@ -169,7 +168,7 @@ def _config(shards: int, *overrides: str) -> RunConfig:
 
 def _in_process(config: RunConfig, seconds: float) -> dict[str, float]:
     """Return the medians of one rollout, update and checkpoint, and the bytes that would travel for one shard."""
-    service, worker = LearnerService(), RolloutWorker(config.plan)
+    service, worker = LearnerService(), config.plan.worker()
     rollout_times: list[float] = []
     update_times: list[float] = []
     save_times: list[float] = []

@@ -6,7 +6,7 @@ import contextlib
 import functools
 import io
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -147,15 +147,18 @@ class ModelWorker:
         buffer = io.BytesIO(plan.policy)
         self._policy = torch.load(buffer, map_location="cpu", weights_only=False)
         self._environments: dict[int, Any] = {}
-        self._latest: dict[str, Any] | None = None
+        self._version: Hashable = None
 
-    def rollout(self, weights: Instruction, shard: Shard, iteration: int) -> tuple[Recording, Shard]:
+    def rollout(
+        self, weights: Instruction, shard: Shard, iteration: int, *, version: Hashable = None
+    ) -> tuple[Recording, Shard]:
         """Run one shard.
 
         Args:
             weights: the policy's, and how to act.
             shard: where to go on from.
             iteration: the seed of all that is drawn.
+            version: names these weights, which are taken over once for all calls that follow each other with the same.
 
         Returns:
             The recording, and the shard to go on from; its state holds the action noise of its environments, too.
@@ -167,7 +170,7 @@ class ModelWorker:
             lost = _differs(observation, before.get("observation"))
             exploration = weights.exploration[shard.index]
             acting = (OnPolicyActing if self._plan.on_policy else OffPolicyActing)(
-                self._load(weights.weights),
+                self._load(weights.weights, version),
                 exploration,
                 seed=iteration,
                 shard=shard.index,
@@ -183,12 +186,11 @@ class ModelWorker:
             self._environments[shard] = self._plan.recipe.build(first, self._plan.sizes[shard])
         return self._environments[shard]
 
-    def _load(self, weights: dict[str, Any]) -> Any:
-        # The shards of an iteration share their weights.
-        if self._latest is not weights:
+    def _load(self, weights: dict[str, Any], version: Hashable) -> Any:
+        if version is None or version != self._version:
             self._policy.load_state_dict(weights)
             self._policy.set_training_mode(False)
-            self._latest = weights
+            self._version = version
         return self._policy
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
+from itertools import repeat
 from typing import Any, Protocol
 
-from wormwood.launch.run.rollouts import ExecutorPlan, Rollout
+from wormwood.launch.run.rollouts import ExecutorPlan
 from wormwood.launch.run.service import RolloutRequest
 
 __all__ = ["Collection", "Executor", "InProcessExecutor", "WorkerError", "WorkerStatus"]
@@ -45,14 +47,10 @@ class Executor(Protocol):
 
 
 class _Postponed:
-    """A collection that is made when it is asked for."""
+    """A collection that is made when it is asked for, once."""
 
-    def __init__(self, worker: Any, request: RolloutRequest) -> None:
-        self._worker, self._request = worker, request
-
-    def result(self) -> list[Rollout]:
-        request = self._request
-        return [self._worker.rollout(request.weights, shard, request.iteration) for shard in request.shards]
+    def __init__(self, result: Callable[[], Sequence[Any]]) -> None:
+        self.result = result
 
 
 class InProcessExecutor:
@@ -61,9 +59,12 @@ class InProcessExecutor:
     def __init__(self, plan: ExecutorPlan) -> None:
         """Prepare for the rollouts of one plan."""
         self._worker = plan.worker()
+        self._started = 0
 
     def start(self, request: RolloutRequest) -> Collection:
-        return _Postponed(self._worker, request)
+        self._started += 1
+        play = partial(self._worker.rollout, version=self._started)
+        return _Postponed(partial(list, map(play, repeat(request.weights), request.shards, repeat(request.iteration))))
 
     def status(self) -> list[WorkerStatus]:
         return []

@@ -53,7 +53,7 @@ class PoolWorker:
         """Run one shard of the plan with that key, by the weights of a shipment; see ``RolloutWorker.rollout``."""
         if self._weights[0] != shipment:
             self._weights = shipment, join_pieces(pieces)
-        rollout: Rollout = self._worker(key, plan).rollout(self._weights[1], shard, iteration)
+        rollout: Rollout = self._worker(key, plan).rollout(self._weights[1], shard, iteration, version=shipment)
         return rollout
 
     def _worker(self, key: str, plan: ExecutorPlan) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -15,12 +15,12 @@ from wormwood.agents.learning.interfaces import Episodes, Fragment, Transitions
 from wormwood.agents.policies.acting import ActStep, act_steps, reset_state
 from wormwood.agents.policies.interfaces import Arrays, Floats, Policy
 from wormwood.agents.policies.table import AgentConfig, make_policy, make_population, warm_up
-from wormwood.envs.randomness import EpisodeStreams, shared_streams, stream, training_streams
+from wormwood.envs.randomness import shared_streams, stream, training_streams
 from wormwood.envs.simulation import Step
 from wormwood.envs.specs import BatchedEnvironment, EnvironmentSpec
 from wormwood.launch.run.states import nest, unnest
 
-__all__ = ["ExecutorPlan", "NonFiniteError", "Rollout", "RolloutPlan", "RolloutWorker", "Shard"]
+__all__ = ["ExecutorPlan", "NonFiniteError", "PopulationWorker", "Rollout", "RolloutPlan", "RolloutWorker", "Shard"]
 
 
 class NonFiniteError(FloatingPointError):
@@ -54,9 +54,9 @@ class RolloutPlan:
         """Environment steps of one iteration."""
         return self.shards * self.environments * self.steps * (1 + len(self.others))
 
-    def worker(self) -> RolloutWorker:
+    def worker(self) -> RolloutWorker | PopulationWorker:
         """Build what executes the rollouts."""
-        return RolloutWorker(self)
+        return PopulationWorker(self) if self.population else RolloutWorker(self)
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,26 +79,29 @@ class ExecutorPlan(Protocol):
         """Number of shards."""
 
     def worker(self) -> Any:
-        """Build what executes the rollouts: ``rollout(weights, shard, iteration)``, as ``RolloutWorker`` has."""
+        """Build what executes the rollouts, with the method ``rollout`` of ``RolloutWorker``."""
 
 
 class RolloutWorker:
-    """Executes rollouts. It keeps no state but scratch space: any worker gives the same result for the same call."""
+    """Goes on with a policy's episodes. It keeps scratch space only: any worker gives the same for the same call."""
 
     def __init__(self, plan: RolloutPlan) -> None:
         """Prepare for the rollouts of one plan."""
         warm_up(plan.agent, plan.spec)
         self._plan = plan
-        self._simulations: dict[tuple[int, int], BatchedEnvironment] = {}
-        self._latest: tuple[Arrays, dict[int, Policy]] | None = None
+        self._simulations: dict[int, BatchedEnvironment] = {}
+        self._version: Hashable = None
+        self._policies: dict[int, Policy] = {}
 
-    def rollout(self, weights: Arrays, shard: Shard, iteration: int) -> Rollout:
-        """Run one shard for ``plan.steps`` control steps.
+    def rollout(self, weights: Arrays, shard: Shard, iteration: int, *, version: Hashable = None) -> Rollout:
+        """Go on for ``plan.steps`` control steps with exploration noise, and record transitions.
 
         Args:
-            weights: the policy's, or those of all members, or of the whole population, stacked.
+            weights: the policy's, or those of all members, stacked.
             shard: where to go on from.
             iteration: numbers the rollout, and so its randomness.
+            version: names these weights; a policy of many trees is built once for all calls that follow each other
+                with the same. None builds it anew.
 
         Returns:
             The fragment, and the shard to go on from.
@@ -106,65 +109,102 @@ class RolloutWorker:
         Raises:
             NonFiniteError: an observation, action or reward is NaN or infinite.
         """
+        plan, simulation = self._plan, self._simulation(shard.index)
+        policy = self._policy(weights, shard.index * plan.members // plan.shards, version)
+        memory, lost = unnest("memory", shard.state), np.zeros(simulation.count, dtype=bool)
+        tally = _Tally(simulation)
+        if shard.state:
+            lost = simulation.restore(shard.state)
+            tally.restore(shard.state, lost)
+            memory = reset_state(memory, lost)
+        else:
+            simulation.reset()
+        record = _Recorder(plan, simulation, memory)
+        rng, check = stream(plan.seed, "action", shard.index, iteration), _Place(plan, shard.index, iteration)
+        steps = act_steps(policy, simulation, plan.spec.actions, state=memory, rng=rng, check=check.require_finite)
+        for t, taken in enumerate(itertools.islice(steps, plan.steps)):
+            record.add(t, taken)
+            tally.add(taken.step)
+            memory = taken.state
+        fragment = Fragment(
+            shard.index,
+            iteration,
+            plan.steps * simulation.count,
+            tally.episodes(),
+            record.transitions(simulation.observation),
+            lost=int(lost.sum()),
+        )
+        return fragment, Shard(shard.index, {**simulation.state(), **tally.state(), **nest("memory", memory)})
+
+    def _policy(self, weights: Arrays, member: int, version: Hashable) -> Policy:
+        if version is None or version != self._version:
+            self._version, self._policies = version, {}
+        if member not in self._policies:
+            own = {name: stacked[member] for name, stacked in weights.items()} if self._plan.members > 1 else weights
+            self._policies[member] = make_policy(self._plan.agent, own, self._plan.spec)
+        return self._policies[member]
+
+    def _simulation(self, shard: int) -> BatchedEnvironment:
+        if shard not in self._simulations:
+            plan, streams = self._plan, training_streams(self._plan.seed)
+            first = shard * plan.environments
+            self._simulations[shard] = plan.spec.simulate(plan.environments, streams=streams, first=first)
+        return self._simulations[shard]
+
+
+class PopulationWorker:
+    """Judges the candidates of a population by whole episodes. It keeps scratch space only."""
+
+    def __init__(self, plan: RolloutPlan) -> None:
+        """Prepare for the rollouts of one plan."""
+        warm_up(plan.agent, plan.spec)
+        self._plan = plan
+        self._simulations: dict[tuple[int, int], BatchedEnvironment] = {}
+
+    def rollout(self, weights: Arrays, shard: Shard, iteration: int, *, version: Hashable = None) -> Rollout:
+        """Play the episodes of one shard's candidates everywhere, without noise; see ``RolloutWorker.rollout``.
+
+        Args:
+            weights: of the whole population, stacked.
+            shard: which candidates.
+            iteration: numbers the rollout, and so the starts.
+            version: makes no difference, for each shard has candidates of its own.
+        """
         plan = self._plan
-        if not plan.population:
-            policy = self._policy(weights, shard.index * plan.members // plan.shards)
-            return _play_on(self._simulation(shard.index, iteration), policy, shard, iteration, plan)
-        candidates, fragments = self._candidates(weights, shard.index), []
+        share = plan.population // plan.shards
+        candidates = {name: each[shard.index * share : (shard.index + 1) * share] for name, each in weights.items()}
+        fragments = []
         for place, spec in enumerate((plan.spec, *plan.others)):
-            simulation = self._simulation(shard.index, iteration, place=place)
+            simulation = self._simulation(shard.index, place, iteration)
             policy = make_population(plan.agent, candidates, spec)
-            there = dataclasses.replace(plan, spec=spec)
-            fragments.append(_play_episodes(simulation, policy, shard, iteration, there))
+            check = _Place(dataclasses.replace(plan, spec=spec), shard.index, iteration)
+            steps = act_steps(policy, simulation, spec.actions, check=check.require_finite)
+            fragments.append(self._play(simulation, steps, shard.index, iteration))
         return _together(fragments), shard
 
-    def _policy(self, weights: Arrays, member: int) -> Policy:
-        # The shards of an iteration share their weights: a policy of many trees is built once for all of them.
-        if self._latest is None or self._latest[0] is not weights:
-            self._latest = weights, {}
-        built = self._latest[1]
-        if member not in built:
-            own = {name: stacked[member] for name, stacked in weights.items()} if self._plan.members > 1 else weights
-            built[member] = make_policy(self._plan.agent, own, self._plan.spec)
-        return built[member]
+    def _play(self, simulation: BatchedEnvironment, steps: Iterator[ActStep], shard: int, iteration: int) -> Fragment:
+        """Play one whole episode in each environment, and report the returns."""
+        simulation.reset()
+        tally = _Tally(simulation)
+        alive, played = np.ones(simulation.count, dtype=bool), 0
+        for taken in itertools.islice(steps, self._plan.steps):
+            # An environment whose episode ended early waits for the others: its next episode does not count.
+            tally.add(taken.step, counted=alive)
+            alive &= ~taken.step.done
+            played += simulation.count
+            if not alive.any():
+                break
+        return Fragment(shard, iteration, played, tally.episodes(), None)
 
-    def _candidates(self, weights: Arrays, shard: int) -> Arrays:
-        share = self._plan.population // self._plan.shards
-        return {name: stacked[shard * share : (shard + 1) * share] for name, stacked in weights.items()}
-
-    def _simulation(self, shard: int, iteration: int, *, place: int = 0) -> BatchedEnvironment:
-        plan, streams = self._plan, _streams(self._plan, iteration)
+    def _simulation(self, shard: int, place: int, iteration: int) -> BatchedEnvironment:
+        plan = self._plan
+        streams = shared_streams(plan.seed, starts=plan.starts, generation=iteration)
         if (shard, place) not in self._simulations:
             spec, first = (plan.spec, *plan.others)[place], shard * plan.environments
             self._simulations[shard, place] = spec.simulate(plan.environments, streams=streams, first=first)
         simulation = self._simulations[shard, place]
         simulation.streams = streams
         return simulation
-
-
-def _streams(plan: RolloutPlan, iteration: int) -> EpisodeStreams:
-    if plan.population:
-        return shared_streams(plan.seed, starts=plan.starts, generation=iteration)
-    return training_streams(plan.seed)
-
-
-def _play_episodes(
-    simulation: BatchedEnvironment, policy: Policy, shard: Shard, iteration: int, plan: RolloutPlan
-) -> Fragment:
-    """Play one whole episode in each environment, without noise, and report the returns."""
-    place = _Place(plan, shard.index, iteration)
-    simulation.reset()
-    tally = _Tally(simulation)
-    alive, played = np.ones(simulation.count, dtype=bool), 0
-    steps = act_steps(policy, simulation, plan.spec.actions, check=place.require_finite)
-    for taken in itertools.islice(steps, plan.steps):
-        # An environment whose episode ended early waits for the others: its next episode does not count.
-        tally.add(taken.step, counted=alive)
-        alive &= ~taken.step.done
-        played += simulation.count
-        if not alive.any():
-            break
-    return Fragment(shard.index, iteration, played, tally.episodes(), None)
 
 
 def _together(fragments: Sequence[Fragment]) -> Fragment:
@@ -179,37 +219,6 @@ def _together(fragments: Sequence[Fragment]) -> Fragment:
     )
     steps = sum(fragment.steps for fragment in fragments)
     return Fragment(fragments[0].shard, fragments[0].iteration, steps, Episodes(**columns), None)
-
-
-def _play_on(
-    simulation: BatchedEnvironment, policy: Policy, shard: Shard, iteration: int, plan: RolloutPlan
-) -> Rollout:
-    """Go on from the shard's state with exploration noise, and record transitions."""
-    place = _Place(plan, shard.index, iteration)
-    tally = _Tally(simulation)
-    memory, lost = unnest("memory", shard.state), np.zeros(simulation.count, dtype=bool)
-    if shard.state:
-        lost = simulation.restore(shard.state)
-        tally.restore(shard.state, lost)
-        memory = reset_state(memory, lost)
-    else:
-        simulation.reset()
-    record = _Recorder(plan, simulation, memory)
-    rng = stream(plan.seed, "action", shard.index, iteration)
-    steps = act_steps(policy, simulation, plan.spec.actions, state=memory, rng=rng, check=place.require_finite)
-    for t, taken in enumerate(itertools.islice(steps, plan.steps)):
-        record.add(t, taken)
-        tally.add(taken.step)
-        memory = taken.state
-    fragment = Fragment(
-        shard.index,
-        iteration,
-        plan.steps * simulation.count,
-        tally.episodes(),
-        record.transitions(simulation.observation),
-        lost=int(lost.sum()),
-    )
-    return fragment, Shard(shard.index, {**simulation.state(), **tally.state(), **nest("memory", memory)})
 
 
 class _Recorder:

@@ -16,7 +16,10 @@ from wormwood.envs.randomness import shared_streams, stream, training_streams
 from wormwood.envs.specs import SwimmerSpec
 from wormwood.envs.tasks import GymnasiumForward, Swim
 from wormwood.errors import BadInput
+from wormwood.launch.run import rollouts
+from wormwood.launch.run.executors import InProcessExecutor
 from wormwood.launch.run.rollouts import NonFiniteError, RolloutPlan, RolloutWorker, Shard
+from wormwood.launch.run.service import RolloutRequest
 
 
 def _make_plan(**overrides: Any) -> RolloutPlan:
@@ -109,7 +112,7 @@ def test_each_candidate_plays_the_same_starts_and_gets_its_own_return() -> None:
         name: np.stack([values * scale for scale in (0.5, 1.0, 1.5, 2.0)])
         for name, values in initial_weights(plan.agent, plan.spec, stream(0, "update")).items()
     }
-    fragments = [RolloutWorker(plan).rollout(candidates, Shard(index), 5)[0] for index in range(2)]
+    fragments = [plan.worker().rollout(candidates, Shard(index), 5)[0] for index in range(2)]
     got = np.concatenate([fragment.episodes.reward for fragment in fragments]).reshape(4, 3)
     assert np.concatenate([f.episodes.environment for f in fragments]).tolist() == list(range(12))
     for candidate in range(4):
@@ -133,11 +136,11 @@ def test_each_candidate_plays_the_same_starts_on_every_body() -> None:
         for name, values in initial_weights(together.agent, home, stream(0, "update")).items()
     }
     for shard in (Shard(0), Shard(1)):
-        fragment, _ = RolloutWorker(together).rollout(candidates, shard, 5)
+        fragment, _ = together.worker().rollout(candidates, shard, 5)
         assert fragment.steps == 3 * 6 * 25
         assert sorted(fragment.episodes.environment) == list(range(18 * shard.index, 18 * (shard.index + 1)))
         for body, plan in enumerate(alone):
-            expected = RolloutWorker(plan).rollout(candidates, shard, 5)[0].episodes
+            expected = plan.worker().rollout(candidates, shard, 5)[0].episodes
             rows = fragment.episodes.environment % 3 == body
             assert (fragment.episodes.environment[rows] // 3).tolist() == expected.environment.tolist()
             np.testing.assert_array_equal(fragment.episodes.reward[rows], expected.reward)
@@ -151,6 +154,39 @@ def test_a_policy_with_a_memory_begins_each_episode_without_it() -> None:
         _, shard = RolloutWorker(plan).rollout(_weights(plan), shard, iteration)
         times.append(float(shard.state["memory/time"][0]))
     assert times == [10, 20, 5, 15, 0]
+
+
+def test_the_shards_of_an_iteration_share_one_policy_and_never_an_older_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    plan, built = _make_plan(), []
+
+    def make(*arguments: Any) -> Any:
+        built.append(arguments)
+        return make_policy(*arguments)
+
+    monkeypatch.setattr(rollouts, "make_policy", make)
+    weights, executor = _weights(plan), InProcessExecutor(plan)
+
+    def collect() -> Any:
+        return executor.start(RolloutRequest(0, weights, (Shard(0), Shard(1)))).result()
+
+    first = collect()
+    assert len(built) == 1
+    for name in weights:
+        weights[name] = weights[name] * 0.5  # in the same dictionary
+    second = collect()
+    assert len(built) == 2
+    for index in range(2):
+        _assert_equal(second[index], RolloutWorker(plan).rollout(weights, Shard(index), 0))
+    assert (second[0][0].transitions.action != first[0][0].transitions.action).any()
+
+
+def test_without_a_version_a_worker_plays_by_the_weights_of_each_call() -> None:
+    plan, scale = _make_plan(), 0.5
+    weights = _weights(plan)
+    smaller = {name: values * scale for name, values in weights.items()}
+    worker = RolloutWorker(plan)
+    for own in (weights, smaller, weights):
+        _assert_equal(worker.rollout(own, Shard(0), 0), RolloutWorker(plan).rollout(own, Shard(0), 0))
 
 
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
