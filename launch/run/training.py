@@ -62,10 +62,18 @@ def train(
     name = str(run.path.resolve())
     with _backend(config, workers, address) as (service, executor):
         training = _Training(run, config, service, executor, watcher or Watcher(), name)
-        while (final := training.attempt()) is None:
-            # Go on from the newest checkpoint, in the service that Ray has started again.
-            training.count_death()
-    weights, state_sha256 = final
+        while True:
+            try:
+                training.continue_from_checkpoint()
+                weights, state_sha256 = service.policy_weights(name), service.state_sha256(name)
+                break
+            except ServiceLostError:
+                # Go on from the newest checkpoint, in the service that Ray has started again.
+                training.count_death()
+            finally:
+                # Others may share the service: this run leaves nothing in it, however it ends.
+                with contextlib.suppress(ServiceLostError):
+                    service.remove(name)
     return _finish(run, config, weights, workers=workers, sha256=state_sha256)
 
 
@@ -87,18 +95,6 @@ class _Training:
     """Of the service, one after another without an update in between."""
     done_at_death: int = -1
     """Updates that were done at the latest of them."""
-
-    def attempt(self) -> tuple[Arrays, str] | None:
-        """Train to the end, and return the policy's weights and the hash of the state; None: the service was lost."""
-        try:
-            self.continue_from_checkpoint()
-            return self.service.policy_weights(self.name), self.service.state_sha256(self.name)
-        except ServiceLostError:
-            return None
-        finally:
-            # Others may share the service: this run leaves nothing in it, however it ends.
-            with contextlib.suppress(ServiceLostError):
-                self.service.remove(self.name)
 
     def continue_from_checkpoint(self) -> None:
         """Train from the newest checkpoint to the end.
