@@ -19,12 +19,21 @@ from PIL import Image
 
 from wormwood.errors import bad_input
 
-__all__ = ["Picture", "write_picture", "write_video"]
+__all__ = ["Picture", "figure_pixels", "write_picture", "write_video"]
 
 Picture = NDArray[np.uint8]
 """``[height, width, 3]`` red, green and blue, from the top."""
 
 FASTEST = {".gif": 50, ".mp4": 1000}  # frames per second; viewers slow down a GIF that claims to be faster
+
+
+def figure_pixels(figure: Any) -> Picture:
+    """Return the pixels ``[height, width, 3]`` of a figure of matplotlib, which needs no display for that."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    canvas: Any = FigureCanvasAgg(figure)
+    canvas.draw()
+    return np.asarray(canvas.buffer_rgba())[..., :3]
 
 
 def write_picture(path: Path, picture: Picture) -> None:

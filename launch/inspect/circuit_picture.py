@@ -4,21 +4,18 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.patches import Circle, FancyBboxPatch, Patch, Polygon, RegularPolygon
 
 from wormwood.agents.policies.circuit_settings import SYNAPSES
 from wormwood.agents.policies.interfaces import Floats
-from wormwood.envs.pictures.files import write_picture
 
-__all__ = ["draw_circuit", "make_figure"]
+__all__ = ["make_figure"]
 
 Description = Mapping[str, Any]
 Point = tuple[float, float]
@@ -37,23 +34,12 @@ WIDTHS = {"oscillator": 1.25, "stretch receptor": 1.6, "B neuron": 1.2, "muscle"
 """Inches that the symbols' entries of the legend take."""
 
 
-def draw_circuit(description: Description, path: Path) -> None:
-    """Draw a circuit into a PNG file, which is written whole or not at all.
+def make_figure(description: Description) -> Figure:
+    """Draw a circuit.
 
     Args:
         description: of ``wormwood.launch.inspect.circuit_anatomy.describe``; its activity is drawn where it has any.
-        path: ends in .png.
-
-    Raises:
-        BadInput: the folder cannot be written, or the suffix is not .png.
     """
-    canvas: Any = FigureCanvasAgg(make_figure(description))
-    canvas.draw()
-    write_picture(path, np.asarray(canvas.buffer_rgba())[:, :, :3])
-
-
-def make_figure(description: Description) -> Figure:
-    """Return the figure that ``draw_circuit`` writes."""
     plan = _Plan(description)
     figure = Figure(figsize=(plan.width, plan.height), dpi=DPI, facecolor="white")
     axes = figure.add_axes((0, 0, 1, 1), xlim=(0, plan.width), ylim=(0, plan.height))

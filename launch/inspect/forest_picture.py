@@ -5,22 +5,19 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch
 
 from wormwood.agents.policies.interfaces import Floats
-from wormwood.envs.pictures.files import write_picture
 from wormwood.launch.inspect.forest_summary import CLEAR, Summary
 from wormwood.trees.forest import Forest
 
-__all__ = ["draw_forest", "make_figure"]
+__all__ = ["make_figure"]
 
 # Okabe and Ito's blue and vermilion: the colour-blind tell them apart.
 RISES, FALLS, NEITHER, ASKED = "#0072B2", "#D55E00", "#A8A8A8", "#6B6B6B"
@@ -35,23 +32,8 @@ OUTPUTS, FEATURES, DEPTH = 4, 10, 4  # of which there is room
 LONGEST = 22  # characters of a name
 
 
-def draw_forest(summary: Summary, path: Path) -> None:
-    """Draw a boosted policy into a PNG file, which is written whole or not at all.
-
-    Args:
-        summary: of a forest with at least one tree.
-        path: ends in .png.
-
-    Raises:
-        BadInput: the folder cannot be written, or the suffix is not .png.
-    """
-    canvas: Any = FigureCanvasAgg(make_figure(summary))
-    canvas.draw()
-    write_picture(path, np.asarray(canvas.buffer_rgba())[:, :, :3])
-
-
 def make_figure(summary: Summary) -> Figure:
-    """Return the figure that ``draw_forest`` writes."""
+    """Draw a boosted policy, whose forest has at least one tree."""
     plan = _Plan(summary)
     figure = Figure(figsize=(WIDTH, plan.height), dpi=DPI, facecolor="white")
     page = figure.add_axes((0, 0, 1, 1), xlim=(0, WIDTH), ylim=(0, plan.height))

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from matplotlib.figure import Figure
 
 from wormwood.agents.policies.circuit_settings import NCAPConfig
 from wormwood.agents.policies.forest_settings import ForestConfig
@@ -19,11 +20,12 @@ from wormwood.agents.policies.modulated_circuit import ModulatedNCAP
 from wormwood.agents.policies.table import AGENTS, initial_weights
 from wormwood.envs.families.swimmer_bodies import SwimmerBodies
 from wormwood.envs.families.trials import TrialSpec
+from wormwood.envs.pictures.files import figure_pixels, write_picture
 from wormwood.envs.randomness import stream
 from wormwood.envs.specs import EnvironmentSpec, SwimmerSpec, require_swimmer
 from wormwood.errors import BadInput
 from wormwood.launch.inspect.circuit_anatomy import describe, record_activity
-from wormwood.launch.inspect.circuit_picture import draw_circuit
+from wormwood.launch.inspect.circuit_picture import make_figure
 from wormwood.launch.run.agent_files import BUILT_IN, Agent
 from wormwood.launch.run.files import to_json, write_text_atomic
 
@@ -40,8 +42,8 @@ class Inspection:
     """Everything, in plain values."""
     summary: str
     """What a person reads first."""
-    draw: Callable[[Path], None] | None = None
-    """Writes the picture, where there is one."""
+    figure: Callable[[], Figure] | None = None
+    """Draws the picture, where there is one."""
     sources: Callable[[], Mapping[str, str]] | None = None
     """Returns the agent as source code, by the file's name, where it can be written so."""
 
@@ -55,9 +57,9 @@ class Inspection:
         try:
             folder.mkdir(parents=True, exist_ok=True)
             write_text_atomic(files[0], to_json(self.described, indent=2) + "\n")
-            if self.draw is not None:
+            if self.figure is not None:
                 files.append(folder / f"{self.name}.png")
-                self.draw(files[-1])
+                write_picture(files[-1], figure_pixels(self.figure()))
             for name, source in (self.sources() if self.sources else {}).items():
                 files.append(folder / name)
                 write_text_atomic(files[-1], source)
@@ -105,14 +107,14 @@ def _inspect_circuit(config: NCAPConfig, weights: Arrays, spec: SwimmerSpec) -> 
         value = weights[name]
         shown = f"{value:+.3f}" if value.ndim == 0 else f"{value.shape}"
         lines.append(f"  {name:<{width}} {shown.lstrip('+') if name in ('lag', 'period') else shown}")
-    return Inspection("circuit", described, "\n".join(lines), lambda path: draw_circuit(described, path))
+    return Inspection("circuit", described, "\n".join(lines), lambda: make_figure(described))
 
 
 def _inspect_forest(
     name: str, config: ForestConfig, weights: Arrays, *, spec: EnvironmentSpec, policy: Policy
 ) -> Inspection:
     # Only who has trees pays for numba: half a second.
-    from wormwood.launch.inspect.forest_picture import draw_forest
+    from wormwood.launch.inspect.forest_picture import make_figure
     from wormwood.launch.inspect.forest_source import policy_sources, visited_observations
     from wormwood.launch.inspect.forest_summary import describe, summarise, write_text
 
@@ -122,14 +124,12 @@ def _inspect_forest(
         described["noise_std"] = np.exp(weights["log_std"]).tolist()
     if not len(summary.forest):
         return Inspection("forest", described, text)
-    return Inspection(
-        "forest", described, text, lambda path: draw_forest(summary, path), lambda: policy_sources(config, summary)
-    )
+    return Inspection("forest", described, text, lambda: make_figure(summary), lambda: policy_sources(config, summary))
 
 
 def _inspect_memory(agent: Agent, weights: Arrays, *, spec: EnvironmentSpec, policy: Policy) -> Inspection:
     # matplotlib is slow to load: only who draws waits for it.
-    from wormwood.launch.inspect.memory_picture import describe, draw_memory
+    from wormwood.launch.inspect.memory_picture import describe, make_figure
     from wormwood.launch.inspect.memory_trace import trace_memory
 
     trace = trace_memory(agent.name, weights, spec, policy)
@@ -141,11 +141,11 @@ def _inspect_memory(agent: Agent, weights: Arrays, *, spec: EnvironmentSpec, pol
         f"  kept of what each slot began with: {', '.join(f'{share:.2f}' for share in trace.kept[-1])}",
     ]
     described = {"agent": agent.name, "kind": "memory", "parameters": _count(weights), "trial": describe(trace)}
-    return Inspection("memory", described, "\n".join(lines), lambda path: draw_memory(trace, path))
+    return Inspection("memory", described, "\n".join(lines), lambda: make_figure(trace))
 
 
 def _inspect_modulated(agent: Agent, weights: Arrays, *, spec: EnvironmentSpec, policy: ModulatedNCAP) -> Inspection:
-    from wormwood.launch.inspect.modulated_picture import answers, draw_answers
+    from wormwood.launch.inspect.modulated_picture import answers, make_figure
 
     # It acts in trials of bodies alone.
     assert isinstance(spec, TrialSpec) and isinstance(spec.family, SwimmerBodies)
@@ -160,7 +160,7 @@ def _inspect_modulated(agent: Agent, weights: Arrays, *, spec: EnvironmentSpec, 
     described = {"agent": agent.name, "kind": policy.config.kind, "parameters": _count(weights), "answers": rows}
     described["weights"] = {name: values.tolist() for name, values in weights.items()}
     title = f"{agent.name}: how the circuit answers a body"
-    return Inspection("modulated", described, "\n".join(lines), lambda path: draw_answers(policy, path, title=title))
+    return Inspection("modulated", described, "\n".join(lines), lambda: make_figure(policy, title=title))
 
 
 def _count(weights: Arrays) -> int:

@@ -6,13 +6,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from wormwood.envs.pictures.files import write_picture
+from wormwood.envs.pictures.files import figure_pixels, write_picture
 
 __all__ = ["make_figure", "plot_learning_curve"]
 
@@ -37,9 +35,7 @@ def plot_learning_curve(metrics: Sequence[Mapping[str, Any]], path: Path, *, tit
     Raises:
         BadInput: the file cannot be written.
     """
-    canvas: Any = FigureCanvasAgg(make_figure(metrics, title=title, final=final))
-    canvas.draw()
-    write_picture(path, np.asarray(canvas.buffer_rgba())[..., :3])
+    write_picture(path, figure_pixels(make_figure(metrics, title=title, final=final)))
 
 
 def make_figure(metrics: Sequence[Mapping[str, Any]], *, title: str, final: float | None) -> Figure:

@@ -4,18 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from wormwood.agents.policies.interfaces import Floats
-from wormwood.envs.pictures.files import write_picture
 
-__all__ = ["MemoryTrace", "describe", "draw_memory", "make_figure"]
+__all__ = ["MemoryTrace", "describe", "make_figure"]
 
 DPI, WIDTH = 150, 9.0
 PANEL, REWARDS, MARGIN, GAP = 1.5, 0.9, 0.7, 0.55  # inches
@@ -55,19 +52,8 @@ def describe(trace: MemoryTrace) -> dict[str, Any]:
     }
 
 
-def draw_memory(trace: MemoryTrace, path: Path) -> None:
-    """Draw a trace into a PNG file, which is written whole or not at all.
-
-    Raises:
-        BadInput: the folder cannot be written, or the suffix is not .png.
-    """
-    canvas: Any = FigureCanvasAgg(make_figure(trace))
-    canvas.draw()
-    write_picture(path, np.asarray(canvas.buffer_rgba())[:, :, :3])
-
-
 def make_figure(trace: MemoryTrace) -> Figure:
-    """Return the figure that ``draw_memory`` writes: rewards, then one panel for each of the memory's deeds."""
+    """Draw a trace: rewards, then one panel for each of the memory's deeds."""
     panels = {
         "read from": trace.read,
         "written to": trace.written,

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import itertools
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from wormwood.agents.policies.interfaces import Arrays, Floats
 from wormwood.agents.policies.modulated_circuit import LINKS, ModulatedNCAP, cues_of
-from wormwood.envs.pictures.files import write_picture
 
-__all__ = ["answers", "draw_answers", "make_figure"]
+__all__ = ["answers", "make_figure"]
 
 NOT_YET = float("nan")
 """The mean reward before an episode has ended."""
@@ -44,19 +41,8 @@ def _tuned(policy: ModulatedNCAP, links: Floats, reward: Floats) -> Arrays:
     return {name: tuned[name] for name in (*policy.config.circuit.synapses, "lag", "period") if name in tuned}
 
 
-def draw_answers(policy: ModulatedNCAP, path: Path, *, title: str) -> None:
-    """Draw how the weights depend on links and reward into a PNG file, which is written whole or not at all.
-
-    Raises:
-        BadInput: the folder cannot be written, or the suffix is not .png.
-    """
-    canvas: Any = FigureCanvasAgg(make_figure(policy, title=title))
-    canvas.draw()
-    write_picture(path, np.asarray(canvas.buffer_rgba())[..., :3])
-
-
 def make_figure(policy: ModulatedNCAP, *, title: str) -> Figure:
-    """Return the figure that ``draw_answers`` writes."""
+    """Draw how the weights depend on links and reward."""
     figure = Figure(figsize=(9, 4), dpi=150, layout="constrained")
     first, second = figure.subplots(1, 2, sharey=True)
     figure.suptitle(title, fontsize=11, parse_math=False)

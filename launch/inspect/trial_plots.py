@@ -7,12 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from wormwood.agents.references.anchors import Anchors
-from wormwood.envs.pictures.files import write_picture
+from wormwood.envs.pictures.files import figure_pixels, write_picture
 
 __all__ = ["make_adaptation_figure", "plot_adaptation"]
 
@@ -31,9 +30,7 @@ def plot_adaptation(row: Mapping[str, Any], path: Path, *, title: str, anchors: 
     Raises:
         BadInput: the file cannot be written.
     """
-    canvas: Any = FigureCanvasAgg(make_adaptation_figure(row, title=title, anchors=anchors))
-    canvas.draw()
-    write_picture(path, np.asarray(canvas.buffer_rgba())[..., :3])
+    write_picture(path, figure_pixels(make_adaptation_figure(row, title=title, anchors=anchors)))
 
 
 def make_adaptation_figure(row: Mapping[str, Any], *, title: str, anchors: Anchors | None) -> Figure:

@@ -9,13 +9,12 @@ from typing import Any
 import numpy as np
 from matplotlib import colormaps
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 from PIL import Image
 
 from wormwood.agents.policies.interfaces import Floats
-from wormwood.envs.pictures.files import Picture
+from wormwood.envs.pictures.files import Picture, figure_pixels
 from wormwood.envs.pictures.rendering import draw_strip
 from wormwood.envs.specs import SwimmerSpec
 from wormwood.launch.transfer.results import THRESHOLDS, Results
@@ -46,9 +45,7 @@ FILM_WIDTH = 640  # pixels
 def to_png(figure: Figure, *, dpi: int = 130) -> Picture:
     """Return the pixels ``[height, width, 3]`` of a figure."""
     figure.set_dpi(dpi)
-    canvas: Any = FigureCanvasAgg(figure)
-    canvas.draw()
-    return np.asarray(canvas.buffer_rgba())[..., :3]
+    return figure_pixels(figure)
 
 
 def png_bytes(picture: Picture, *, colours: int = 128) -> bytes:

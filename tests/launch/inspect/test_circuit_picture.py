@@ -18,10 +18,11 @@ from PIL import Image
 from wormwood.agents.policies.circuit import initial_weights
 from wormwood.agents.policies.circuit_settings import NCAPConfig
 from wormwood.envs.bodies import Body, swimmer
+from wormwood.envs.pictures.files import figure_pixels, write_picture
 from wormwood.envs.tasks import Navigate
 from wormwood.errors import BadInput
 from wormwood.launch.inspect.circuit_anatomy import describe, record_activity
-from wormwood.launch.inspect.circuit_picture import ABSENT, DPI, EXCITATORY, INHIBITORY, draw_circuit, make_figure
+from wormwood.launch.inspect.circuit_picture import ABSENT, DPI, EXCITATORY, INHIBITORY, make_figure
 
 COMMANDED = NCAPConfig(speed_control=True, turn_control=True, turn_joints=2, steering="learned")
 
@@ -119,7 +120,9 @@ def test_without_activity_only_the_wiring_is_drawn() -> None:
 
 
 def test_one_step_and_a_body_that_never_bends_can_be_drawn(tmp_path: Path) -> None:
-    draw_circuit(_describe(body=swimmer(3, locked=[0, 1]), steps=1), tmp_path / "circuit.png")
+    write_picture(
+        tmp_path / "circuit.png", figure_pixels(make_figure(_describe(body=swimmer(3, locked=[0, 1]), steps=1)))
+    )
 
 
 # --- the file ---
@@ -127,8 +130,8 @@ def test_one_step_and_a_body_that_never_bends_can_be_drawn(tmp_path: Path) -> No
 
 def test_the_file_is_a_png_and_the_same_at_every_call(tmp_path: Path) -> None:
     description = _describe(COMMANDED)
-    draw_circuit(description, tmp_path / "one.png")
-    draw_circuit(json.loads(json.dumps(description)), tmp_path / "two.png")
+    write_picture(tmp_path / "one.png", figure_pixels(make_figure(description)))
+    write_picture(tmp_path / "two.png", figure_pixels(make_figure(json.loads(json.dumps(description)))))
     assert (tmp_path / "one.png").read_bytes() == (tmp_path / "two.png").read_bytes()
     with Image.open(tmp_path / "one.png") as picture:
         assert (picture.format, picture.mode) == ("PNG", "RGB")
@@ -140,13 +143,14 @@ def test_the_file_is_a_png_and_the_same_at_every_call(tmp_path: Path) -> None:
 
 
 def test_a_body_s_name_is_no_formula(tmp_path: Path) -> None:
-    draw_circuit(_describe(body=swimmer(3, name="$x_{$")), tmp_path / "circuit.png")
+    figure = make_figure(_describe(body=swimmer(3, name="$x_{$")))
+    write_picture(tmp_path / "circuit.png", figure_pixels(figure))
 
 
 @pytest.mark.parametrize("name", ["missing/circuit.png", "circuit.pdf", "circuit"])
 def test_a_place_that_cannot_be_written_is_bad_input(name: str, tmp_path: Path) -> None:
     with pytest.raises(BadInput) as error:
-        draw_circuit(_describe(steps=0), tmp_path / name)
+        write_picture(tmp_path / name, figure_pixels(make_figure(_describe(steps=0))))
     assert "\n" not in str(error.value)
     assert name in str(error.value)
     assert list(tmp_path.iterdir()) == []
@@ -161,7 +165,7 @@ def test_an_old_picture_survives_a_failure(tmp_path: Path, monkeypatch: pytest.M
 
     monkeypatch.setattr(Image.Image, "save", fail)
     with pytest.raises(OSError, match="no space left"):
-        draw_circuit(_describe(steps=0), path)
+        write_picture(path, figure_pixels(make_figure(_describe(steps=0))))
     assert path.read_bytes() == b"old"
     assert [entry.name for entry in tmp_path.iterdir()] == ["circuit.png"]
 

@@ -12,8 +12,9 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 from PIL import Image
 
+from wormwood.envs.pictures.files import figure_pixels, write_picture
 from wormwood.errors import BadInput
-from wormwood.launch.inspect.forest_picture import DPI, FALLS, NEITHER, RISES, draw_forest, make_figure
+from wormwood.launch.inspect.forest_picture import DPI, FALLS, NEITHER, RISES, make_figure
 from wormwood.launch.inspect.forest_summary import Summary
 from wormwood.trees.binning import fit_grid
 from wormwood.trees.config import TreeConfig
@@ -138,16 +139,16 @@ def test_the_first_tree_is_written_and_what_is_too_deep_is_left_out() -> None:
 
 
 def test_a_tree_that_is_one_leaf_can_be_drawn(tmp_path: Path) -> None:
-    draw_forest(_summary(least=150), tmp_path / "forest.png")
+    write_picture(tmp_path / "forest.png", figure_pixels(make_figure(_summary(least=150))))
 
 
 def test_the_file_is_a_png_and_the_same_at_every_call(tmp_path: Path) -> None:
     summary = _summary()
-    draw_forest(summary, tmp_path / "one.png")
-    draw_forest(summary, tmp_path / "two.png")
+    write_picture(tmp_path / "one.png", figure_pixels(make_figure(summary)))
+    write_picture(tmp_path / "two.png", figure_pixels(make_figure(summary)))
     assert (tmp_path / "one.png").read_bytes() == (tmp_path / "two.png").read_bytes()
     with Image.open(tmp_path / "one.png") as picture:
         assert (picture.format, picture.mode) == ("PNG", "RGB")
     with pytest.raises(BadInput, match=r"\.png"):
-        draw_forest(summary, tmp_path / "forest.pdf")
+        write_picture(tmp_path / "forest.pdf", figure_pixels(make_figure(summary)))
     assert sorted(path.name for path in tmp_path.iterdir()) == ["one.png", "two.png"]

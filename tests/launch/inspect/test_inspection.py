@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 from PIL import Image
 
 from wormwood.agents.policies.circuit_settings import NCAPConfig
@@ -182,7 +183,7 @@ def test_a_place_that_cannot_be_written_is_one_line(out: str, tmp_path: Path) ->
 
 
 def test_a_disk_that_fills_up_is_one_line(tmp_path: Path) -> None:
-    def draw(path: Path) -> None:
+    def draw() -> Figure:
         raise OSError("encoder error -2 when writing image file")
 
     with pytest.raises(BadInput, match=r"cannot write to the output folder .*: encoder error -2"):
