@@ -168,12 +168,12 @@ def settings_class(cls: type) -> Any:
     Raises:
         BadInput: its ``Settings`` are no frozen dataclass, or have a field that is called ``kind``.
     """
-    kind, own = kind_of(cls), getattr(cls, "Settings", None)
-    if own is not None:
-        params = getattr(own, "__dataclass_params__", None)
+    kind, settings = kind_of(cls), getattr(cls, "Settings", None)
+    if settings is not None:
+        params = getattr(settings, "__dataclass_params__", None)
         if params is None or not params.frozen:
-            raise bad_input(f"Settings of {kind}", where="kind", expected="a frozen dataclass", got=own)
-        if "kind" in own.__dataclass_fields__:
+            raise bad_input(f"Settings of {kind}", where="kind", expected="a frozen dataclass", got=settings)
+        if "kind" in settings.__dataclass_fields__:
             raise bad_input(f"Settings of {kind}", where="kind", expected="fields of other names", got="kind")
     field = ("kind", Literal[kind], dataclasses.field(default=kind, kw_only=True))
     namespace = {
@@ -182,7 +182,7 @@ def settings_class(cls: type) -> Any:
         # Pickled by the class that it belongs to: nobody finds it under its own name.
         "__reduce__": lambda self: (_restored, (cls, vars(self).copy())),
     }
-    bases: tuple[type, ...] = () if own is None else (own,)
+    bases: tuple[type, ...] = () if settings is None else (settings,)
     return dataclasses.make_dataclass(f"{cls.__name__}Settings", [field], bases=bases, namespace=namespace, frozen=True)
 
 

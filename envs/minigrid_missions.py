@@ -74,6 +74,11 @@ def _rows(write: Any, alternatives: Placeholders) -> dict[str, NDArray[np.int8]]
         raise bad_input("missions", where="wrapper MissionWords", expected=f"at most {MOST_MISSIONS:,}", got=count)
     rows: dict[str, NDArray[np.int8]] = {}
     for words in itertools.product(*alternatives):
-        chosen = [word == own for own, all_ in zip(words, alternatives, strict=True) if len(all_) > 1 for word in all_]
+        chosen = [
+            word == chosen_word
+            for chosen_word, all_ in zip(words, alternatives, strict=True)
+            if len(all_) > 1
+            for word in all_
+        ]
         rows.setdefault(write(*words), np.array(chosen, np.int8))
     return rows

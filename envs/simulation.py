@@ -147,13 +147,13 @@ class Simulation:
     def restore(self, state: dict[str, NDArray[np.generic]]) -> NDArray[np.bool_]:
         """Go on from ``state``, bit for bit, and return ``[N]`` which could not: none."""
         self.physics.restore(np.asarray(state["physics"], dtype=np.float64))
-        for own, name in (
+        for array, name in (
             (self._steps, "steps"),
             (self._episodes, "episodes"),
             (self._goals, "goals"),
             (self._angle_history, "angle_history"),
         ):
-            own[:] = state[name]
+            array[:] = state[name]
         for row in range(self.count):
             self._draw_noise(row)
         self._observation = self._observe()

@@ -126,16 +126,16 @@ def spec_for(agent: Agent, body: Body | Place | None = None, task: Task | str | 
     Raises:
         BadInput: there is no such body or task, or the agent is none that swims.
     """
-    own = agent.spec or SwimmerSpec(load_body("swimmer-6"), task_from_name("swim"))
-    if isinstance(own, SwimmerSpec):
+    trained_in = agent.spec or SwimmerSpec(load_body("swimmer-6"), task_from_name("swim"))
+    if isinstance(trained_in, SwimmerSpec):
         return SwimmerSpec(
-            own.body if body is None else body if isinstance(body, Body) else load_body(Path(body)),
-            own.task if task is None else task_from_name(task) if isinstance(task, str) else task,
+            trained_in.body if body is None else body if isinstance(body, Body) else load_body(Path(body)),
+            trained_in.task if task is None else task_from_name(task) if isinstance(task, str) else task,
         )
     if body is not None or task is not None:
-        where, expected = "--task" if body is None else "--body", f"none: the agent was trained in {own.name}"
+        where, expected = "--task" if body is None else "--body", f"none: the agent was trained in {trained_in.name}"
         raise bad_input("option", where=where, expected=expected, got=task if body is None else body)
-    return own
+    return trained_in
 
 
 def transfer(

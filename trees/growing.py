@@ -125,7 +125,7 @@ def _checked_rows(rows: npt.ArrayLike, columns: int) -> npt.NDArray[np.intp]:
 def _finite(name: str, values: npt.ArrayLike, shape: tuple[int | None, ...]) -> npt.NDArray[np.float64]:
     array = np.ascontiguousarray(values, np.float64)
     fits = len(shape) == array.ndim and all(
-        own > 0 if size is None else own == size for size, own in zip(shape, array.shape, strict=True)
+        length > 0 if size is None else length == size for size, length in zip(shape, array.shape, strict=True)
     )
     if not fits:
         wanted = ", ".join("any" if size is None else str(size) for size in shape)

@@ -32,8 +32,10 @@ def module_arrays(module: nn.Module, *, prefix: str) -> Arrays:
     """Return all parameters and buffers of a module by name, and what its ``get_extra_state`` gives."""
     arrays: Arrays = {}
     for name, values in module.state_dict().items():
-        named = {f"{name}/{part}": own for part, own in values.items()} if name.endswith(EXTRA) else {name: values}
-        arrays |= {f"{prefix}{part}": own.cpu().numpy().copy() for part, own in named.items()}
+        named = (
+            {f"{name}/{part}": tensor for part, tensor in values.items()} if name.endswith(EXTRA) else {name: values}
+        )
+        arrays |= {f"{prefix}{part}": tensor.cpu().numpy().copy() for part, tensor in named.items()}
     return arrays
 
 
@@ -43,15 +45,15 @@ def restore_module(module: nn.Module, state: Arrays, *, prefix: str) -> None:
     Raises:
         RuntimeError: the module has other parameters and buffers than these, or others of their shapes.
     """
-    own: dict[str, Any] = {}
+    state_dict: dict[str, Any] = {}
     for name in state:
         if name.startswith(prefix):
             key, _, part = name.removeprefix(prefix).partition("/")
             if part:
-                own.setdefault(key, {})[part] = torch.tensor(state[name])
+                state_dict.setdefault(key, {})[part] = torch.tensor(state[name])
             else:
-                own[key] = torch.tensor(state[name])
-    module.load_state_dict(own, strict=True)
+                state_dict[key] = torch.tensor(state[name])
+    module.load_state_dict(state_dict, strict=True)
 
 
 def optimizer_arrays(optimizer: torch.optim.Optimizer) -> Arrays:

@@ -59,8 +59,8 @@ def initial_weights(config: NCAPConfig, body: Body, rng: np.random.Generator) ->
 
 def period_of(config: NCAPConfig, weights: Arrays, body: Body) -> Floats:
     """Return the period in control steps, shaped as in the weights: the body's own, or else that of the weights."""
-    own = config.period_on(body)
-    return weights["period"] if own is None else np.full(np.shape(weights["period"]), float(own))
+    body_period = config.period_on(body)
+    return weights["period"] if body_period is None else np.full(np.shape(weights["period"]), float(body_period))
 
 
 def search_space(config: NCAPConfig, weights: Arrays) -> SearchSpace:

@@ -103,8 +103,8 @@ class _Population:
         """Return actions ``[M K, J]`` for observations ``[M K, D]``, those of the first candidate first."""
         rows = np.split(np.arange(len(observation)), len(self._policies))
         acted = [
-            policy.act(observation[own], {name: values[own] for name, values in state.items()}, rng)
-            for policy, own in zip(self._policies, rows, strict=True)
+            policy.act(observation[policy_rows], {name: values[policy_rows] for name, values in state.items()}, rng)
+            for policy, policy_rows in zip(self._policies, rows, strict=True)
         ]
         actions, states, extras = zip(*acted, strict=True)
         return np.concatenate(actions), _stacked(states), _stacked(extras)

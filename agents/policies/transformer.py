@@ -104,21 +104,23 @@ class LinearTransformer:
         """Take one step with inputs ``[N, D]``, and return the features ``[N, units]`` and the next state."""
         weights, sums, counts = self._weights, state["sums"].copy(), state["counts"].copy()
         features = np.concatenate([x, state["input"]], axis=1) @ weights["input_weight"] + weights["input_bias"]
-        for layer, own in enumerate(self._layers):
-            features = features + self._recalled(normalized(features), own, sums[:, layer], counts[:, layer])
-            inner = np.tanh(normalized(features) @ own["up_weight"] + own["up_bias"])
-            features = features + inner @ own["down_weight"]
+        for layer, layer_weights in enumerate(self._layers):
+            features = features + self._recalled(normalized(features), layer_weights, sums[:, layer], counts[:, layer])
+            inner = np.tanh(normalized(features) @ layer_weights["up_weight"] + layer_weights["up_bias"])
+            features = features + inner @ layer_weights["down_weight"]
         return normalized(features), {"input": np.array(x, dtype=np.float64), "sums": sums, "counts": counts}
 
-    def _recalled(self, u: Floats, own: Arrays, sums: Floats, counts: Floats) -> Floats:
+    def _recalled(self, u: Floats, layer_weights: Arrays, sums: Floats, counts: Floats) -> Floats:
         """Write to the slots of one layer, in place, and return what is read from them ``[N, units]``."""
         shape = (len(u), self._config.heads, self._config.slots)
-        key = softmax((u @ own["key_weight"] + own["key_bias"]).reshape(shape), axis=2)
-        query = softmax((u @ own["query_weight"] + own["query_bias"]).reshape(shape), axis=2)
-        value = (u @ own["value_weight"]).reshape(len(u), self._config.heads, self._config.width)
+        key = softmax((u @ layer_weights["key_weight"] + layer_weights["key_bias"]).reshape(shape), axis=2)
+        query = softmax((u @ layer_weights["query_weight"] + layer_weights["query_bias"]).reshape(shape), axis=2)
+        value = (u @ layer_weights["value_weight"]).reshape(len(u), self._config.heads, self._config.width)
         sums += key[..., None] * value[..., None, :]
         counts += key
         known = np.sum(query * counts, axis=2)
         read = (query[..., None, :] @ sums)[..., 0, :] / (1.0 + known[..., None])
-        recalled: Floats = np.concatenate([read.reshape(len(u), -1), np.log1p(known)], axis=1) @ own["read_weight"]
+        recalled: Floats = (
+            np.concatenate([read.reshape(len(u), -1), np.log1p(known)], axis=1) @ layer_weights["read_weight"]
+        )
         return recalled

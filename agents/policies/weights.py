@@ -27,8 +27,8 @@ def check_arrays(weights: Arrays, shapes: Mapping[str, Shape], *, where: str, po
     Raises:
         BadInput: an array is missing, or has another shape, or something else than such numbers in it.
     """
-    first, own = next(iter(shapes.items()))
-    population = np.shape(weights.get(first, 0.0))[: -len(own) or None]
+    first, first_shape = next(iter(shapes.items()))
+    population = np.shape(weights.get(first, 0.0))[: -len(first_shape) or None]
     if len(population) > 1 or 0 in population:
         population = ()
     for name, shape in shapes.items():

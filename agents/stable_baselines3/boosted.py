@@ -198,7 +198,7 @@ class _BoostedAlgorithm(OnPolicyAlgorithm):
         if isinstance(policy, str):
             policy = BoostedActorCriticPolicy
         self.settings = _changed(settings or BoostedLearnerConfig(), self.loss, changes)
-        own = {name: getattr(self.settings, name) for name in _OF_THE_POLICY} | (policy_kwargs or {})
+        policy_options = {name: getattr(self.settings, name) for name in _OF_THE_POLICY} | (policy_kwargs or {})
         super().__init__(
             policy,  # type: ignore[arg-type]
             env,  # type: ignore[arg-type]
@@ -212,7 +212,7 @@ class _BoostedAlgorithm(OnPolicyAlgorithm):
             use_sde=False,
             sde_sample_freq=-1,
             tensorboard_log=tensorboard_log,
-            policy_kwargs=own,
+            policy_kwargs=policy_options,
             verbose=verbose,
             seed=seed,
             device="cpu" if device == "auto" else device,

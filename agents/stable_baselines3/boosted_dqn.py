@@ -116,8 +116,8 @@ class BoostedQPolicy(BasePolicy):
         return values.argmax(dim=1).reshape(-1)
 
     def _get_constructor_parameters(self) -> dict[str, Any]:
-        own = {"lr_schedule": self._dummy_schedule, "tree": self._tree}
-        return {"observation_space": self.observation_space, "action_space": self.action_space, **own}
+        parameters = {"lr_schedule": self._dummy_schedule, "tree": self._tree}
+        return {"observation_space": self.observation_space, "action_space": self.action_space, **parameters}
 
 
 class BoostedDQN(DQN):

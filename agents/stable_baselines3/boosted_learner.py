@@ -57,9 +57,9 @@ class BoostedLearner:
         return self._model.policy.actor_critic
 
     def weights(self) -> Arrays:
-        own = self._actor_critic
-        noise = {} if own.log_std is None else {"log_std": own.log_std.detach().numpy().copy()}
-        return {**forest_weights(own.forests["policy"]), **noise}
+        model = self._actor_critic
+        noise = {} if model.log_std is None else {"log_std": model.log_std.detach().numpy().copy()}
+        return {**forest_weights(model.forests["policy"]), **noise}
 
     def policy_weights(self) -> Arrays:
         return self.weights()
@@ -72,29 +72,29 @@ class BoostedLearner:
         return take_metrics(self._model)
 
     def state(self) -> Arrays:
-        own = self._actor_critic
-        state: Arrays = {"updates": np.array(self._updates), **own.growth_arrays()}
-        for name, forest in own.forests.items():
+        model = self._actor_critic
+        state: Arrays = {"updates": np.array(self._updates), **model.growth_arrays()}
+        for name, forest in model.forests.items():
             state |= {f"{name}/{part}": values for part, values in _forest_state(forest).items()}
-        if own.log_std is not None:
-            state["log_std"] = own.log_std.detach().numpy().copy()
-        if own.critic is not None:
-            state |= module_arrays(own.critic, prefix=CRITIC)
-        return state | (optimizer_arrays(own.optimizer) if own.optimizer else {})
+        if model.log_std is not None:
+            state["log_std"] = model.log_std.detach().numpy().copy()
+        if model.critic is not None:
+            state |= module_arrays(model.critic, prefix=CRITIC)
+        return state | (optimizer_arrays(model.optimizer) if model.optimizer else {})
 
     def restore(self, state: Arrays) -> None:
-        own = self._actor_critic
-        own.restore_growth(state)
-        for name in own.forests:
+        model = self._actor_critic
+        model.restore_growth(state)
+        for name in model.forests:
             start = f"{name}/"
             arrays = {part.removeprefix(start): values for part, values in state.items() if part.startswith(start)}
-            own.forests[name] = _restored_forest(arrays)
-        if own.log_std is not None:
-            own.log_std.data.copy_(torch.tensor(state["log_std"]))
-        if own.critic is not None:
-            restore_module(own.critic, state, prefix=CRITIC)
-        if own.optimizer is not None:
-            restore_optimizer(own.optimizer, state)
+            model.forests[name] = _restored_forest(arrays)
+        if model.log_std is not None:
+            model.log_std.data.copy_(torch.tensor(state["log_std"]))
+        if model.critic is not None:
+            restore_module(model.critic, state, prefix=CRITIC)
+        if model.optimizer is not None:
+            restore_optimizer(model.optimizer, state)
         self._updates = int(state["updates"])
 
 

@@ -1,8 +1,8 @@
 """Soft actor-critic whose critics are boosted forests, as an algorithm of Stable-Baselines3.
 
-A forest has no gradient by the action. So the actor, a network, does not climb its critics' gradients as in SAC (Haarnoja et
-al. 2018), but follows a score function: of several actions that it draws in a state, those become likelier whose value
-is above the mean of all.
+A forest has no gradient by the action. So the actor, a network, does not climb its critics' gradients as in SAC
+(Haarnoja et al. 2018), but follows a score function: of several actions that it draws in a state, those become likelier
+whose value is above the mean of all.
 """
 
 from __future__ import annotations
@@ -99,8 +99,10 @@ class TwinForests(nn.Module):
         self.target_trees = int(state["target_trees"])
         for index in range(TWINS):
             start = f"{index}/"
-            own = {name.removeprefix(start): part.numpy() for name, part in state.items() if name.startswith(start)}
-            self.forests[index] = Forest.from_arrays(own)
+            forest_arrays = {
+                name.removeprefix(start): part.numpy() for name, part in state.items() if name.startswith(start)
+            }
+            self.forests[index] = Forest.from_arrays(forest_arrays)
 
 
 def _together(features: Floats, action: Tensor) -> Floats:
@@ -139,8 +141,8 @@ class BoostedSACPolicy(SACPolicy):
         self.critic = critic
 
     def _get_constructor_parameters(self) -> dict[str, Any]:
-        own = super()._get_constructor_parameters()
-        return {**own, "tree": self._tree}
+        parameters = super()._get_constructor_parameters()
+        return {**parameters, "tree": self._tree}
 
 
 class BoostedSAC(SAC):

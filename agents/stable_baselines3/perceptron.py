@@ -38,8 +38,8 @@ def has_twin(policy: Any, rows: int) -> bool:
     one array and no images, actions are Gaussian without a squashing or state-dependent noise, and layers are not so
     large that torch would be as fast.
     """
-    own = ("get_distribution", "extract_features", "_get_action_dist_from_latent")
-    if not all(getattr(type(policy), name, None) is getattr(ActorCriticPolicy, name) for name in own):
+    methods = ("get_distribution", "extract_features", "_get_action_dist_from_latent")
+    if not all(getattr(type(policy), name, None) is getattr(ActorCriticPolicy, name) for name in methods):
         return False
     if type(getattr(policy, "mlp_extractor", None)) is not MlpExtractor:
         return False

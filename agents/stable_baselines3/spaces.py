@@ -32,9 +32,9 @@ def check_spaces(spec: EnvironmentSpec, observation_space: Space[Any], action_sp
         BadInput: they are others.
     """
     expected = sb3_spaces(spec)
-    for what, own, given in zip(("observation", "action"), expected, (observation_space, action_space), strict=True):
-        if not isinstance(given, type(own)) or own.shape != given.shape:
-            wanted = f"{own.shape} numbers" if isinstance(own, Box) else str(own)
+    for what, space, given in zip(("observation", "action"), expected, (observation_space, action_space), strict=True):
+        if not isinstance(given, type(space)) or space.shape != given.shape:
+            wanted = f"{space.shape} numbers" if isinstance(space, Box) else str(space)
             raise bad_input(f"{what} space", where="policy", expected=f"{wanted}, as {spec.name} has", got=given.shape)
 
 

@@ -123,7 +123,9 @@ class _Picked:
     def __init__(self, space: gymnasium.Space[Any], name: str, columns: Columns, size: int | None) -> None:
         self._columns: list[Any] = [columns] if isinstance(columns, str) else list(columns)
         # Of each key or column, how many numbers it has.
-        sizes: dict[Any, int] = {key: flatdim(own) for key, own in space.items()} if isinstance(space, Dict) else {}
+        sizes: dict[Any, int] = (
+            {key: flatdim(component) for key, component in space.items()} if isinstance(space, Dict) else {}
+        )
         self._named = bool(sizes)
         sizes = sizes or dict.fromkeys(range(flatdim(space)), 1)
         for column in self._columns:

@@ -43,12 +43,12 @@ class _Group:
 
     def place(self, observation: Floats, layout: ObservationLayout, values: Floats) -> None:
         """Write this body's observations ``[K, d]`` to their places in ``[N, D]``."""
-        own = self.simulation.layout
-        observation[self.rows, : own.joints.stop] = values[:, own.joints]
+        body_layout = self.simulation.layout
+        observation[self.rows, : body_layout.joints.stop] = values[:, body_layout.joints]
         start = layout.velocities.start
-        width = own.velocities.stop - own.velocities.start
-        observation[self.rows, start : start + width] = values[:, own.velocities]
-        observation[self.rows, layout.clock] = values[:, own.clock]
+        width = body_layout.velocities.stop - body_layout.velocities.start
+        observation[self.rows, start : start + width] = values[:, body_layout.velocities]
+        observation[self.rows, layout.clock] = values[:, body_layout.clock]
 
 
 class SwimmerTrials:
@@ -111,10 +111,10 @@ class SwimmerTrials:
         whole = np.zeros(self._count, dtype=np.int64)
         state = {"physics": np.zeros((self._count, self._state_size)), "steps": whole, "episodes": whole.copy()}
         for group in self._groups:
-            own = group.simulation.state()
-            state["physics"][group.rows, : own["physics"].shape[1]] = own["physics"]
+            group_state = group.simulation.state()
+            state["physics"][group.rows, : group_state["physics"].shape[1]] = group_state["physics"]
             for name in ("steps", "episodes"):
-                state[name][group.rows] = own[name]
+                state[name][group.rows] = group_state[name]
         return state
 
     def restore(self, state: dict[str, NDArray[Any]], tasks: Floats, keys: NDArray[np.uint64]) -> None:
@@ -123,11 +123,11 @@ class SwimmerTrials:
 
     def _load(self, state: dict[str, NDArray[Any]]) -> None:
         for group in self._groups:
-            own = group.simulation.state()
+            group_state = group.simulation.state()
             # A plain body's simulation has nothing else to remember: no goal, no delayed angles.
-            own["physics"] = state["physics"][group.rows, : own["physics"].shape[1]]
-            own["steps"], own["episodes"] = state["steps"][group.rows], state["episodes"][group.rows]
-            group.simulation.restore(own)
+            group_state["physics"] = state["physics"][group.rows, : group_state["physics"].shape[1]]
+            group_state["steps"], group_state["episodes"] = state["steps"][group.rows], state["episodes"][group.rows]
+            group.simulation.restore(group_state)
 
     def _regroup(self, tasks: Floats, keys: NDArray[np.uint64]) -> bool:
         """Build a simulation for each body of the tasks, unless they stand already; return whether it had to."""

@@ -73,15 +73,15 @@ class ImageClasses:
         """
         split = len(self.images) - self.held_out
         classes = self.images[split:] if held_out else self.images[:split]
-        fewest = min(len(own) for own in classes)
+        fewest = min(len(images) for images in classes)
         for what, wanted, there in (("ways", ways, len(classes)), ("shots and queries", examples, fewest)):
             if wanted > there:
                 raise bad_input(what, where=f"few-shot {self.name}", expected=f"at most {there}", got=wanted)
         drawn = np.empty((batch, ways, examples, self.size), np.float32)
         for trial in range(batch):
             for way, chosen in enumerate(rng.choice(len(classes), ways, replace=False)):
-                own = classes[chosen]
-                drawn[trial, way] = own[rng.choice(len(own), examples, replace=False)]
+                images = classes[chosen]
+                drawn[trial, way] = images[rng.choice(len(images), examples, replace=False)]
         return drawn
 
 

@@ -67,5 +67,5 @@ def mean_interval(values: Iterable[float]) -> dict[str, float]:
 
 def ratios(prefix: str, ours: Sequence[float], theirs: Sequence[float]) -> dict[str, float]:
     """Return ``{prefix}_median``, ``_low`` and ``_high`` of ``ours / theirs``, round by round."""
-    median, low, high = median_interval([own / other for own, other in zip(ours, theirs, strict=True)])
+    median, low, high = median_interval([our_speed / other for our_speed, other in zip(ours, theirs, strict=True)])
     return {f"{prefix}_median": median, f"{prefix}_low": low, f"{prefix}_high": high}

@@ -162,8 +162,8 @@ def _compare(costs: Costs, config: RunConfig, measured: Mapping[int, float], cor
 
 def _config(shards: int, *overrides: str) -> RunConfig:
     """Return a run without checkpoints along the way."""
-    own = [f"shards={shards}", "checkpoint_every=1000000", "iterations=1000000", "evaluation_episodes=1"]
-    return load_config(PRESET, overrides=[*own, *overrides])
+    fixed = [f"shards={shards}", "checkpoint_every=1000000", "iterations=1000000", "evaluation_episodes=1"]
+    return load_config(PRESET, overrides=[*fixed, *overrides])
 
 
 def _in_process(config: RunConfig, seconds: float) -> dict[str, float]:

@@ -156,7 +156,7 @@ def _figures(size: int, speeds: Mapping[str, list[float]]) -> dict[str, Any]:
         result |= ratios(f"{name}_{size}_ratio", speeds[name], speeds[best])
         if "rllib" in speeds:
             result |= ratios(f"{name}_{size}_rllib_ratio", speeds[name], speeds["rllib"])
-        shares = [own / bound for own, bound in zip(speeds[name], speeds["bound"], strict=True)]
+        shares = [speed / bound for speed, bound in zip(speeds[name], speeds["bound"], strict=True)]
         result[f"{name}_{size}_bound_share"] = median_interval(shares)[0]
     limits = {
         "bound": speeds["bound"],
@@ -164,9 +164,9 @@ def _figures(size: int, speeds: Mapping[str, list[float]]) -> dict[str, Any]:
     }
     for name, limit in limits.items():
         result[f"{name}_{size}_ratio_median"] = median_interval(
-            [one / own for one, own in zip(limit, speeds[best], strict=True)]
+            [one / speed for one, speed in zip(limit, speeds[best], strict=True)]
         )[0]
-    return result | {f"{name}_{size}_steps_per_second": float(np.median(own)) for name, own in speeds.items()}
+    return result | {f"{name}_{size}_steps_per_second": float(np.median(speed)) for name, speed in speeds.items()}
 
 
 def _swimmer() -> gymnasium.Env[Any, Any]:

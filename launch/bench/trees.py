@@ -113,9 +113,9 @@ def _bench_growers(peers: Peers | None, seconds: float, progress: Progress | Non
     contestants["margins_2048_ms 1"] = _add_to_margins(2048)
     speeds = interleave(contestants, seconds=seconds, name="growers", progress=progress)
     by_case: dict[str, dict[str, float]] = {}
-    for name, own in speeds.items():
+    for name, samples in speeds.items():
         case, size = name.split()
-        by_case.setdefault(case, {})[size] = _milliseconds(own)
+        by_case.setdefault(case, {})[size] = _milliseconds(samples)
     return {**by_case}
 
 
@@ -183,11 +183,11 @@ def _bench_table(peers: Peers | None, seconds: float, progress: Progress | None)
         for name, play in plays.items():
             speeds[name].append(play(begin, begin + STRETCH))
     result: Result = {}
-    for name, own in speeds.items():
+    for name, samples in speeds.items():
         prefix = "table1" if name == "ours" else f"table1_{name}"
-        result[f"{prefix}_s"] = float(sum(STRETCH / speed for speed in own))
+        result[f"{prefix}_s"] = float(sum(STRETCH / speed for speed in samples))
         if name != "ours":
-            result |= _ratios(f"{prefix}_ratio", speeds["ours"], own)
+            result |= _ratios(f"{prefix}_ratio", speeds["ours"], samples)
     return result
 
 

@@ -131,10 +131,12 @@ class Gbrl:
             rows = order[first : first + MINIBATCH]
             logits, values = model(observation[rows])
             log_prob = torch.distributions.Categorical(logits=logits).log_prob(action[rows])
-            own = advantage[rows]
-            own = (own - own.mean()) / (own.std() + 1e-8)
+            chosen_advantage = advantage[rows]
+            chosen_advantage = (chosen_advantage - chosen_advantage.mean()) / (chosen_advantage.std() + 1e-8)
             ratio = torch.exp(log_prob - old[rows])
-            gain = torch.min(ratio * own, torch.clamp(ratio, 1 - CLIP_RANGE, 1 + CLIP_RANGE) * own).mean()
+            gain = torch.min(
+                ratio * chosen_advantage, torch.clamp(ratio, 1 - CLIP_RANGE, 1 + CLIP_RANGE) * chosen_advantage
+            ).mean()
             error = torch.nn.functional.mse_loss(values, target[rows])
             (VALUE_COEFFICIENT * error - gain).backward()
             model.step(policy_grad_clip=CLIPS[0], value_grad_clip=CLIPS[1])

@@ -93,6 +93,6 @@ def _figures(result: Mapping[str, object]) -> Iterator[tuple[str, str]]:
     """Give each figure a row; one of several sizes has a row for each."""
     for name, value in result.items():
         if isinstance(value, dict):
-            yield from ((f"{name}, {size}", as_text(own)) for size, own in value.items())
+            yield from ((f"{name}, {size}", as_text(figure)) for size, figure in value.items())
         else:
             yield name, as_text(value)

@@ -38,8 +38,8 @@ def add_cluster(verbs: Any) -> None:
     add_up = add_verb(inner, "up", up_command, "start a cluster, or what it lacks", "wormwood cluster up")
     add_status = add_verb(inner, "status", status_command, "show nodes and jobs", "wormwood cluster status")
     add_down = add_verb(inner, "down", down_command, "end what up started", "wormwood cluster down")
-    for own in (add_up, add_status, add_down):
-        own.add_argument("file", nargs="?", default=DEFAULT, help=FILE_HELP)
+    for verb in (add_up, add_status, add_down):
+        verb.add_argument("file", nargs="?", default=DEFAULT, help=FILE_HELP)
     _add_submit(inner)
     _add_manifest(inner)
 
@@ -132,12 +132,12 @@ def _split(options: argparse.Namespace, add_options: Callable[[Parser], object])
     parser.add_argument("file", nargs="?", default=DEFAULT)
     parser.add_argument("--json", action="store_true")
     add_options(parser)
-    own, unknown = parser.parse_known_args([word for word in words[:start] if word != "--"])
+    parsed, unknown = parser.parse_known_args([word for word in words[:start] if word != "--"])
     if unknown:
         got, expected = unknown[0], f"a cluster file, an option, then {' or '.join(VERBS)}"
         raise bad_input("argument", where=prog, expected=expected, got=got, nearest_to=VERBS)
     # Options may stand before the file, where the outer parser has read them.
-    merged = {name: value or getattr(options, name, None) for name, value in vars(own).items()}
+    merged = {name: value or getattr(options, name, None) for name, value in vars(parsed).items()}
     # Where the job is asked for JSON, it is the answer that is meant: jobs always print it.
     merged["json"] = merged["json"] or "--json" in words[start:]
     job = [word for word in words[start:] if word != "--json"]

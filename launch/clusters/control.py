@@ -211,7 +211,7 @@ def _check(state: ClusterState, cluster: LocalCluster | SshCluster, hosts: Mappi
     head = answers[state.head.host]
     require_ray(head["versions"]["ray"], where=state.head.host)
     for port in head["busy"]:
-        name = next(name for name, own in state.ports.items() if own == port)
+        name = next(name for name, used in state.ports.items() if used == port)
         expected = "a port on which nothing listens yet; 0 takes a free one"
         raise bad_input(
             f"ports.{name}", where=f"cluster {cluster.name} on {state.head.host}", expected=expected, got=port

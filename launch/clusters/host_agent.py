@@ -105,9 +105,9 @@ def _launch(node: Mapping[str, Any], log: Path, environment: Mapping[str, str]) 
 
 def _environment(token: Path, more: Mapping[str, str]) -> dict[str, str]:
     """Return what nodes are started with: ours, without what belongs to another Ray."""
-    own = {name: value for name, value in os.environ.items() if not name.startswith("RAY_") and name != MARK}
+    variables = {name: value for name, value in os.environ.items() if not name.startswith("RAY_") and name != MARK}
     return {
-        **own,
+        **variables,
         **ONE_THREAD,
         "RAY_AUTH_MODE": "token",
         "RAY_AUTH_TOKEN_PATH": str(token.resolve()),

@@ -102,15 +102,15 @@ def dashboard_url(cluster: LocalCluster | SshCluster, head: str, port: int) -> I
     if not isinstance(cluster, SshCluster):
         yield f"http://{LOOPBACK}:{port}"
         return
-    own = free_port([])
-    forward = ["-N", "-o", "ExitOnForwardFailure=yes", "-L", f"{LOOPBACK}:{own}:{LOOPBACK}:{port}"]
+    local_port = free_port([])
+    forward = ["-N", "-o", "ExitOnForwardFailure=yes", "-L", f"{LOOPBACK}:{local_port}:{LOOPBACK}:{port}"]
     with _running([*ssh_command(cluster), *forward, _target(head, cluster)]) as tunnel:
         deadline = time.monotonic() + CONNECT_SECONDS + 1
-        while not busy_ports([own]):
+        while not busy_ports([local_port]):
             if tunnel.poll() is not None or time.monotonic() > deadline:
                 raise bad_input("host", where=head, expected="one that forwards a port", got=f"code {tunnel.poll()}")
             time.sleep(0.05)
-        yield f"http://{LOOPBACK}:{own}"
+        yield f"http://{LOOPBACK}:{local_port}"
 
 
 @contextlib.contextmanager

@@ -125,7 +125,7 @@ def _definition(path: Path, version: str) -> dict[str, Any]:
         versions = yaml.load(path.read_text(encoding="utf-8"), Loader=loader)["spec"]["versions"]
     except OSError as error:
         raise bad_input("definition", where=CRDS, expected=f"a folder with {path.name}", got=str(error)) from None
-    schema: dict[str, Any] = next(own["schema"]["openAPIV3Schema"] for own in versions if own["name"] == version)
+    schema: dict[str, Any] = next(entry["schema"]["openAPIV3Schema"] for entry in versions if entry["name"] == version)
     schema["properties"]["metadata"] = {"type": "object", "required": ["name"]}
     schema["properties"]["spec"] = strict(schema["properties"]["spec"])
     return schema

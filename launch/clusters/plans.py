@@ -121,7 +121,9 @@ def _own_code(classes: Sequence[str], folder: Path) -> tuple[list[str], tuple[st
     names = [name for name in dict.fromkeys(classes) if is_custom(name)]
     load_modules(names, folder)
     folders = own_folders(name.partition(":")[0] for name in names)
-    return [word for name in names for word in ("--trust", name)], tuple(sorted({str(own) for own in folders.values()}))
+    return [word for name in names for word in ("--trust", name)], tuple(
+        sorted({str(path) for path in folders.values()})
+    )
 
 
 def _plan_transfer(words: Sequence[str], options: Any, place: Place, *, where: str) -> Job:

@@ -83,17 +83,17 @@ def node_usage(node: str, actors: Sequence[RayActor], runs: Sequence[RunSpeed]) 
         actors: of the cluster.
         runs: that go on now. The speed of each is shared out by the steps that each worker has made for it.
     """
-    own = [actor for actor in actors if actor.node == node and actor.name.startswith(WORKER)]
-    known = [actor.idle_share for actor in own if actor.idle_share is not None]
-    names = {actor.name for actor in own}
+    workers = [actor for actor in actors if actor.node == node and actor.name.startswith(WORKER)]
+    known = [actor.idle_share for actor in workers if actor.idle_share is not None]
+    names = {actor.name for actor in workers}
     speed = sum(
         run.steps_per_second * sum(steps for name, steps in run.steps.items() if name in names) / total
         for run in runs
         if (total := sum(run.steps.values()))
     )
     return {
-        "workers": len(own),
-        "restarts": sum(actor.restarts for actor in own),
+        "workers": len(workers),
+        "restarts": sum(actor.restarts for actor in workers),
         "idle_share": round(sum(known) / len(known), 3) if known else None,
         "steps_per_second": round(speed, 1) if runs else None,
     }

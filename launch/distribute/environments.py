@@ -90,8 +90,8 @@ class _Replayable(gymnasium.Wrapper[Any, Any, Any, Any]):
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
         self.episode += 1
         self.played = []
-        own = int(stream(self.run_seed, "reset", self.row, self.episode).integers(2**31))
-        return self.env.reset(seed=own, options=options)
+        reset_seed = int(stream(self.run_seed, "reset", self.row, self.episode).integers(2**31))
+        return self.env.reset(seed=reset_seed, options=options)
 
     def step(self, action: Any) -> Any:
         self.played.append(np.array(action))
@@ -99,8 +99,8 @@ class _Replayable(gymnasium.Wrapper[Any, Any, Any, Any]):
 
     def stands_at(self, run_seed: int, episode: int, played: NDArray[Any]) -> bool:
         """Return whether this is where the environment is."""
-        own = self.run_seed, self.episode, len(self.played)
-        return own == (run_seed, episode, len(played)) and all(map(np.array_equal, self.played, played))
+        current = self.run_seed, self.episode, len(self.played)
+        return current == (run_seed, episode, len(played)) and all(map(np.array_equal, self.played, played))
 
 
 class GymnasiumVecEnv(DummyVecEnv):
@@ -183,7 +183,7 @@ def makers_of(env: VecEnv, make: Maker | None) -> tuple[Maker, ...]:
         return (make,) * env.num_envs
     monitored = env.env_is_wrapped(Monitor)
     specs = env.get_attr("spec") if env.has_attr("spec") else [None] * env.num_envs
-    return tuple(_SpecMaker(_plain(spec), own) for spec, own in zip(specs, monitored, strict=True))
+    return tuple(_SpecMaker(_plain(spec), is_monitored) for spec, is_monitored in zip(specs, monitored, strict=True))
 
 
 def _plain(spec: EnvSpec | None) -> EnvSpec:

@@ -79,7 +79,9 @@ class Normalize:
     def __call__(self, observation: Observation) -> Observation:
         """Return the observations, of which those that have statistics are standardised."""
         if isinstance(observation, dict):
-            standard = {key: self._standard(observation[key], own) for key, own in self._statistics.items()}
+            standard = {
+                key: self._standard(observation[key], statistics) for key, statistics in self._statistics.items()
+            }
             return {**observation, **standard}
         return self._standard(observation, self._statistics)
 

@@ -203,13 +203,13 @@ def _synapses(config: NCAPConfig, weights: Arrays, body: Body) -> Iterator[dict[
 
 def _ends(name: str, index: int, side: int) -> tuple[str, str]:
     """Return the ids that a synapse connects; ``index`` is that of its unshared weight."""
-    own, other = SIDES[side], SIDES[1 - side]
-    neuron, muscle = f"neuron.{index}.{own}", f"muscle.{index}.{own}"
+    same, other = SIDES[side], SIDES[1 - side]
+    neuron, muscle = f"neuron.{index}.{same}", f"muscle.{index}.{same}"
     return {
-        "prop": (f"receptor.{index}.{own}", f"neuron.{index + 1}.{own}"),
-        "osc": (f"oscillator.{own}", neuron),
-        "own": (f"receptor.{index}.{own}", neuron),
-        "local": (f"oscillator.{index + 1}.{own}", f"neuron.{index + 1}.{own}"),
+        "prop": (f"receptor.{index}.{same}", f"neuron.{index + 1}.{same}"),
+        "osc": (f"oscillator.{same}", neuron),
+        "own": (f"receptor.{index}.{same}", neuron),
+        "local": (f"oscillator.{index + 1}.{same}", f"neuron.{index + 1}.{same}"),
         "ipsi": (neuron, muscle),
         "contra": (f"neuron.{index}.{other}", muscle),
         "speed": ("command.slow", neuron),

@@ -162,8 +162,8 @@ def _spread(values: Floats) -> Floats:
     low, width = values.min(), np.ptp(values) or 1.0
     bins = ((values - low) / width * 50).astype(int)
     offsets, step = np.zeros(len(values)), min(0.07, 0.8 / np.bincount(bins).max())
-    for own in np.unique(bins):
-        members = np.flatnonzero(bins == own)
+    for bin_ in np.unique(bins):
+        members = np.flatnonzero(bins == bin_)
         ranks = np.arange(len(members))
         offsets[members] = step * ((ranks + 1) // 2) * np.where(ranks % 2, 1, -1)
     return offsets
@@ -237,18 +237,18 @@ def _first_tree(forest: Forest) -> _Node:
 
 def _node(arrays: Mapping[str, Any], index: int, depth: int) -> _Node:
     features, covers = arrays["features"], arrays["covers"]
-    own = index
-    while own < len(features) and features[own] < 0:
-        own = 2 * own + 1
-    node = _Node(depth, covers[index] / max(covers[0], 1), _mean_change(arrays, own))
-    if own >= len(features):
+    inner = index
+    while inner < len(features) and features[inner] < 0:
+        inner = 2 * inner + 1
+    node = _Node(depth, covers[index] / max(covers[0], 1), _mean_change(arrays, inner))
+    if inner >= len(features):
         return node
     if depth == DEPTH:
         node.is_cut = True
         return node
-    sign, threshold = "=" if arrays["categorical"][own] else ">", arrays["thresholds"][own]
-    node.feature, node.condition = int(features[own]), f"{sign} {threshold:.3g}".replace("-", "−")
-    node.children = [_node(arrays, child, depth + 1) for child in (2 * own + 1, 2 * own + 2)]
+    sign, threshold = "=" if arrays["categorical"][inner] else ">", arrays["thresholds"][inner]
+    node.feature, node.condition = int(features[inner]), f"{sign} {threshold:.3g}".replace("-", "−")
+    node.children = [_node(arrays, child, depth + 1) for child in (2 * inner + 1, 2 * inner + 2)]
     return node
 
 

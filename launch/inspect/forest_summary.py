@@ -136,7 +136,9 @@ def output_names(config: ForestConfig, actions: ActionSpace) -> tuple[str, ...]:
         return ("action", *value)
     if len(actions.choices) <= 1:
         return (*_numbered("action", actions.outputs, always=True), *value)
-    choices = [f"choice_{choice}_is_{own}" for choice, count in enumerate(actions.choices) for own in range(count)]
+    choices = [
+        f"choice_{choice}_is_{option}" for choice, count in enumerate(actions.choices) for option in range(count)
+    ]
     return (*choices, *value)
 
 
@@ -248,7 +250,10 @@ def write_text(summary: Summary) -> str:
         lines.append(f"  … and {len(outputs) - SHOWN_OUTPUTS} more outputs")
     if not len(forest):
         return "\n".join(lines)
-    asked = [f"{summary.features[own]} {summary.asked[own]:.0%}" for own in _largest(summary.asked, 2 * SHOWN_FEATURES)]
+    asked = [
+        f"{summary.features[feature]} {summary.asked[feature]:.0%}"
+        for feature in _largest(summary.asked, 2 * SHOWN_FEATURES)
+    ]
     lines.append(f"its splits ask for: {', '.join(asked) or 'nothing'}")
     rules = tree_rules(forest, 0, features=summary.features, outputs=outputs[:SHOWN_FEATURES])
     lines += ["first tree:", *(f"  {rule}" for rule in rules[:SHOWN_RULES])]

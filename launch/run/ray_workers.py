@@ -80,12 +80,18 @@ class _Member:
 
     def status(self, elapsed: float) -> WorkerStatus:
         """Return how it is, ``elapsed`` seconds after the executor began."""
-        own = {"name": self.name, "state": self.state, **self.identity, "rollouts": self.rollouts, "steps": self.steps}
+        status = {
+            "name": self.name,
+            "state": self.state,
+            **self.identity,
+            "rollouts": self.rollouts,
+            "steps": self.steps,
+        }
         shares = {
             "steps_per_second": round(self.steps / elapsed, 1),
             "idle_share": round(max(0.0, 1.0 - self.seconds / elapsed), 3),
         }
-        return {**own, "seconds": round(self.seconds, 3), "restarts": max(0, self.restarts), **shares}
+        return {**status, "seconds": round(self.seconds, 3), "restarts": max(0, self.restarts), **shares}
 
 
 @dataclass(frozen=True, eq=False)

@@ -140,8 +140,8 @@ class RolloutWorker:
         if version is None or version != self._version:
             self._version, self._policies = version, {}
         if member not in self._policies:
-            own = {name: stacked[member] for name, stacked in weights.items()} if self._plan.members > 1 else weights
-            self._policies[member] = make_policy(self._plan.agent, own, self._plan.spec)
+            member_weights = {name: stacked[member] for name, stacked in weights.items()} if self._plan.members > 1 else weights
+            self._policies[member] = make_policy(self._plan.agent, member_weights, self._plan.spec)
         return self._policies[member]
 
     def _simulation(self, shard: int) -> BatchedEnvironment:
@@ -271,8 +271,8 @@ class _Tally:
 
     def restore(self, state: Arrays, lost: NDArray[np.bool_]) -> None:
         """Go on with the episodes of ``state``, but for those that were lost."""
-        for own, name in ((self._reward, "reward"), (self._speed, "speed"), (self._length, "length")):
-            own[:] = np.where(lost, 0, state[f"episode_{name}"])
+        for totals, name in ((self._reward, "reward"), (self._speed, "speed"), (self._length, "length")):
+            totals[:] = np.where(lost, 0, state[f"episode_{name}"])
 
     def state(self) -> Arrays:
         return {"episode_reward": self._reward, "episode_speed": self._speed, "episode_length": self._length}

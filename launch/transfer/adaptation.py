@@ -43,33 +43,33 @@ class PaddedAgent(Agent):
 
 
 class _PaddedPolicy:
-    def __init__(self, inner: Policy, own: ObservationLayout, spec: SwimmerSpec) -> None:
-        self._inner, self._size = inner, own.size
+    def __init__(self, inner: Policy, trained: ObservationLayout, spec: SwimmerSpec) -> None:
+        self._inner, self._size = inner, trained.size
         self._joints = spec.body.joints
         self._columns = [
             (mine, theirs)
             for name in ("joints", "command", "velocities")
-            for mine, theirs in _shared(own, spec.layout, name)
+            for mine, theirs in _shared(trained, spec.layout, name)
         ]
-        if own.clock is not None and spec.layout.clock is not None:
-            self._columns.append((own.clock, spec.layout.clock))
+        if trained.clock is not None and spec.layout.clock is not None:
+            self._columns.append((trained.clock, spec.layout.clock))
 
     def act(
         self, observation: Floats, state: Arrays, rng: np.random.Generator | None
     ) -> tuple[NDArray[Any], Arrays, Arrays]:
-        own = np.zeros((len(observation), self._size))
+        seen = np.zeros((len(observation), self._size))
         mine, theirs = (list(columns) for columns in zip(*self._columns, strict=True))
-        own[:, mine] = observation[:, theirs]
-        action, state, extras = self._inner.act(own, state, rng)
+        seen[:, mine] = observation[:, theirs]
+        action, state, extras = self._inner.act(seen, state, rng)
         padded = np.zeros((len(observation), self._joints))
         shared = min(self._joints, action.shape[1])
         padded[:, :shared] = action[:, :shared]
         return padded, state, extras
 
 
-def _shared(own: ObservationLayout, other: ObservationLayout, name: str) -> list[tuple[int, int]]:
+def _shared(trained: ObservationLayout, other: ObservationLayout, name: str) -> list[tuple[int, int]]:
     """Return the columns of one quantity that both bodies have, from the head on."""
-    mine, theirs = (range(layout.size)[getattr(layout, name)] for layout in (own, other))
+    mine, theirs = (range(layout.size)[getattr(layout, name)] for layout in (trained, other))
     return list(zip(mine, theirs, strict=False))
 
 
@@ -102,8 +102,8 @@ def fit_agent(agent: Agent, spec: SwimmerSpec, *, pad: bool = False) -> Agent:
     return PaddedAgent(agent.name, agent.config, agent.weights, agent.spec, inner=agent, home=home)
 
 
-def _own_body(own: SwimmerSpec, other: SwimmerSpec) -> Any:
+def _own_body(trained: SwimmerSpec, other: SwimmerSpec) -> Any:
     """Return the agent's own body, with the control step of the other one where the agent counts time by it."""
-    if own.body.model == "gymnasium" and other.body.model != "gymnasium":
-        return dataclasses.replace(own.body, model="dm_control")
-    return own.body
+    if trained.body.model == "gymnasium" and other.body.model != "gymnasium":
+        return dataclasses.replace(trained.body, model="dm_control")
+    return trained.body

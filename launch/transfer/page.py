@@ -175,12 +175,12 @@ def _tunings(results: Results) -> str:
     """Return one table for each agent: narrow ones, for a phone."""
     tables = []
     for agent in dict.fromkeys(tuning.agent for tuning in results.tunings):
-        own = [tuning for tuning in results.tunings if tuning.agent == agent]
-        shares = list(dict.fromkeys(share for tuning in own for share, _ in tuning.tuned))
+        tunings = [tuning for tuning in results.tunings if tuning.agent == agent]
+        shares = list(dict.fromkeys(share for tuning in tunings for share, _ in tuning.tuned))
         head = ["body", "zero-shot", "specialist", "best here", "retention", "jumpstart"]
         head += [f"tuned {share:.4g}" for share in shares]
         head += ["steps tuned", "steps from scratch"] if shares else []
-        rows = [_tuning_row(results, tuning, shares) for tuning in own]
+        rows = [_tuning_row(results, tuning, shares) for tuning in tunings]
         tables.append(f"<h3>{escape(agent)}</h3>" + _table(head, rows, kind="words"))
     return (
         "<p>Interquartile means of the returns on the same starts. The specialist was trained from scratch on the "

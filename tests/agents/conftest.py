@@ -138,8 +138,8 @@ def _slow_row(config: NCAPConfig, weights: dict[str, Floats], case: Case, row: i
     for i in range(body.joints):
         muscles = []
         for side in (0, 1):
-            own, other = neurons[side][i], neurons[1 - side][i]
-            muscles.append(_clip(weight("ipsi", side, i) * own + weight("contra", side, i) * other, 0.0, 1.0))
+            same, other = neurons[side][i], neurons[1 - side][i]
+            muscles.append(_clip(weight("ipsi", side, i) * same + weight("contra", side, i) * other, 0.0, 1.0))
         action.append(muscles[0] - muscles[1])
     return action
 

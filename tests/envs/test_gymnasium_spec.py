@@ -85,11 +85,11 @@ def test_spaces_are_described() -> None:
 
 
 def test_a_single_episode_is_gymnasiums_own() -> None:
-    simulation, own = _simulate(GymnasiumSpec("CartPole-v1"), 1), gymnasium.make("CartPole-v1")
+    simulation, reference = _simulate(GymnasiumSpec("CartPole-v1"), 1), gymnasium.make("CartPole-v1")
     seed = int(STREAMS("reset", 7, 0).integers(2**31))
-    np.testing.assert_array_equal(simulation.reset()[0], own.reset(seed=seed)[0])
+    np.testing.assert_array_equal(simulation.reset()[0], reference.reset(seed=seed)[0])
     for _ in range(500):
-        observation, reward, terminated, truncated, _ = own.step(1)
+        observation, reward, terminated, truncated, _ = reference.step(1)
         step = simulation.step(np.array([[1]]))
         np.testing.assert_array_equal(step.final_observation[0], observation)
         assert (step.reward[0], step.terminated[0], step.truncated[0]) == (reward, terminated, truncated)
@@ -98,7 +98,7 @@ def test_a_single_episode_is_gymnasiums_own() -> None:
     assert step.ended_by.tolist() == [3]
     assert simulation.steps.tolist() == [0]
     second = int(STREAMS("reset", 7, 1).integers(2**31))
-    np.testing.assert_array_equal(step.observation[0], own.reset(seed=second)[0])
+    np.testing.assert_array_equal(step.observation[0], reference.reset(seed=second)[0])
 
 
 def test_actions_of_several_choices_arrive_with_the_start_of_each() -> None:

@@ -71,8 +71,8 @@ def test_contributions_are_the_shapley_values_over_all_coalitions(grower, catego
     rows = np.concatenate([x[:4], x[4:7] * 10])
     base, contributions = explain(forest, rows)
     np.testing.assert_allclose(base, worth(forest, rows[0], set()), atol=1e-12)
-    for row, own in zip(rows, contributions, strict=True):
-        np.testing.assert_allclose(own, shapley_by_all_coalitions(forest, row), atol=1e-12)
+    for row, found in zip(rows, contributions, strict=True):
+        np.testing.assert_allclose(found, shapley_by_all_coalitions(forest, row), atol=1e-12)
 
 
 @pytest.mark.parametrize("grower", ["greedy", "oblivious"])

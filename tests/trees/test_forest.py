@@ -30,8 +30,8 @@ def make_forest(generator, trees, *, depth=3, features=4, outputs=2, categorical
     forest = Forest(generator.normal(size=outputs), features=features, depth=depth)
     rates = generator.random(outputs)
     for _ in range(trees):
-        own = int(generator.integers(1, depth + 1))
-        tree = make_tree(generator, depth=own, features=features, outputs=outputs, categorical=categorical)
+        reached = int(generator.integers(1, depth + 1))
+        tree = make_tree(generator, depth=reached, features=features, outputs=outputs, categorical=categorical)
         forest.append(tree, rates)
     return forest
 

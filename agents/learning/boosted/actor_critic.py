@@ -124,8 +124,10 @@ class BoostedActorCritic(nn.Module):
             BadInput: the arrays are no forest.
         """
         for name in self.forests:
-            own = {key.removeprefix(f"{name}/"): values for key, values in arrays.items() if key.startswith(f"{name}/")}
-            self.forests[name] = Forest.from_arrays(own)
+            forest_arrays = {
+                key.removeprefix(f"{name}/"): values for key, values in arrays.items() if key.startswith(f"{name}/")
+            }
+            self.forests[name] = Forest.from_arrays(forest_arrays)
 
     def growth_arrays(self) -> Arrays:
         """Return what further growth depends on besides the forests: trees grown, and the rows to distil on."""
@@ -264,13 +266,13 @@ class BoostedActorCritic(nn.Module):
         """Part what forests return into the policy's outputs ``[n, P]`` and values ``[n]``, 0 without a forest."""
         policy = outputs["policy"]
         count = len(policy) // self._feature_map.rows
-        own, value = policy, np.zeros(len(policy))
+        policy_outputs, value = policy, np.zeros(len(policy))
         if self.config.shares_trees:
-            own, value = policy[:, :-1], policy[:, -1]
+            policy_outputs, value = policy[:, :-1], policy[:, -1]
         elif "value" in outputs:
             value = outputs["value"][:, 0]
         means = value if self._feature_map.rows == 1 else value.reshape(count, -1).mean(axis=1)
-        return own.reshape(count, -1), means
+        return policy_outputs.reshape(count, -1), means
 
 
 def _loss_gradient(

@@ -34,7 +34,9 @@ def encode_observation(space: spaces.Space[Any], observation: Any) -> Floats:
     if isinstance(space, spaces.Dict):
         return np.hstack([encode_observation(part, observation[key]) for key, part in space.spaces.items()])
     if isinstance(space, spaces.Tuple):
-        return np.hstack([encode_observation(part, own) for part, own in zip(space.spaces, observation, strict=True)])
+        return np.hstack(
+            [encode_observation(part, component) for part, component in zip(space.spaces, observation, strict=True)]
+        )
     return np.asarray(observation, dtype=np.float64).reshape(len(observation), -1)
 
 

@@ -52,8 +52,8 @@ class MemoryLearner:
         """
         self.network, self.schedule = network, schedule
         rates = {"read": schedule.read_rate, "output": schedule.output_rate, "write": schedule.write_rate}
-        groups = [{"params": list(own), "lr": rates[name]} for name, own in controllers.items()]
-        self.parameters = [parameter for own in controllers.values() for parameter in own]
+        groups = [{"params": list(controller), "lr": rates[name]} for name, controller in controllers.items()]
+        self.parameters = [parameter for controller in controllers.values() for parameter in controller]
         self.optimizer = torch.optim.Adam(groups)
         self.trials = 0
         self.feedback: SharedFeedback | None = None

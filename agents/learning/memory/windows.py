@@ -114,15 +114,15 @@ def window_gradients(
     if predict is not None and end < len(trial):
         expected = predict(after, end)
         objective += [torch.vdot(expected[name].flatten(), state[name].flatten()) / batch for name in state]
-    wanted = [*parameters, *(values for own in states for values in own.values())]
+    wanted = [*parameters, *(values for state_t in states for values in state_t.values())]
     gradients = _gradients(objective, wanted)
     found = iter(gradients[len(parameters) :])
     targets = [
-        {n: torch.zeros_like(v) if g is None else g * batch for (n, v), g in zip(own.items(), found, strict=False)}
-        for own in states
+        {n: torch.zeros_like(v) if g is None else g * batch for (n, v), g in zip(state_t.items(), found, strict=False)}
+        for state_t in states
     ]
     total = torch.stack([loss.detach() for loss in losses]).sum() if losses else 0.0
-    return Window(gradients[: len(parameters)], targets, [_detached(own) for own in states], after, total)
+    return Window(gradients[: len(parameters)], targets, [_detached(state_t) for state_t in states], after, total)
 
 
 def _gradients(objective: list[Tensor], wanted: list[Tensor]) -> Sequence[Tensor | None]:

@@ -92,10 +92,10 @@ class _Memory:
         restore_optimizer(learner.optimizer, state)
         learner.trials = int(state["trials"])
         if learner.feedback is not None and learner.expectation is not None:
-            own = _below("feedback/", state)
-            restore_module(learner.feedback.module, own, prefix="module/")
-            restore_module(learner.expectation.size, own, prefix="size/")
-            restore_optimizer(learner.feedback.optimizer, own)
+            feedback_state = _below("feedback/", state)
+            restore_module(learner.feedback.module, feedback_state, prefix="module/")
+            restore_module(learner.expectation.size, feedback_state, prefix="size/")
+            restore_optimizer(learner.feedback.optimizer, feedback_state)
 
 
 def _nested(start: str, arrays: Arrays) -> Arrays:
@@ -141,14 +141,14 @@ class FastSlowLearner:
         self._config, self._seed, self._updates = config, seed, 0
         self._memories, pool = list[_Memory](), FeedbackPool()
         for number in range(config.memories):
-            own = initial_weights(agent, spec, stream(seed, "update", 0, number)) if number else weights
-            model = RecurrentActorCritic(agent, own, spec, noise_std=config.noise_std)
+            initial = initial_weights(agent, spec, stream(seed, "update", 0, number)) if number else weights
+            model = RecurrentActorCritic(agent, initial, spec, noise_std=config.noise_std)
             with seeded_generators(seed, number):
                 self._memories.append(_Memory(config, model, context=spec.layout.size, pool=pool))
 
     def weights(self) -> Arrays:
         each = [memory.model.policy_weights() for memory in self._memories]
-        return each[0] if len(each) == 1 else {name: np.stack([own[name] for own in each]) for name in each[0]}
+        return each[0] if len(each) == 1 else {name: np.stack([member[name] for member in each]) for name in each[0]}
 
     def policy_weights(self) -> Arrays:
         return self._memories[0].model.policy_weights()
@@ -169,8 +169,8 @@ class FastSlowLearner:
             minibatches = [order.chunk(min(self._config.minibatches, count)) for order in orders]
             for rows in zip(*minibatches, strict=True):
                 batches = [
-                    self._trial(memory.model, own.some(some))
-                    for memory, own, some in zip(self._memories, trials, rows, strict=True)
+                    self._trial(memory.model, collected.some(some))
+                    for memory, collected, some in zip(self._memories, trials, rows, strict=True)
                 ]
                 losses += update_together([memory.learner for memory in self._memories], batches)
         return {"loss": float(np.mean(losses)) / len(trials[0].observation)}

@@ -78,18 +78,18 @@ class MemoryCore(nn.Module):
         super().__init__()
         self.network = MemoryNetwork(config, inputs)
         self.features: int = self.network.features
-        own = self.network.state_dict()
-        self.network.load_state_dict({name: torch.tensor(weights[name], dtype=torch.float32) for name in own})
+        parameters = self.network.state_dict()
+        self.network.load_state_dict({name: torch.tensor(weights[name], dtype=torch.float32) for name in parameters})
 
     def initial_state(self, count: int) -> State:
         return self.network.initial_state(count)
 
     def forward(self, x: Tensor, state: State) -> tuple[Tensor, State]:
-        features, own = [], dict(state)
+        features, state_t = [], dict(state)
         for x_t in x:
-            feature, own = self.network(x_t, own)
+            feature, state_t = self.network(x_t, state_t)
             features.append(feature)
-        return torch.stack(features), own
+        return torch.stack(features), state_t
 
     def weights(self) -> Arrays:
         return self.network.weights()

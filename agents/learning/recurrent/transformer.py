@@ -26,8 +26,10 @@ class LinearTransformerCore(nn.Module):
         super().__init__()
         self._config, self._inputs = config, inputs
         self.features: int = config.units
-        own = {name for name in weights if name.startswith(("input_", "layer"))}
-        self.parts = nn.ParameterDict({name: torch.tensor(weights[name], dtype=torch.float32) for name in sorted(own)})
+        names = {name for name in weights if name.startswith(("input_", "layer"))}
+        self.parts = nn.ParameterDict(
+            {name: torch.tensor(weights[name], dtype=torch.float32) for name in sorted(names)}
+        )
 
     def initial_state(self, count: int) -> State:
         config, like = self._config, self.parts["input_bias"]

@@ -58,7 +58,7 @@ def bench_bodies(
         for body in sorted(set(tasks))
     }
     shown = {**bodies, "all held-out bodies": returns, "bodies of training": _paired(known)}
-    return {name: _compared(own) for name, own in shown.items()}
+    return {name: _compared(pair) for name, pair in shown.items()}
 
 
 def _returns(arm: str, seed: int, overrides: Sequence[str]) -> tuple[TrialSpec, Floats, Floats]:
@@ -81,7 +81,7 @@ def _paired(returns: Sequence[Floats]) -> Floats:
 def _compared(returns: Floats) -> dict[str, float]:
     means = {
         f"{arm} {episode}": float(value)
-        for arm, own in zip(PRESETS, returns.mean(axis=(1, 2)), strict=True)
-        for episode, value in enumerate(own, start=1)
+        for arm, arm_returns in zip(PRESETS, returns.mean(axis=(1, 2)), strict=True)
+        for episode, value in enumerate(arm_returns, start=1)
     }
     return means | mean_interval((returns[1] - returns[0]).mean(axis=(1, 2)).tolist())

@@ -131,7 +131,7 @@ def _sharing(seeds: Iterable[int], updates: int | None, progress: Progress) -> R
             first.learn()
         second, fresh = Pupil(experiment, seed, pool=pool, name="shared"), Pupil(experiment, seed)
         pool = FeedbackPool()
-        pair = [Pupil(experiment, own, pool=pool, name="shared") for own in (seed, 1000 + seed)]
+        pair = [Pupil(experiment, pupil_seed, pool=pool, name="shared") for pupil_seed in (seed, 1000 + seed)]
         for _ in range(experiment.updates // 2):
             second.learn()
             fresh.learn()

@@ -75,9 +75,12 @@ def _scores(pupil: Pupil, task: FewShotTask) -> Scores:
     alone = _shares(pupil, task, length=1, copies=ALONE, arms={"frozen": None, "synthetic": WITHIN})
     arms = {"frozen": None, "synthetic": ALONG, "truncated": ALONG, "full": whole}
     along = _shares(pupil, task, length=LENGTH, copies=COPIES, arms=arms)
-    scores = {f"trial_{arm}": float(own.double().mean()) for arm, own in alone.items()}
-    for arm, own in along.items():
-        scores |= {f"stream_{arm}": float(own.double().mean()), f"late_{arm}": float(own[-LATE:].double().mean())}
+    scores = {f"trial_{arm}": float(scores_of_arm.double().mean()) for arm, scores_of_arm in alone.items()}
+    for arm, scores_of_arm in along.items():
+        scores |= {
+            f"stream_{arm}": float(scores_of_arm.double().mean()),
+            f"late_{arm}": float(scores_of_arm[-LATE:].double().mean()),
+        }
     return scores
 
 

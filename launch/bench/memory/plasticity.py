@@ -146,7 +146,7 @@ class _Copies:
     def __init__(self, network: MemoryNetwork, head: nn.Module, count: int) -> None:
         self._network, self._head = _batchable(network), copy.deepcopy(head)
         self._whole = _Whole(self._network, self._head)
-        owners = {id(p): name for name, own in self._network.controllers().items() for p in own}
+        owners = {id(p): name for name, parameters in self._network.controllers().items() for p in parameters}
         named = dict(self._whole.named_parameters())
         self.owners = {name: owners.get(id(parameter), "output") for name, parameter in named.items()}
         """Which controller each weight belongs to, by the weight's name."""
@@ -173,7 +173,7 @@ class _Copies:
 
     def answer(self, features: Tensor) -> Tensor:
         """Return what each copy's head says ``[S, O]``."""
-        answers: Tensor = self._call(lambda own: self._head(own.unsqueeze(0)).squeeze(0), features)
+        answers: Tensor = self._call(lambda row: self._head(row.unsqueeze(0)).squeeze(0), features)
         return answers
 
     @torch.no_grad()
@@ -196,10 +196,10 @@ class _Copies:
         return longest
 
     def _call(self, function: Callable[..., Any], *rows: Any) -> Any:
-        def own(weights: dict[str, Tensor], *row: Any) -> Any:
+        def call_one(weights: dict[str, Tensor], *row: Any) -> Any:
             return functional_call(self._whole, weights, (function, *row))
 
-        return vmap(own)(self.weights, *rows)
+        return vmap(call_one)(self.weights, *rows)
 
 
 def _row(state: State) -> State:
@@ -236,8 +236,8 @@ class _GRUCell(nn.Module):
 
 def _batchable(network: MemoryNetwork) -> MemoryNetwork:
     """Return a copy of a network that computes the same without fused kernels, which torch cannot batch."""
-    own = copy.deepcopy(network)
-    for name, cell in list(own.named_children()):
+    copied = copy.deepcopy(network)
+    for name, cell in list(copied.named_children()):
         if isinstance(cell, nn.GRUCell):
-            setattr(own, name, _GRUCell(cell))
-    return own
+            setattr(copied, name, _GRUCell(cell))
+    return copied

@@ -76,8 +76,10 @@ def test_a_trial_is_played_by_the_circuit_that_its_cues_ask_for() -> None:
         action, memory, _ = policy.act(observation, memory, None)
         cues = cues_of(CONFIG, np.array([5.0, 3.0]), np.array(known[step]))
         for row in (0, 1):
-            own = {name: values[row] for name, values in policy.tuned(cues).items()}
-            np.testing.assert_array_equal(action[row], _alone(own).act(observation[row : row + 1], {}, None)[0][0])
+            weights_of_row = {name: values[row] for name, values in policy.tuned(cues).items()}
+            np.testing.assert_array_equal(
+                action[row], _alone(weights_of_row).act(observation[row : row + 1], {}, None)[0][0]
+            )
     assert not np.array_equal(policy.tuned(cues)["prop"], np.ones(2))
 
 

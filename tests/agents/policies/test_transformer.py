@@ -86,8 +86,8 @@ def test_weights_go_through_torch_and_back() -> None:
 
 @pytest.mark.parametrize("change", [{"units": 5}, {"layers": 3}, {"heads": 3}, {"slots": 4}, {"width": 3}])
 def test_weights_of_another_size_are_refused(change: dict[str, Any]) -> None:
-    own = {"units": 4, "layers": 2, "heads": 2, "slots": 3, "width": 2}
-    weights = initial_weights(LinearTransformerConfig(**own), inputs=2, rng=np.random.default_rng(1))
-    check_weights(weights, LinearTransformerConfig(**own), 2)
+    sizes = {"units": 4, "layers": 2, "heads": 2, "slots": 3, "width": 2}
+    weights = initial_weights(LinearTransformerConfig(**sizes), inputs=2, rng=np.random.default_rng(1))
+    check_weights(weights, LinearTransformerConfig(**sizes), 2)
     with pytest.raises(BadInput, match=r"agent linear-transformer: expected .*: numbers of shape"):
-        check_weights(weights, LinearTransformerConfig(**{**own, **change}), 2)
+        check_weights(weights, LinearTransformerConfig(**{**sizes, **change}), 2)

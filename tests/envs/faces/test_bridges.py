@@ -21,7 +21,9 @@ class DMControl(gymnasium.Env[Any, Any]):
     def __init__(self, links: int = 6) -> None:
         self.suite = suite.swimmer(links, random=0)
         shapes = {name: spec.shape for name, spec in self.suite.observation_spec().items()}
-        self.observation_space = spaces.Dict({name: spaces.Box(-np.inf, np.inf, own) for name, own in shapes.items()})
+        self.observation_space = spaces.Dict(
+            {name: spaces.Box(-np.inf, np.inf, shape) for name, shape in shapes.items()}
+        )
         self.action_space = spaces.Box(-1, 1, self.suite.action_spec().shape)
 
     def reset(self, *, seed: int | None = None, options: Any = None) -> tuple[Any, dict[str, Any]]:

@@ -13,15 +13,15 @@ from wormwood.envs.randomness import training_streams
 def test_an_episode_is_gymnasiums_own_with_another_reward(name: str) -> None:
     environments = TrialSpec(family_from_name(name, options={"steps": 30}), 2).simulate(2, streams=training_streams(0))
     environments.reset()
-    own = gymnasium.make("HalfCheetah-v5").unwrapped
-    own.reset(seed=0)
+    reference = gymnasium.make("HalfCheetah-v5").unwrapped
+    reference.reset(seed=0)
     rng = np.random.default_rng(0)
     for t in range(59):
         if t % 30 == 0:
             positions = np.concatenate([[environments.state()["inner_physics"][1, 1]], environments.observation[1, :8]])
-            own.set_state(positions, environments.observation[1, 8:17])  # type: ignore[attr-defined]
+            reference.set_state(positions, environments.observation[1, 8:17])  # type: ignore[attr-defined]
         action = rng.uniform(-1, 1, (2, 6))
-        observation, _, _, _, info = own.step(action[1])
+        observation, _, _, _, info = reference.step(action[1])
         step = environments.step(action)
         (goal,) = environments.tasks[1].values
         velocity = info["x_velocity"]

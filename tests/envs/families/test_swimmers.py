@@ -38,14 +38,16 @@ def test_each_episode_is_that_of_the_plain_simulation_of_the_tasks_body() -> Non
         action = _wave(environments, t)
         step = environments.step(action)
         for row, (body, simulation) in enumerate(zip(bodies, plain, strict=True)):
-            own, joints = simulation.step(action[row : row + 1, : body.joints]), body.joints
-            assert step.reward[row] == own.reward[0]
-            assert step.speed[row] == own.speed[0]
-            np.testing.assert_array_equal(step.observation[row, :joints], own.observation[0, :joints])
+            expected, joints = simulation.step(action[row : row + 1, : body.joints]), body.joints
+            assert step.reward[row] == expected.reward[0]
+            assert step.speed[row] == expected.speed[0]
+            np.testing.assert_array_equal(step.observation[row, :joints], expected.observation[0, :joints])
             assert not step.observation[row, joints:5].any(), "joints that it lacks read 0"
-            np.testing.assert_array_equal(step.observation[row, 5 : 5 + 3 * body.links], own.observation[0, joints:-1])
+            np.testing.assert_array_equal(
+                step.observation[row, 5 : 5 + 3 * body.links], expected.observation[0, joints:-1]
+            )
             assert not step.observation[row, 5 + 3 * body.links : 5 + 18].any()
-            assert step.observation[row, 23] == own.observation[0, -1] == (t + 1) % 5
+            assert step.observation[row, 23] == expected.observation[0, -1] == (t + 1) % 5
 
 
 def test_a_new_trial_changes_the_body_of_its_environment_alone() -> None:

@@ -14,7 +14,7 @@ from wormwood.errors import BadInput
 
 def test_digits_are_all_there() -> None:
     classes = digits()
-    assert [len(own) for own in classes.images] == [178, 182, 177, 183, 181, 182, 181, 179, 174, 180]
+    assert [len(images) for images in classes.images] == [178, 182, 177, 183, 181, 182, 181, 179, 174, 180]
     assert classes.size == 64
     assert classes.images[0].min() == 0
     assert classes.images[0].max() == 1
@@ -43,7 +43,7 @@ def test_an_omniglot_folder_is_loaded_with_whole_alphabets_held_out(tmp_path: Pa
     classes = load_omniglot(tmp_path, side=10)
     assert len(classes.images) == 9
     assert classes.held_out == 4
-    assert [float(own.mean()) for own in classes.images] == [0, 1, 1, 0, 1, 0, 1, 1, 1]  # ink is 1
+    assert [float(images.mean()) for images in classes.images] == [0, 1, 1, 0, 1, 0, 1, 1, 1]  # ink is 1
     assert classes.images[0].shape == (2, 100)
 
 

@@ -97,8 +97,8 @@ def test_the_summary_holds_the_mean_of_each_labels_examples() -> None:
     batch = task.sample(0, 0, 1)
     examples, labels = batch.inputs[:4, 0, :2], batch.targets[:4, 0]
     for way in range(2):
-        own = batch.shown[4, 0].reshape(2, 3)[way]
-        np.testing.assert_allclose(own, [*examples[labels == way].mean(axis=0), 1.0], rtol=1e-6)
+        summary = batch.shown[4, 0].reshape(2, 3)[way]
+        np.testing.assert_allclose(summary, [*examples[labels == way].mean(axis=0), 1.0], rtol=1e-6)
     after_one = batch.shown[1, 0].reshape(2, 3)
     np.testing.assert_allclose(after_one[labels[0]], [*examples[0], 1.0])
     assert not after_one[1 - labels[0]].any()

@@ -38,7 +38,9 @@ def _sign(subject: str, key: Any, issuer: str, by: Any, names: Sequence[str], da
     builder = x509.CertificateBuilder(name(issuer), name(subject), key.public_key(), x509.random_serial_number())
     builder = builder.not_valid_before(dates[0]).not_valid_after(dates[1])
     if names:
-        kinds = [x509.IPAddress(ipaddress.ip_address(own)) if own[0].isdigit() else x509.DNSName(own) for own in names]
+        kinds = [
+            x509.IPAddress(ipaddress.ip_address(host)) if host[0].isdigit() else x509.DNSName(host) for host in names
+        ]
         builder = builder.add_extension(x509.SubjectAlternativeName(kinds), critical=False)
     return builder.sign(by, hashes.SHA256())
 

@@ -91,12 +91,17 @@ def listening() -> list[str]:
 
 
 def try_address(address: str, token: Path | None, folder: Path) -> str:
-    own = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
-    own |= {"HOME": str(folder / "nobody"), **loopback_environment("127.0.0.1")}
+    variables = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
+    variables |= {"HOME": str(folder / "nobody"), **loopback_environment("127.0.0.1")}
     if token is not None:
-        own |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(token)}
+        variables |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(token)}
     done = subprocess.run(
-        [sys.executable, "-c", CONNECT, address], env=own, capture_output=True, text=True, timeout=120, check=False
+        [sys.executable, "-c", CONNECT, address],
+        env=variables,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
     )
     said = [line for line in done.stdout.splitlines() if line.strip()]
     return " | ".join(said[-8:]) if said else f"died: {done.stderr[-500:]}"
@@ -118,9 +123,9 @@ def try_doors(up: dict[str, Any], folder: Path, found: dict[str, Any]) -> None:
     token, wrong = Path(up["token"]), folder / "wrong"
     wrong.write_text("0" * 64)
     jobs = f"{up['dashboard']}/api/jobs/"
-    found["job_api"] = [http_status(jobs, own) for own in (None, "0" * 64, token.read_text())]
-    found["gcs"] = [try_address(up["address"], own, folder) for own in (None, wrong, token)]
-    found["client"] = [try_address(up["client"], own, folder) for own in (None, wrong, token)]
+    found["job_api"] = [http_status(jobs, secret) for secret in (None, "0" * 64, token.read_text())]
+    found["gcs"] = [try_address(up["address"], secret, folder) for secret in (None, wrong, token)]
+    found["client"] = [try_address(up["client"], secret, folder) for secret in (None, wrong, token)]
 
 
 def serve_s3() -> str:

@@ -21,8 +21,8 @@ def _up(folder: Path, more: str = "") -> str:
     file.write_text(f"{{{PAIR}, python: {sys.executable}{more}}}")
     command = [sys.executable, "-m", "wormwood.launch.cli.main", "cluster", "up", str(file)]
     state = folder / "state"
-    own = {**os.environ, "WORMWOOD_STATE": str(state)}
-    done = subprocess.run(command, env=own, capture_output=True, text=True, check=False)
+    variables = {**os.environ, "WORMWOOD_STATE": str(state)}
+    done = subprocess.run(command, env=variables, capture_output=True, text=True, check=False)
     assert done.returncode == 2, done.stdout + done.stderr
     assert len(done.stderr.splitlines()) == 1, done.stderr
     assert not list(state.glob("clusters/pair"))
@@ -48,8 +48,8 @@ def test_a_host_with_another_version_of_a_package_is_named(stand_in_hosts: Any, 
     other.mkdir(parents=True)
     (other / "METADATA").write_text("Metadata-Version: 2.1\nName: numpy\nVersion: 0.1\n")
     stand_in_hosts({"127.0.0.1": {}, "127.0.0.2": {"python_path": str(other.parent)}})
-    own = metadata.version("numpy")
-    assert f"version of numpy in 127.0.0.2: expected {own}, as on the head, got '0.1'" in _up(tmp_path)
+    installed = metadata.version("numpy")
+    assert f"version of numpy in 127.0.0.2: expected {installed}, as on the head, got '0.1'" in _up(tmp_path)
 
 
 @pytest.mark.parametrize(

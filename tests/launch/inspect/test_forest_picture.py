@@ -115,7 +115,7 @@ def test_bars_are_the_importances_in_the_colours_of_their_directions() -> None:
 def test_dots_are_the_contributions_and_do_not_leave_their_row() -> None:
     summary = _summary()
     figure = make_figure(summary)
-    swarms = [axes for axes in figure.axes if any(isinstance(own, PathCollection) for own in axes.collections)]
+    swarms = [axes for axes in figure.axes if any(isinstance(artist, PathCollection) for artist in axes.collections)]
     assert len(swarms) == 3
     order = np.argsort(-summary.shares.sum(axis=1))
     for output, axes in enumerate(swarms):

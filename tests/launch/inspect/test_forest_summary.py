@@ -80,9 +80,9 @@ def test_features_of_gymnasiums_swimmer_are_heading_joints_and_velocities_of_the
 
 def test_features_of_each_joint_and_of_any_environment() -> None:
     config = ForestConfig(features="joint")
-    own = ("angle", "angle_before", "angle_behind", "phase", "place")
-    assert feature_names(config, SwimmerSpec(swimmer(4), Swim())) == own
-    assert feature_names(config, SwimmerSpec(swimmer(4), Navigate())) == (*own, "command_0", "command_1")
+    expected = ("angle", "angle_before", "angle_behind", "phase", "place")
+    assert feature_names(config, SwimmerSpec(swimmer(4), Swim())) == expected
+    assert feature_names(config, SwimmerSpec(swimmer(4), Navigate())) == (*expected, "command_0", "command_1")
     assert feature_names(ForestConfig(), CART_POLE) == tuple(f"observation_{column}" for column in range(4))
 
 

@@ -50,12 +50,12 @@ def test_padding_reads_what_both_bodies_have_and_leaves_the_rest_at_rest(config,
     observation = np.random.default_rng(0).normal(size=(3, 4 * links))
     observation[:, -1] = [0, 7, 40]
     # By hand: 3 joints, 12 velocities, the clock; what the other body lacks is 0.
-    own = np.zeros((3, 16))
+    padded = np.zeros((3, 16))
     joints, velocities = min(3, links - 1), min(12, 3 * links)
-    own[:, :joints] = observation[:, :joints]
-    own[:, 3 : 3 + velocities] = observation[:, links - 1 : links - 1 + velocities]
-    own[:, 15] = observation[:, -1]
-    expected, _, _ = agent.policy(agent.spec).act(own, {}, None)
+    padded[:, :joints] = observation[:, :joints]
+    padded[:, 3 : 3 + velocities] = observation[:, links - 1 : links - 1 + velocities]
+    padded[:, 15] = observation[:, -1]
+    expected, _, _ = agent.policy(agent.spec).act(padded, {}, None)
     action, _, _ = policy.act(observation, {}, None)
     assert action.shape == (3, links - 1)
     np.testing.assert_array_equal(action[:, :joints], expected[:, :joints])

@@ -89,8 +89,8 @@ def test_b_a_window_of_the_whole_trial_is_full_backpropagation(make_learner, mak
     if trained:
         randomise(learner.feedback.module)
     ours = _sum_of_gradients(learner, trial, 6, feedback=True)
-    for own, true in zip(ours, _reference(learner, trial, None), strict=True):
-        torch.testing.assert_close(own, true, atol=1e-6, rtol=0)
+    for found, true in zip(ours, _reference(learner, trial, None), strict=True):
+        torch.testing.assert_close(found, true, atol=1e-6, rtol=0)
 
 
 @pytest.mark.parametrize("every", [1, 2, 4])
@@ -99,8 +99,8 @@ def test_c_feedback_that_is_zero_is_truncated_backpropagation(make_learner, make
     reference = _reference(learner, trial, every)
     for feedback in (False, True):
         ours = _sum_of_gradients(learner, trial, every, feedback=feedback)
-        for own, true in zip(ours, reference, strict=True):
-            torch.testing.assert_close(own, true, atol=1e-7, rtol=1e-6)
+        for found, true in zip(ours, reference, strict=True):
+            torch.testing.assert_close(found, true, atol=1e-7, rtol=1e-6)
 
 
 def test_d_only_feedback_tells_the_write_controller_of_later_losses(make_learner, make_trial, randomise) -> None:

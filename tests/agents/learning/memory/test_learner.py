@@ -46,7 +46,7 @@ def test_windows_may_step_before_the_trial_ends(make_learner, make_trial) -> Non
     for windows, steps in ((0, 1), (2, 2), (1, 3)):
         learner = make_learner(fast_every=2, windows=windows)
         learner.update(make_trial(6))
-        assert {int(own["step"]) for own in learner.optimizer.state.values()} >= {steps}
+        assert {int(moments["step"]) for moments in learner.optimizer.state.values()} >= {steps}
 
 
 def test_controllers_learn_at_their_own_rates(make_learner, make_trial) -> None:

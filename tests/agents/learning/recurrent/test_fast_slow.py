@@ -100,12 +100,12 @@ def _fragments(learner: FastSlowLearner, shards: int, members: int) -> list[Frag
 def test_each_of_two_memories_collects_by_its_own_weights_and_learns_from_what_it_collected() -> None:
     both, alone = _several(2), _several(1)
     fragments = _fragments(both, shards=4, members=2)
-    own = _fragments(alone, shards=2, members=1)
-    for one, two in zip(fragments[:2], own, strict=True):
+    fragments_alone = _fragments(alone, shards=2, members=1)
+    for one, two in zip(fragments[:2], fragments_alone, strict=True):
         np.testing.assert_array_equal(one.transitions.log_prob, two.transitions.log_prob)
     assert not np.array_equal(both.weights()["content.weight"][0], both.weights()["content.weight"][1])
     both.update(fragments, 0)
-    alone.update(own, 0)
+    alone.update(fragments_alone, 0)
     # The first memory's minibatches are the first that are drawn, as they are where it is the only one.
     first = {name: values for name, values in both.state().items() if name.startswith("memory0/")}
     _assert_same(first, {name: values for name, values in alone.state().items() if name != "updates"})

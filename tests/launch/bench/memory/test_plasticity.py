@@ -65,9 +65,9 @@ class Trained:
             "feedback": self.learner.feedback.module,
             "size": self.learner.expectation.size,
         }
-        state = {f"{name}/{key}": v.numpy() for name, own in modules.items() for key, v in own.state_dict().items()}
-        for number, own in self.learner.optimizer.state_dict()["state"].items():
-            state |= {f"optimizer/{number}/{key}": values.numpy() for key, values in own.items()}
+        state = {f"{name}/{key}": v.numpy() for name, part in modules.items() for key, v in part.state_dict().items()}
+        for number, part in self.learner.optimizer.state_dict()["state"].items():
+            state |= {f"optimizer/{number}/{key}": values.numpy() for key, values in part.items()}
         return state_sha256(state)
 
 
@@ -97,8 +97,8 @@ def test_at_rate_0_every_score_is_that_of_the_frozen_memory(trained, every: int,
     answers = trained.answers(stream, feedback=feedback, rate=0.0, fast_every=every)
     frozen = torch.stack([frozen_answers(trained.network, trained.head, batch) for batch in stream])
     torch.testing.assert_close(answers, frozen, rtol=0, atol=1e-6)
-    for own, other, batch in zip(answers, frozen, stream, strict=True):
-        assert torch.equal(answer_scores(own, batch, TASK), answer_scores(other, batch, TASK))
+    for answer, other, batch in zip(answers, frozen, stream, strict=True):
+        assert torch.equal(answer_scores(answer, batch, TASK), answer_scores(other, batch, TASK))
     assert torch.equal(answers, trained.answers(stream, rate=0.0))
 
 
@@ -107,7 +107,7 @@ def test_at_rate_0_every_score_is_that_of_the_frozen_memory(trained, every: int,
 def test_an_answer_is_given_before_its_label_is_used(trained, every: int, windows: int) -> None:
     stream = trained.stream(3, 4)
     changed = [stream[0], _relabelled(stream[1], TASK.steps - 1), stream[2]]
-    before, after = (trained.answers(own, fast_every=every, windows=windows) for own in (stream, changed))
+    before, after = (trained.answers(trials, fast_every=every, windows=windows) for trials in (stream, changed))
     assert torch.equal(after[:2], before[:2])
     assert not torch.equal(after[2], before[2])
 
@@ -173,7 +173,7 @@ def test_a_step_is_plain_descent_at_the_rate_of_each_controller(trained, moving:
         features, state = network(x, state)
         losses.append(trial.loss(features, step))
     sum(loss for loss in losses if loss is not None).backward()
-    parameters = [parameter for own in groups.values() for parameter in own]
+    parameters = [parameter for group in groups.values() for parameter in group]
     assert torch.nn.utils.clip_grad_norm_(parameters, 0.05) > 0.05
     torch.optim.SGD(groups[moving], lr=0.7).step()
     expected = frozen_answers(network, head, stream[1])
@@ -186,7 +186,7 @@ def test_a_copy_gets_better_at_trials_that_come_again(feedback: bool) -> None:
     trained = Trained(Sinusoids(shots=2, queries=2))
     stream = trained.stream(1, 6) * 30
     answers = trained.answers(stream, feedback=feedback, rate=0.2)
-    errors = [float(answer_scores(own, stream[0], trained.task).mean()) for own in answers]
+    errors = [float(answer_scores(answer, stream[0], trained.task).mean()) for answer in answers]
     assert errors[-1] < 0.5 * errors[0]
 
 
