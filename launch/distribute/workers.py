@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from stable_baselines3.common.policies import BasePolicy
+from threadpoolctl import ThreadpoolController
 
 from wormwood.agents.learning.determinism import seeded_generators
 from wormwood.launch.distribute.acting import Acted, Exploration, OffPolicyActing, OnPolicyActing
@@ -147,6 +148,7 @@ class ModelWorker:
         buffer = io.BytesIO(plan.policy)
         self._policy = torch.load(buffer, map_location="cpu", weights_only=False)
         self._environments: dict[int, Any] = {}
+        self._blas = ThreadpoolController()  # looking for libraries takes longer than some rollouts
         self._version: Hashable = None
 
     def rollout(
@@ -163,7 +165,12 @@ class ModelWorker:
         Returns:
             The recording, and the shard to go on from; its state holds the action noise of its environments, too.
         """
-        with _one_thread(), seeded_generators(iteration, shard.index), torch.no_grad():
+        with (
+            self._blas.limit(limits=1, user_api="blas"),
+            _one_thread(),
+            seeded_generators(iteration, shard.index),
+            torch.no_grad(),
+        ):
             environments = self._environment(shard.index)
             before: dict[str, Any] = shard.state["environments"]  # type: ignore[assignment]
             observation = environments.restore(before)
