@@ -37,7 +37,8 @@ class Transitions:
     log_prob: Floats
     """``[T, N]`` logarithm of the density with which the action was drawn; 0 where it was not drawn."""
     memory: Arrays = field(default_factory=dict)
-    """What the policy remembered before the first step, one row for each environment; empty where it began there."""
+    """The policy's state before the first step, one row for each environment; empty where it began there. The ledger
+    hashes this field under its name."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""A circuit tuned to the body at hand, in NumPy: its weights are log-linear in what the trial has shown.
+"""A circuit whose weights depend on the body at hand, in NumPy: their logarithms are linear in cues of the trial.
 
 With ``w_k`` the weights of the circuit and its period, each with the sign of its synapse, and cues ``c``::
 
@@ -6,8 +6,8 @@ With ``w_k`` the weights of the circuit and its period, each with the sign of it
     c_links  = ln(L / 7)                   L links: one more than joints have been seen to bend
     c_return = ln((r + 0.05) / 0.5)        r mean reward of a step in the episodes that have ended; 0 before that
 
-The cues, and that neuromodulation acts as a gain, are this project's choice. Nothing is fitted at test time: what is
-learned is how to answer a body, by evolution over many bodies.
+The cues, and that neuromodulation acts as a gain, are this project's choice. Evolution over many bodies learns ``w`` and
+``B``. While the agent acts, both are fixed, and only the cues change.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ from wormwood.errors import bad_input
 
 __all__ = ["ModulatedNCAP", "cues_of", "initial_weights", "search_space"]
 
-LINKS = 7.0
-"""Links at which the circuit is what its weights say."""
-STRONGEST = 3.0
-"""Largest modulation that is searched: a weight then goes with the third power of a cue's number."""
-REWARDED, LEAST = 0.5, 0.05
-"""Mean reward at which it is, and what is added so that none has a logarithm."""
+REFERENCE_LINKS = 7.0
+"""L at which ``c_links`` is 0."""
+REFERENCE_REWARD, REWARD_OFFSET = 0.5, 0.05
+"""``c_return`` is 0 at a mean reward of 0.45, their difference. The offset keeps the logarithm finite at a reward of 0."""
+MAX_MODULATION = 3.0
+"""Bound of each ``|B_ki|`` in evolution: at 3, a weight changes with the third power of L / 7."""
 
 
 def initial_weights(config: ModulatedNCAPConfig, spec: EnvironmentSpec, rng: np.random.Generator) -> Arrays:
@@ -59,15 +59,15 @@ def search_space(config: ModulatedNCAPConfig, weights: Arrays) -> SearchSpace:
     space = ncap.search_space(config.circuit, weights)
     if not config.cues:
         return replace(space, fixed={**space.fixed, "modulation": weights["modulation"]})
-    modulation = Parameter("modulation", weights["modulation"].shape, low=-STRONGEST, high=STRONGEST)
+    modulation = Parameter("modulation", weights["modulation"].shape, low=-MAX_MODULATION, high=MAX_MODULATION)
     return replace(space, parameters=(*space.parameters, modulation))
 
 
 def cues_of(config: ModulatedNCAPConfig, links: Floats, reward: Floats) -> Floats:
     """Return the cues ``[N, C]`` of numbers of links ``[N]`` and mean rewards ``[N]``, NaN where there is none yet."""
     known = {
-        "links": np.log(links / LINKS),
-        "return": np.where(np.isnan(reward), 0.0, np.log((np.maximum(reward, 0.0) + LEAST) / REWARDED)),
+        "links": np.log(links / REFERENCE_LINKS),
+        "return": np.where(np.isnan(reward), 0.0, np.log((np.maximum(reward, 0.0) + REWARD_OFFSET) / REFERENCE_REWARD)),
     }
     return np.stack([known[cue] for cue in config.cues], axis=1) if config.cues else np.zeros((len(links), 0))
 
@@ -97,16 +97,16 @@ class ModulatedNCAP:
         self._latest: tuple[Floats, ncap.NCAP] | None = None
 
     def act(self, observation: Floats, state: Arrays, rng: np.random.Generator | None) -> tuple[Floats, Arrays, Arrays]:
-        """Return the actions ``[N, J]`` of each trial's circuit, and what the trial has shown.
+        """Return the actions ``[N, J]`` of each trial's circuit, and the state from which its next cues follow.
 
         Raises:
             BadInput: N is no multiple of the number of candidates.
         """
-        shown = _look(observation, state, joints=self._layout.joints)
-        played = np.where(shown["steps"] > 0, shown["steps"], np.nan)
-        cues = cues_of(self.config, 1.0 + shown["moved"].sum(axis=1), shown["earned"] / played)
+        state = _next_state(observation, state, joints=self._layout.joints)
+        steps = np.where(state["steps"] > 0, state["steps"], np.nan)
+        cues = cues_of(self.config, 1.0 + state["moved"].sum(axis=1), state["earned"] / steps)
         action, _, _ = self._circuit(cues).act(observation, {}, None)
-        return action, shown, {}
+        return action, state, {}
 
     def _circuit(self, cues: Floats) -> ncap.NCAP:
         """Return the circuits of all N trials, which change only when the cues do."""
@@ -126,21 +126,25 @@ class ModulatedNCAP:
         return each
 
 
-def _look(observation: Floats, state: Arrays, *, joints: slice) -> Arrays:
-    """Return what the trial has shown by now: its last observation ``[N, D]`` on top of what was remembered."""
-    count = len(observation)
-    # A trial begins with zeros, and so does a memory.
-    none = np.zeros(count)
-    nothing = {"earned": none, "steps": none, "running": none, "length": none}
-    before = state or {"moved": np.zeros_like(observation[:, joints]), **nothing}
-    ended, taken = observation[:, DONE] > 0, before["length"]
+def _next_state(observation: Floats, state: Arrays, *, joints: slice) -> Arrays:
+    """Return the state after an observation ``[N, D]``, each entry with a row for each trial; it begins with zeros.
+
+    Entries: ``moved [N, J]``, 1 for each joint that has bent; ``earned`` and ``steps``, the rewards and control steps of
+    the episodes that have ended; ``running`` and ``length``, those of the present one.
+    """
+    zeros = np.zeros(len(observation))
+    before = state or {
+        "moved": np.zeros_like(observation[:, joints]),
+        **dict.fromkeys(("earned", "steps", "running", "length"), zeros),
+    }
+    ended, length = observation[:, DONE] > 0, before["length"]
     running = before["running"] + observation[:, REWARD]
     return {
         "moved": np.maximum(before["moved"], observation[:, joints] != 0),
         "earned": before["earned"] + np.where(ended, running, 0.0),
-        "steps": before["steps"] + np.where(ended, taken, 0.0),
+        "steps": before["steps"] + np.where(ended, length, 0.0),
         "running": np.where(ended, 0.0, running),
-        "length": np.where(ended, 0.0, taken) + 1.0,
+        "length": np.where(ended, 0.0, length) + 1.0,
     }
 
 

@@ -18,7 +18,7 @@ Cue = Literal["links", "return"]
 
 @dataclass(frozen=True)
 class ModulatedNCAPConfig:
-    """A circuit whose weights depend on what the trial has shown: the number of links, and how well it has swum so far.
+    """A circuit whose weights depend on what the trial tells: the number of links, and how well it has swum so far.
 
     It is for trials of the family ``swimmer-bodies``, where a circuit of one set of weights has to fit all bodies.
     """
@@ -28,7 +28,7 @@ class ModulatedNCAPConfig:
     kind: Literal["modulated-ncap"] = "modulated-ncap"
     """Which agent this is."""
     cues: Annotated[tuple[Cue, ...], Field(max_length=2)] = ("links", "return")
-    """What the weights depend on: ``links``, known from the first step on, for those joints move that a body has;
+    """What the weights depend on: ``links``, one more than the joints that have bent, known from the first step on;
     ``return``, the mean reward of the episodes that have ended, which tells of the fluid. None is a fixed circuit."""
     modulated: tuple[str, ...] = ("period",)
     """What depends on them: ``period``, ``lag``, or names of synapses. The fewer, the better for bodies unlike those of

@@ -34,7 +34,7 @@ __all__ = [
 RecurrentConfig = GRUConfig | MemoryConfig | LinearTransformerConfig
 
 STARTED = "started"
-"""Part of the memory: 1 where a trial goes on. Rollouts put zeros in place of all memory where a new one begins."""
+"""Part of the state: 1 where a trial goes on. Rollouts put zeros in place of the whole state where a new one begins."""
 
 
 class Core(Protocol):
@@ -142,7 +142,7 @@ class RecurrentPolicy:
     def act(
         self, observation: Floats, state: Arrays, rng: np.random.Generator | None
     ) -> tuple[NDArray[Any], Arrays, Arrays]:
-        """Return actions for observations ``[N, D]``, and the memory to act on next; see ``Policy.act``."""
+        """Return actions for observations ``[N, D]``, and the state to act on next; see ``Policy.act``."""
         features, state = self._core.step(observation, self._begun(state, len(observation)))
         state = {**state, STARTED: np.ones(len(observation))}
         outputs = features @ self._weight + self._bias
@@ -150,7 +150,7 @@ class RecurrentPolicy:
         return action, state, extras
 
     def _begun(self, state: Arrays, count: int) -> Arrays:
-        """Return the memory with what a trial begins with where one does."""
+        """Return the state with what a trial begins with where one does."""
         fresh = self._core.initial_state(count)
         if not state:
             return fresh
@@ -158,7 +158,7 @@ class RecurrentPolicy:
             name: values.shape for name, values in fresh.items()
         }:
             expected = f"a row for each of {count} observations"
-            raise bad_input("memory", where=self._where, expected=expected, got=len(state[STARTED]))
+            raise bad_input("state", where=self._where, expected=expected, got=len(state[STARTED]))
         started = state[STARTED] > 0
         if started.all():
             return {name: state[name] for name in fresh}

@@ -76,24 +76,26 @@ class TabularPolicy:
     ) -> tuple[NDArray[np.int64], Arrays, Arrays]:
         states, choices, rows = self.family.states, self.family.choices, np.arange(len(observation))
         now = observation[:, :states].argmax(axis=1)
-        memory = {name: array.copy() for name, array in (state or self._nothing(len(observation))).items()}
+        policy_state = {name: array.copy() for name, array in (state or self._nothing(len(observation))).items()}
         shown = observation[:, states : states + choices]
         reward, is_new = observation[:, -2], observation[:, -1] == 1.0
         # Where a trial begins no action is shown, and nothing is counted.
         acted = np.flatnonzero(shown.any(axis=1))
-        chosen = acted, memory["before"][acted], shown[acted].argmax(axis=1)
-        memory["paid"][chosen] += np.stack([np.ones(len(acted)), reward[acted]], axis=1)
+        chosen = acted, policy_state["before"][acted], shown[acted].argmax(axis=1)
+        policy_state["paid"][chosen] += np.stack([np.ones(len(acted)), reward[acted]], axis=1)
         # The state that ended an episode is not seen, but the next one's start.
-        memory["seen"][*chosen, now[acted]] += ~is_new[acted]
-        memory["step"] = np.where(is_new | ~shown.any(axis=1), 0, memory["step"] + 1)
-        if (planning := np.flatnonzero(memory["step"] == 0)).size:
+        policy_state["seen"][*chosen, now[acted]] += ~is_new[acted]
+        policy_state["step"] = np.where(is_new | ~shown.any(axis=1), 0, policy_state["step"] + 1)
+        if (planning := np.flatnonzero(policy_state["step"] == 0)).size:
             draws = (
-                stream(self.seed, "action", int(memory["paid"][..., 0].sum(axis=(1, 2)).max())) if rng is None else rng
+                stream(self.seed, "action", int(policy_state["paid"][..., 0].sum(axis=(1, 2)).max()))
+                if rng is None
+                else rng
             )
-            rewards, transitions = self.model(memory["seen"][planning], memory["paid"][planning], draws)
-            memory["plan"][planning] = value_iteration(rewards, transitions, self.family.steps)[1]
-        memory["before"] = now
-        return memory["plan"][rows, memory["step"], now][:, None], memory, {}
+            rewards, transitions = self.model(policy_state["seen"][planning], policy_state["paid"][planning], draws)
+            policy_state["plan"][planning] = value_iteration(rewards, transitions, self.family.steps)[1]
+        policy_state["before"] = now
+        return policy_state["plan"][rows, policy_state["step"], now][:, None], policy_state, {}
 
     def _nothing(self, count: int) -> Arrays:
         states, choices = self.family.states, self.family.choices

@@ -59,7 +59,7 @@ class StructuredOffPolicy(TD3Policy):
             body: a body, its name or YAML file; None is dm_control's swimmer with one joint for each action.
             task: whose observation it is.
             spec: of the environment, in place of body and task.
-            weights: of ``initial_weights`` or ``agent_weights``; None draws them.
+            weights: of ``initial_weights`` or ``policy_weights``; None draws them.
             critic_hidden: units of each hidden layer of the critics.
             n_critics: how many; DDPG sets 1.
             actor_rate_scale: learning rate of the actor, as a multiple of the critics'.
@@ -130,10 +130,14 @@ class StructuredOffPolicy(TD3Policy):
     def _standardized(self) -> bool:
         return actor_kind(self._agent.kind).standardized(self._agent)
 
-    def agent_weights(self) -> Arrays:
+    def policy_weights(self) -> Arrays:
         """Return the weights of the policy in NumPy: the actor's, and what it standardises by."""
         weights: Arrays = self._structure.weights()
         return weights | (self.normalizer.weights() if self._standardized else {})
+
+    def policy_weights(self) -> Arrays:
+        """Return ``policy_weights``, of which this is the old name until 0.3."""
+        return self.policy_weights()
 
     def _get_constructor_parameters(self) -> dict[str, Any]:
         # SB3 puts these into the files it saves, and builds the policy from them.

@@ -71,7 +71,7 @@ class OffPolicyLearner:
         return self._model.policy
 
     def weights(self) -> Arrays:
-        return self._policy.agent_weights()
+        return self._policy.policy_weights()
 
     def policy_weights(self) -> Arrays:
         return self.weights()

@@ -82,7 +82,7 @@ class StructuredPolicy(ActorCriticPolicy):
             body: a body, its name or YAML file; None is dm_control's swimmer with one joint for each action.
             task: whose observation it is.
             spec: of the environment, in place of body and task: actions may then be discrete.
-            weights: of ``initial_weights`` or ``agent_weights``, but for their noise; None draws them.
+            weights: of ``initial_weights`` or ``policy_weights``, but for their noise; None draws them.
             noise_std: standard deviation of the exploration noise at the start.
             learn_noise: learn it, too.
             critic: ``"mlp"``, ``"pooled"`` or ``"forest"``, see ``PPOConfig.critic``.
@@ -143,12 +143,16 @@ class StructuredPolicy(ActorCriticPolicy):
     def _standardized(self) -> bool:
         return actor_kind(self._agent.kind).standardized(self._agent)
 
-    def agent_weights(self) -> Arrays:
+    def policy_weights(self) -> Arrays:
         """Return the weights of the policy in NumPy: the actor's, its noise, and what it standardises by."""
         weights: Arrays = self.actor.weights()
         if not self.spec.actions.choices:
             weights["log_std"] = self.log_std.detach().cpu().double().numpy().copy()
         return weights | (self.normalizer.weights() if self._standardized else {})
+
+    def policy_weights(self) -> Arrays:
+        """Return ``policy_weights``, of which this is the old name until 0.3."""
+        return self.policy_weights()
 
     def _get_constructor_parameters(self) -> dict[str, Any]:
         # SB3 puts these into the files it saves, and builds the policy from them.

@@ -86,10 +86,10 @@ class PPOLearner:
         return self._model.policy
 
     def weights(self) -> Arrays:
-        return self._policy.agent_weights()
+        return self._policy.policy_weights()
 
     def policy_weights(self) -> Arrays:
-        return self._policy.agent_weights()
+        return self._policy.policy_weights()
 
     def update(self, fragments: Sequence[Fragment], iteration: int) -> Mapping[str, float]:
         experience = collate(fragments)

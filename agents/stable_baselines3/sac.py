@@ -82,12 +82,12 @@ class StructuredSACPolicy(StructuredOffPolicy):
         noise: nn.Parameter = actor.log_std
         return noise
 
-    def agent_weights(self) -> Arrays:
+    def policy_weights(self) -> Arrays:
         """Return the weights of the policy in NumPy: the actor's, its noise, and what it standardises by."""
         assert isinstance(self.action_space, Box)
         half = (self.action_space.high - self.action_space.low) / 2
         noise = self._noise.detach().exp().cpu().double().numpy() * half
-        return {**super().agent_weights(), "log_std": torch.as_tensor(noise).log().numpy()}
+        return {**super().policy_weights(), "log_std": torch.as_tensor(noise).log().numpy()}
 
     def set_training_mode(self, mode: bool) -> None:
         self.actor.set_training_mode(mode)

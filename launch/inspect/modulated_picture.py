@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from wormwood.agents.policies.interfaces import Arrays, Floats
-from wormwood.agents.policies.modulated_circuit import LINKS, ModulatedNCAP, cues_of
+from wormwood.agents.policies.modulated_circuit import REFERENCE_LINKS, ModulatedNCAP, cues_of
 
 __all__ = ["answers", "make_figure"]
 
@@ -24,7 +24,7 @@ def answers(policy: ModulatedNCAP, links: tuple[int, ...]) -> list[dict[str, Any
 
     What the circuit takes no cue from is left out: for a fixed one there is a single row.
     """
-    counts = links if "links" in policy.config.cues else (int(LINKS),)
+    counts = links if "links" in policy.config.cues else (int(REFERENCE_LINKS),)
     rewards = REWARDS if "return" in policy.config.cues else (NOT_YET,)
     pairs = list(itertools.product(counts, rewards))
     tuned = _tuned(policy, *np.array(pairs, dtype=np.float64).T)
@@ -47,10 +47,10 @@ def make_figure(policy: ModulatedNCAP, *, title: str) -> Figure:
     first, second = figure.subplots(1, 2, sharey=True)
     figure.suptitle(title, fontsize=11, parse_math=False)
     links, reward = np.arange(2.0, 16.0), np.linspace(0.0, 1.0, 101)
-    home = _tuned(policy, np.array([LINKS]), np.array([NOT_YET]))
+    home = _tuned(policy, np.array([REFERENCE_LINKS]), np.array([NOT_YET]))
     panels = (
         (first, links, _tuned(policy, links, np.full(len(links), NOT_YET)), "links, before an episode ended"),
-        (second, reward, _tuned(policy, np.full(len(reward), LINKS), reward), "mean reward so far, 7 links"),
+        (second, reward, _tuned(policy, np.full(len(reward), REFERENCE_LINKS), reward), "mean reward so far, 7 links"),
     )
     for axes, where, tuned, label in panels:
         for name, values in tuned.items():

@@ -111,21 +111,24 @@ class RolloutWorker:
         """
         plan, simulation = self._plan, self._simulation(shard.index)
         policy = self._policy(weights, shard.index * plan.members // plan.shards, version)
-        memory, lost = unnest("memory", shard.state), np.zeros(simulation.count, dtype=bool)
+        # Checkpoints and their hashes hold the policy's state by the name of memory.
+        policy_state, lost = unnest("memory", shard.state), np.zeros(simulation.count, dtype=bool)
         tally = _Tally(simulation)
         if shard.state:
             lost = simulation.restore(shard.state)
             tally.restore(shard.state, lost)
-            memory = reset_state(memory, lost)
+            policy_state = reset_state(policy_state, lost)
         else:
             simulation.reset()
-        record = _Recorder(plan, simulation, memory)
+        record = _Recorder(plan, simulation, policy_state)
         rng, check = stream(plan.seed, "action", shard.index, iteration), _Place(plan, shard.index, iteration)
-        steps = act_steps(policy, simulation, plan.spec.actions, state=memory, rng=rng, check=check.require_finite)
+        steps = act_steps(
+            policy, simulation, plan.spec.actions, state=policy_state, rng=rng, check=check.require_finite
+        )
         for t, taken in enumerate(itertools.islice(steps, plan.steps)):
             record.add(t, taken)
             tally.add(taken.step)
-            memory = taken.state
+            policy_state = taken.state
         fragment = Fragment(
             shard.index,
             iteration,
@@ -134,13 +137,15 @@ class RolloutWorker:
             record.transitions(simulation.observation),
             lost=int(lost.sum()),
         )
-        return fragment, Shard(shard.index, {**simulation.state(), **tally.state(), **nest("memory", memory)})
+        return fragment, Shard(shard.index, {**simulation.state(), **tally.state(), **nest("memory", policy_state)})
 
     def _policy(self, weights: Arrays, member: int, version: Hashable) -> Policy:
         if version is None or version != self._version:
             self._version, self._policies = version, {}
         if member not in self._policies:
-            member_weights = {name: stacked[member] for name, stacked in weights.items()} if self._plan.members > 1 else weights
+            member_weights = (
+                {name: stacked[member] for name, stacked in weights.items()} if self._plan.members > 1 else weights
+            )
             self._policies[member] = make_policy(self._plan.agent, member_weights, self._plan.spec)
         return self._policies[member]
 
@@ -224,8 +229,8 @@ def _together(fragments: Sequence[Fragment]) -> Fragment:
 class _Recorder:
     """Arrays that a rollout fills step by step."""
 
-    def __init__(self, plan: RolloutPlan, simulation: BatchedEnvironment, memory: Arrays) -> None:
-        self.memory = dict(memory)
+    def __init__(self, plan: RolloutPlan, simulation: BatchedEnvironment, policy_state: Arrays) -> None:
+        self.memory = dict(policy_state)
         shape = (plan.steps, simulation.count)
         self.observation = np.empty((*shape, plan.spec.layout.size))
         self.action = np.empty((*shape, plan.spec.actions.size), dtype=plan.spec.actions.dtype)

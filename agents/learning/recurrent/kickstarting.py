@@ -43,9 +43,10 @@ def teacher_of(config: RecurrentPPOConfig, spec: EnvironmentSpec) -> Policy | No
 def advice(teacher: Policy, experience: Transitions) -> NDArray[Any]:
     """Return what the teacher would have done in every step ``[T, N, J]``, having seen what the agent saw.
 
-    Every environment has to begin a trial at the first step. Where another one begins, the teacher forgets.
+    Every environment has to begin a trial at the first step. Where another one begins, the teacher's state is reset.
     """
-    chosen, memory = np.empty_like(experience.action), Arrays()
+    chosen, policy_state = np.empty_like(experience.action), Arrays()
     for t, observation in enumerate(experience.observation):
-        chosen[t], memory, _ = teacher.act(observation, reset_state(memory, experience.episode_start[t]), None)
+        state = reset_state(policy_state, experience.episode_start[t])
+        chosen[t], policy_state, _ = teacher.act(observation, state, None)
     return chosen

@@ -128,10 +128,10 @@ class RecurrentActorCritic(nn.Module):
         Args:
             observation: what was acted on.
             starts: ``[T, N]`` the step begins a trial.
-            state: the memory before the first step, which no trial needs that begins there; it may be empty then.
+            state: before the first step, which no trial needs that begins there; it may be empty then.
 
         Returns:
-            The outputs ``[T, N, O]``, the values ``[T, N]``, and the memory behind the last step.
+            The outputs ``[T, N, O]``, the values ``[T, N]``, and the state behind the last step.
         """
         bounds = sorted({0, len(observation), *torch.nonzero(starts.any(1)).flatten().tolist()})
         fresh = self.core.initial_state(observation.shape[1])
@@ -179,7 +179,7 @@ def action_likelihood(
 
 
 def _begun(state: State, fresh: State, starts: Tensor) -> State:
-    """Return the memory with a fresh one where a trial begins, which ``starts [N]`` says."""
+    """Return the state with a fresh one where a trial begins, which ``starts [N]`` says."""
     return {
         name: torch.where(starts.reshape(-1, *[1] * (values.ndim - 1)), fresh[name], values)
         for name, values in state.items()

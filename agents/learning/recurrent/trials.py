@@ -56,7 +56,7 @@ class Trials:
     starts: Tensor
     """``[T, N]`` the step begins a trial."""
     state: State
-    """The memory before the first step."""
+    """Before the first step."""
     advice: Tensor | None = None
     """``[T, N, J]`` what a teacher would have done; None without one."""
 

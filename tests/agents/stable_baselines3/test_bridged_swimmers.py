@@ -81,9 +81,9 @@ def _sac() -> Any:
 @pytest.mark.parametrize("build", [_ppo, _a2c, _td3, _ddpg, _sac])
 def test_a_circuit_learns_in_swimmer_v5(build: Any, tmp_path: Path) -> None:
     model = build()
-    before = {name: np.copy(values) for name, values in model.policy.agent_weights().items()}
+    before = {name: np.copy(values) for name, values in model.policy.policy_weights().items()}
     model.learn(64)
-    after = model.policy.agent_weights()
+    after = model.policy.policy_weights()
     assert any(not np.array_equal(before[name], after[name]) for name in before)
     model.save(tmp_path / "model")
     loaded = type(model).load(tmp_path / "model", env=_v5())
@@ -96,9 +96,9 @@ def test_a_circuit_learns_in_swimmer_v5(build: Any, tmp_path: Path) -> None:
 def test_a_circuit_learns_in_dm_controls_swimmer(task: str, command: str | None) -> None:
     env = SwimObservation(DMControl(), joints="joints", velocities="body_velocities", command=command)
     model = PPO(NCAPPolicy, env, policy_kwargs={"task": task}, n_steps=32, batch_size=16, n_epochs=2, device="cpu")
-    before = model.policy.agent_weights()  # type: ignore[attr-defined]
+    before = model.policy.policy_weights()  # type: ignore[attr-defined]
     model.learn(32)
-    after = model.policy.agent_weights()  # type: ignore[attr-defined]
+    after = model.policy.policy_weights()  # type: ignore[attr-defined]
     assert before["prop"] != after["prop"]
 
 

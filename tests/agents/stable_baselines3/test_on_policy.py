@@ -89,11 +89,11 @@ def test_actor_noise_and_critic_each_learn_at_their_rate() -> None:
 def test_every_step_and_the_start_keep_to_the_bounds() -> None:
     agent = NCAPConfig(constraint="straight_through", bounds={"prop": (0.5, 0.8), "contra": (0.9, 1.01)})
     policy = _make(agent=agent, actor_rate_scale=100.0)
-    assert policy.agent_weights()["prop"] == pytest.approx(0.8)
+    assert policy.policy_weights()["prop"] == pytest.approx(0.8)
     for values in policy.parameters():
         values.grad = torch.ones_like(values)
     policy.optimizer.step()
-    weights = policy.agent_weights()
+    weights = policy.policy_weights()
     assert weights["prop"] == pytest.approx(0.5)
     assert weights["contra"] == pytest.approx(-1.01)
     assert weights["ipsi"] == pytest.approx(0.0, abs=1e-4)
@@ -107,8 +107,8 @@ def test_a_copied_policy_keeps_its_own_actor_in_bounds(duplicate: Any) -> None:
     for values in other.parameters():
         values.grad = torch.ones_like(values)
     other.optimizer.step()
-    assert other.agent_weights()["prop"] == 0.5
-    assert policy.agent_weights()["prop"] == 1.0
+    assert other.policy_weights()["prop"] == 0.5
+    assert policy.policy_weights()["prop"] == 1.0
 
 
 # --- the twin in NumPy ---
@@ -130,7 +130,7 @@ def test_the_weights_act_in_numpy_as_the_policy_predicts(links: int, task: Task,
     observation = _observations(links, task)
     policy = _shaken(_make(links, task, agent), observation)
     predicted, _ = policy.predict(observation, deterministic=True)
-    acted = make_policy(agent, policy.agent_weights(), SwimmerSpec(swimmer(links), task)).act(observation, {}, None)[0]
+    acted = make_policy(agent, policy.policy_weights(), SwimmerSpec(swimmer(links), task)).act(observation, {}, None)[0]
     assert np.abs(predicted).max() > 0.1
     np.testing.assert_allclose(np.clip(acted, -1, 1), predicted, atol=1e-6)
 
@@ -140,7 +140,7 @@ def test_the_noise_acts_in_numpy_as_the_policy_draws_it() -> None:
     with torch.no_grad():
         policy.log_std.copy_(torch.log(torch.tensor([0.1, 0.2, 0.4])))
     observation = np.zeros((20000, 16))
-    acting = make_policy(STRAIGHT, policy.agent_weights(), SwimmerSpec(swimmer(4), Swim()))
+    acting = make_policy(STRAIGHT, policy.policy_weights(), SwimmerSpec(swimmer(4), Swim()))
     rng = np.random.default_rng(0)
     noise = acting.act(observation, {}, rng)[0] - acting.act(observation, {}, None)[0]
     torch.manual_seed(0)
@@ -198,10 +198,10 @@ def test_noise_is_learned_where_asked(learn_noise: bool) -> None:
     settings = {"learn_noise": learn_noise, "noise_std": 0.2}
     model = PPO(NCAPPolicy, make_swimmers("swimmer-4", 4), seed=0, policy_kwargs=settings, **FAST)
     assert isinstance(model.policy, NCAPPolicy)
-    before = model.policy.agent_weights()["log_std"]
+    before = model.policy.policy_weights()["log_std"]
     np.testing.assert_allclose(np.exp(before), [0.2] * 3, rtol=1e-6)
     model.learn(64)
-    assert (model.policy.agent_weights()["log_std"] != before).tolist() == [learn_noise] * 3
+    assert (model.policy.policy_weights()["log_std"] != before).tolist() == [learn_noise] * 3
 
 
 def test_bodies_and_tasks_come_by_name_or_by_themselves() -> None:
@@ -240,10 +240,10 @@ def test_state_dependent_noise_is_refused() -> None:
 
 def test_drawn_weights_are_a_function_of_torchs_seed() -> None:
     agent = MLPConfig(hidden=(4,))
-    one, same = _make(agent=agent).agent_weights(), _make(agent=agent).agent_weights()
+    one, same = _make(agent=agent).policy_weights(), _make(agent=agent).policy_weights()
     for name, values in one.items():
         np.testing.assert_array_equal(same[name], values)
     torch.manual_seed(1)
     spaces = Box(-np.inf, np.inf, (16,)), Box(-1, 1, (3,))
-    other = StructuredPolicy(*spaces, lambda _: 0.01, agent=agent).agent_weights()
+    other = StructuredPolicy(*spaces, lambda _: 0.01, agent=agent).policy_weights()
     assert (other["layer0_weight"] != one["layer0_weight"]).all()

@@ -75,11 +75,11 @@ def test_a_circuit_with_a_boosted_critic_learns_in_plain_sb3_and_round_trips(tmp
     settings = {"critic": "forest", "critic_tree": TreeConfig(max_depth=3)}
     swimmers = make_swimmers("swimmer-4", 4)
     model = PPO(NCAPPolicy, swimmers, seed=0, n_steps=16, batch_size=32, n_epochs=2, policy_kwargs=settings)
-    before = model.policy.agent_weights()
+    before = model.policy.policy_weights()
     model.learn(128)
     assert isinstance(model.policy.value_net, ForestCritic)
     assert len(model.policy.value_net.forest) == 2 * 2 * 2
-    assert model.policy.agent_weights()["prop"] != before["prop"]
+    assert model.policy.policy_weights()["prop"] != before["prop"]
     model.save(tmp_path / "model")
     loaded = PPO.load(tmp_path / "model")
     observation = torch.tensor(RNG.standard_normal((5, 16)), dtype=torch.float32)
