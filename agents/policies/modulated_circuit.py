@@ -6,8 +6,8 @@ With ``w_k`` the weights of the circuit and its period, each with the sign of it
     c_links  = ln(L / 7)                   L links: one more than joints have been seen to bend
     c_return = ln((r + 0.05) / 0.5)        r mean reward of a step in the episodes that have ended; 0 before that
 
-The cues, and that neuromodulation acts as a gain, are this project's choice. Evolution over many bodies learns ``w`` and
-``B``. While the agent acts, both are fixed, and only the cues change.
+The cues, and that neuromodulation acts as a gain, are this project's choice. Evolution over many bodies learns ``w``
+and ``B``. While the agent acts, both are fixed, and only the cues change.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ __all__ = ["ModulatedNCAP", "cues_of", "initial_weights", "search_space"]
 REFERENCE_LINKS = 7.0
 """L at which ``c_links`` is 0."""
 REFERENCE_REWARD, REWARD_OFFSET = 0.5, 0.05
-"""``c_return`` is 0 at a mean reward of 0.45, their difference. The offset keeps the logarithm finite at a reward of 0."""
+"""``c_return`` is 0 at a mean reward of 0.45, their difference. The offset keeps the logarithm finite where r is 0."""
 MAX_MODULATION = 3.0
 """Bound of each ``|B_ki|`` in evolution: at 3, a weight changes with the third power of L / 7."""
 
@@ -129,8 +129,8 @@ class ModulatedNCAP:
 def _next_state(observation: Floats, state: Arrays, *, joints: slice) -> Arrays:
     """Return the state after an observation ``[N, D]``, each entry with a row for each trial; it begins with zeros.
 
-    Entries: ``moved [N, J]``, 1 for each joint that has bent; ``earned`` and ``steps``, the rewards and control steps of
-    the episodes that have ended; ``running`` and ``length``, those of the present one.
+    Entries: ``moved [N, J]``, 1 for each joint that has bent; ``earned`` and ``steps``, the rewards and control steps
+    of the episodes that have ended; ``running`` and ``length``, those of the present one.
     """
     zeros = np.zeros(len(observation))
     before = state or {

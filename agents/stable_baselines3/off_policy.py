@@ -135,7 +135,7 @@ class StructuredOffPolicy(TD3Policy):
         weights: Arrays = self._structure.weights()
         return weights | (self.normalizer.weights() if self._standardized else {})
 
-    def policy_weights(self) -> Arrays:
+    def agent_weights(self) -> Arrays:
         """Return ``policy_weights``, of which this is the old name until 0.3."""
         return self.policy_weights()
 

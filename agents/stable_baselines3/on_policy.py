@@ -150,7 +150,7 @@ class StructuredPolicy(ActorCriticPolicy):
             weights["log_std"] = self.log_std.detach().cpu().double().numpy().copy()
         return weights | (self.normalizer.weights() if self._standardized else {})
 
-    def policy_weights(self) -> Arrays:
+    def agent_weights(self) -> Arrays:
         """Return ``policy_weights``, of which this is the old name until 0.3."""
         return self.policy_weights()
 

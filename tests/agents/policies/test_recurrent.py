@@ -38,21 +38,22 @@ def _count(**weights: Any) -> RecurrentPolicy:
 
 def test_a_trial_begins_with_what_the_core_says() -> None:
     policy = _count()
-    action, memory, _ = policy.act(np.zeros((2, 3)), {}, None)
+    action, policy_state, _ = policy.act(np.zeros((2, 3)), {}, None)
     assert action.tolist() == [[11.0], [11.0]]
     # The second trial ended: rollouts put zeros in the place of all that it remembered.
-    memory = {
-        name: values * np.array([1.0, 0.0]).reshape(-1, *[1] * (values.ndim - 1)) for name, values in memory.items()
+    policy_state = {
+        name: values * np.array([1.0, 0.0]).reshape(-1, *[1] * (values.ndim - 1))
+        for name, values in policy_state.items()
     }
-    action, memory, _ = policy.act(np.zeros((2, 3)), memory, None)
+    action, policy_state, _ = policy.act(np.zeros((2, 3)), policy_state, None)
     assert action.tolist() == [[12.0], [11.0]]
-    assert policy.act(np.zeros((2, 3)), memory, None)[0].tolist() == [[13.0], [12.0]]
+    assert policy.act(np.zeros((2, 3)), policy_state, None)[0].tolist() == [[13.0], [12.0]]
 
 
-def test_memory_of_other_rows_is_refused() -> None:
-    _, memory, _ = _count().act(np.zeros((2, 3)), {}, None)
-    with pytest.raises(BadInput, match=r"memory in test: expected a row for each of 3 observations, got 2"):
-        _count().act(np.zeros((3, 3)), memory, None)
+def test_a_state_of_other_rows_is_refused() -> None:
+    _, policy_state, _ = _count().act(np.zeros((2, 3)), {}, None)
+    with pytest.raises(BadInput, match=r"state in test: expected a row for each of 3 observations, got 2"):
+        _count().act(np.zeros((3, 3)), policy_state, None)
 
 
 def test_noise_is_drawn_only_with_a_generator_and_its_density_told() -> None:
@@ -76,14 +77,14 @@ def test_one_row_or_many_act_alike() -> None:
     rng = np.random.default_rng(0)
     policy = make_policy(AGENT, initial_weights(AGENT, SPEC, rng), SPEC)
     observations = rng.standard_normal((5, 6, SPEC.layout.size))
-    together, memory = [], Arrays()
+    together, policy_state = [], Arrays()
     for observation in observations:
-        action, memory, _ = policy.act(observation, memory, None)
+        action, policy_state, _ = policy.act(observation, policy_state, None)
         together.append(action)
     for row in range(6):
-        memory = Arrays()
+        policy_state = Arrays()
         for t, observation in enumerate(observations):
-            action, memory, _ = policy.act(observation[row : row + 1], memory, None)
+            action, policy_state, _ = policy.act(observation[row : row + 1], policy_state, None)
             np.testing.assert_allclose(action[0], together[t][row], atol=1e-12)
 
 

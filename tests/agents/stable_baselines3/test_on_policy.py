@@ -90,6 +90,7 @@ def test_every_step_and_the_start_keep_to_the_bounds() -> None:
     agent = NCAPConfig(constraint="straight_through", bounds={"prop": (0.5, 0.8), "contra": (0.9, 1.01)})
     policy = _make(agent=agent, actor_rate_scale=100.0)
     assert policy.policy_weights()["prop"] == pytest.approx(0.8)
+    assert policy.agent_weights()["prop"] == pytest.approx(0.8)  # the name until 0.3
     for values in policy.parameters():
         values.grad = torch.ones_like(values)
     policy.optimizer.step()
