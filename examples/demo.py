@@ -10,12 +10,7 @@ import sys
 import time
 from pathlib import Path
 
-from wormwood.envs.bodies import load_body
-from wormwood.envs.specs import SwimmerSpec
-from wormwood.envs.tasks import task_from_name
-from wormwood.launch.cli.console import note, print_table, print_text
-from wormwood.launch.run.agent_files import load_agent
-from wormwood.launch.run.evaluation import evaluate
+import wormwood
 
 PRESET = "swim-ncap-cma"
 BODIES = ("swimmer-6", "swimmer-12", "tapered")
@@ -38,33 +33,35 @@ def main() -> int:
     if code:
         return code
 
-    note("comparing on held-out starts")
-    rows = []
-    for label, name in (
-        ("random actions", "random"),
-        ("MLP, untrained", "mlp"),
-        ("NCAP, untrained", "ncap"),
-        ("NCAP, trained", str(out)),
-    ):
-        agent, task = load_agent(name), task_from_name("swim")
-        results = [evaluate(agent, SwimmerSpec(load_body(body), task), episodes=options.episodes) for body in BODIES]
-        rows.append((label, *(f"{result.returns.mean():.0f} ± {result.returns.std():.0f}" for result in results)))
+    print("comparing on held-out starts", file=sys.stderr)
+    agents = {
+        "random actions": "random",
+        "MLP, untrained": "mlp",
+        "NCAP, untrained": "ncap",
+        "NCAP, trained": str(out),
+    }
     columns = [f"{body}{'' if body == SEEN else ' (never seen)'}" for body in BODIES]
-    print_table("Return of an episode, at most 1000; ± is over starts", ["agent", *columns], rows)
+    print("\nReturn of an episode, at most 1000; ± is over starts\n")
+    print("".join(f"{column:<25}" for column in ("agent", *columns)))
+    for label, agent in agents.items():
+        results = [wormwood.evaluate(agent, body=body, task="swim", episodes=options.episodes) for body in BODIES]
+        cells = [f"{result.returns.mean():.0f} ± {result.returns.std():.0f}" for result in results]
+        print("".join(f"{cell:<25}" for cell in (label, *cells)))
+    print()
 
     for verb in (("video", "--out", str(out / "swim.gif")), ("inspect", "--out", str(out))):
         code = _wormwood(verb[0], str(out), *verb[1:], stdout=subprocess.DEVNULL)
         if code:
             return code
-    print_text(f"video           {out}/swim.gif\nlearning curve  {out}/curve.png")
-    print_text(f"circuit         {out}/circuit.png\nexported agent  {out}/agent")
-    print_text(f"done in {time.monotonic() - began:.0f} s")
+    print(f"video           {out}/swim.gif\nlearning curve  {out}/curve.png")
+    print(f"circuit         {out}/circuit.png\nexported agent  {out}/agent")
+    print(f"done in {time.monotonic() - began:.0f} s")
     return 0
 
 
 def _wormwood(*arguments: str, stdout: int | None = None) -> int:
     """Run the command `wormwood` as a user would, and return its exit code."""
-    return subprocess.run([sys.executable, "-m", "wormwood.launch.cli.main", *arguments], stdout=stdout).returncode
+    return subprocess.run([sys.executable, "-m", "wormwood", *arguments], stdout=stdout).returncode
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from typing import Annotated
 import numpy as np
 from pydantic import Field
 
-from wormwood.agents.policies.search_space import Parameter, SearchSpace
+from wormwood import Parameter, SearchSpace
 
 
 @dataclass(frozen=True)

@@ -6,13 +6,7 @@ python examples/own_body.py [--out my-body]
 import argparse
 from pathlib import Path
 
-from wormwood.envs.bodies import load_body
-from wormwood.envs.pictures.files import write_picture
-from wormwood.envs.pictures.rendering import draw_strip
-from wormwood.envs.specs import SwimmerSpec
-from wormwood.envs.tasks import Swim
-from wormwood.launch.run.agent_files import load_agent
-from wormwood.launch.run.evaluation import evaluate, record_poses
+from wormwood import Swim, SwimmerSpec, evaluate, load_agent, load_body, write_film
 
 MY_BODY = """
 # Eight links, the first twice as long; what is not said is as in dm_control's swimmer of eight links.
@@ -32,10 +26,9 @@ def main() -> None:
     (options.out / "my-body.yaml").write_text(MY_BODY)
 
     body, agent, task = load_body(options.out / "my-body.yaml"), load_agent("ncap"), Swim()
-    result = evaluate(agent, SwimmerSpec(body, task), episodes=10)
+    result = evaluate(agent, body=body, task=task)
     print(f"{body.name}: return {result.returns.mean():.0f} ± {result.returns.std():.0f} of at most {task.horizon}")
-    poses, _ = record_poses(agent, SwimmerSpec(body, task), steps=700)
-    write_picture(options.out / "swim.png", draw_strip(body, poses[::150]))
+    write_film(agent, SwimmerSpec(body, task), options.out / "swim.png", seconds=18)
     print(f"wrote {options.out}/swim.png; the same from the command line:")
     print(f"  wormwood video ncap --body {options.out}/my-body.yaml --out {options.out}/swim.gif")
 

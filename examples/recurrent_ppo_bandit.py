@@ -8,10 +8,7 @@ import argparse
 import numpy as np
 from sb3_contrib import RecurrentPPO
 
-from wormwood.agents.references.bandit_policies import BanditPolicy, thompson
-from wormwood.agents.references.bandit_values import bayes_optimal_value
-from wormwood.agents.references.playing import held_out_returns
-from wormwood.agents.stable_baselines3.trials import make_trials
+from wormwood import BanditPolicy, bayes_optimal_value, held_out_returns, make_trials, thompson
 
 PULLS, TASKS = 10, 10_000
 

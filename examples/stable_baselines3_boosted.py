@@ -9,9 +9,7 @@ import numpy as np
 from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.evaluation import evaluate_policy
 
-from wormwood.agents.learning.boosted.settings import BoostingConfig
-from wormwood.agents.stable_baselines3.boosted import BoostedPPO
-from wormwood.trees.explanation import explain
+from wormwood import BoostedPPO, BoostingConfig, explain
 
 FEATURES = ("position", "velocity", "angle", "angular velocity")
 

@@ -9,8 +9,7 @@ from stable_baselines3 import PPO
 from stable_baselines3.common.callbacks import EvalCallback
 from stable_baselines3.common.evaluation import evaluate_policy
 
-import wormwood
-from wormwood.envs.faces.stable_baselines3 import make_swimmers
+from wormwood import distribute, make_swimmers
 
 
 def main() -> None:
@@ -21,7 +20,7 @@ def main() -> None:
     options = parser.parse_args()
 
     model = PPO("MlpPolicy", make_swimmers("swimmer-6", 16), n_steps=128, batch_size=512, learning_rate=6e-4, seed=0)
-    model = wormwood.distribute(model, workers=options.workers, address=options.address)
+    model = distribute(model, workers=options.workers, address=options.address)
 
     # Everything from here on is as before.
     held_out = make_swimmers("swimmer-6", 10, seed=10_000)

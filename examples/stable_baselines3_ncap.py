@@ -9,8 +9,7 @@ import numpy as np
 from stable_baselines3 import PPO
 from stable_baselines3.common.evaluation import evaluate_policy
 
-from wormwood.agents.stable_baselines3.on_policy import NCAPPolicy
-from wormwood.envs.faces.stable_baselines3 import make_swimmers
+from wormwood import NCAPPolicy, make_swimmers
 
 
 def main() -> None:
@@ -34,7 +33,7 @@ def main() -> None:
             model.learn(options.steps)
         returns, _ = evaluate_policy(model, held_out, n_eval_episodes=10, return_episode_rewards=True)
         print(f"{label:<10} {np.mean(returns):.0f} ± {np.std(returns):.0f}")
-    for name, weight in model.policy.policy_weights().items():
+    for name, weight in model.policy.agent_weights().items():
         if weight.ndim == 0:
             print(f"{name:<10} {float(weight):+.2f}")
 

@@ -6,7 +6,7 @@ python examples/transfer_own_mjcf.py [--out my-swimmer]
 import argparse
 from pathlib import Path
 
-from wormwood.launch.cli.main import main as wormwood
+import wormwood
 
 TADPOLE = """
 <mujoco model="tadpole">
@@ -60,7 +60,10 @@ def main() -> None:
     (options.out / "tadpole.xml").write_text(TADPOLE)
     suite = options.out / "suite.yaml"
     suite.write_text(SUITE)
-    raise SystemExit(wormwood(["transfer", "ncap", "--suite", str(suite), "--out", str(options.out / "report")]))
+    report = wormwood.transfer("ncap", suite=suite, out=options.out / "report")
+    for row in report.results.rows:
+        print(f"{row['body']:<16} {row['label']:<14} return {row['return_iqm']:.0f}")
+    print(f"report: {report.page}")
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ python examples/transfer_own_suite.py [--out my-suite]
 import argparse
 from pathlib import Path
 
-from wormwood.launch.cli.main import main as wormwood
+import wormwood
 
 MY_SUITE = """
 task_options: {horizon: 400}
@@ -27,7 +27,10 @@ def main() -> None:
     options.out.mkdir(parents=True, exist_ok=True)
     suite = options.out / "my-suite.yaml"
     suite.write_text(MY_SUITE)
-    raise SystemExit(wormwood(["transfer", "ncap", "--suite", str(suite), "--out", str(options.out / "report")]))
+    report = wormwood.transfer("ncap", suite=suite, out=options.out / "report")
+    for row in report.results.rows:
+        print(f"{row['body']:<16} {row['label']:<14} return {row['return_iqm']:.0f}")
+    print(f"report: {report.page}")
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from pathlib import Path
 import gymnasium
 from stable_baselines3 import PPO
 
-from wormwood.launch.cli.main import main as wormwood
+import wormwood
 
 SUITE = """
 task_options: {horizon: 400}
@@ -35,8 +35,11 @@ def main() -> None:
     suite = options.out / "suite.yaml"
     suite.write_text(SUITE)
     # Three links fit. With more, it acts as if the first three were the whole body.
-    agent, report = f"ppo:{options.out}/swimmer.zip", str(options.out / "report")
-    raise SystemExit(wormwood(["transfer", agent, "--suite", str(suite), "--adapt", "pad", "--out", report]))
+    agent = f"ppo:{options.out}/swimmer.zip"
+    report = wormwood.transfer(agent, suite=suite, adapt="pad", out=options.out / "report")
+    for row in report.results.rows:
+        print(f"{row['agent']} {row['body']:<18} {row['label']:<14} return {row['return_iqm']:.0f}")
+    print(f"report: {report.page}")
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 import ast
 import inspect
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -56,3 +57,15 @@ def test_a_wrong_name_is_told_the_nearest() -> None:
         with pytest.raises(AttributeError) as error:
             getattr(wormwood, wrong)
         assert str(error.value) == f"module 'wormwood' has no attribute {wrong!r}{hint}"
+
+
+def test_documents_and_examples_import_from_the_front_door() -> None:
+    inner = []
+    for path in [ROOT / "README.md", *(ROOT / "docs").glob("*.md"), *(ROOT / "examples").glob("*.py")]:
+        text = path.read_text(encoding="utf-8")
+        inner += [
+            f"{path.name}: {line}" for line in re.findall(r"^\s*(?:from|import) wormwood\..*", text, re.MULTILINE)
+        ]
+        for names in re.findall(r"^from wormwood import (?:\(([^)]*)\)|(.*))", text, re.MULTILINE):
+            assert set(re.findall(r"\w+", "".join(names))) <= set(wormwood.__all__), path.name
+    assert inner == []
