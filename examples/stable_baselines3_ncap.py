@@ -33,7 +33,7 @@ def main() -> None:
             model.learn(options.steps)
         returns, _ = evaluate_policy(model, held_out, n_eval_episodes=10, return_episode_rewards=True)
         print(f"{label:<10} {np.mean(returns):.0f} ± {np.std(returns):.0f}")
-    for name, weight in model.policy.agent_weights().items():
+    for name, weight in model.policy.policy_weights().items():
         if weight.ndim == 0:
             print(f"{name:<10} {float(weight):+.2f}")
 
