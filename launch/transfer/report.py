@@ -119,7 +119,7 @@ def make_report(plan: ReportPlan, *, bar: Bar = _no_bar) -> Report:
         BadInput: an agent, the suite or the output folder is wrong.
         Interrupted: the user stopped it; the message says how to go on.
     """
-    suite, agents = load_suite(plan.suite), _load_agents(plan)
+    suite, agents = load_suite(plan.suite, trust=plan.trust), _load_agents(plan)
     if plan.trains and not suite.retention:
         expected = "a suite that names bodies under `retention`"
         raise bad_input("--retention", where="transfer", expected=expected, got=suite.name)
