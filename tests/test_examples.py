@@ -111,17 +111,6 @@ def test_the_distributed_example(tmp_path: Path) -> None:
     assert "PPO.load('swimmer') is PPO again" in shown
 
 
-def test_the_own_agent_example(tmp_path: Path) -> None:
-    wave, circuit = _python("own_agent.py", "--generations", "2", cwd=tmp_path).splitlines()
-    assert wave.startswith("wave: ")
-    assert circuit.startswith("ncap: ")
-
-
-def test_the_own_task_example(tmp_path: Path) -> None:
-    shown = _python("own_task.py", "--steps", "2048", cwd=tmp_path)
-    assert [line.split()[0] for line in shown.splitlines()] == ["untrained", "trained"]
-
-
 @pytest.mark.parametrize("algorithm", ["ppo", "sac"])
 def test_the_files_for_rl_zoo3_name_environments_and_policies_that_are_there(algorithm: str) -> None:
     settings = yaml.safe_load((ROOT / f"examples/rl_zoo3/{algorithm}.yml").read_text(encoding="utf-8"))
