@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Protocol
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,43 +12,59 @@ from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 
 from wormwood.agents.learning.determinism import seeded_generators
 from wormwood.agents.learning.interfaces import Fragment
-from wormwood.agents.learning.torch_states import module_arrays, optimizer_arrays, restore_module, restore_optimizer
+from wormwood.agents.learning.off_policy_settings import OffPolicyConfig
+from wormwood.agents.learning.torch_states import (
+    checked_device,
+    module_arrays,
+    optimizer_arrays,
+    restore_module,
+    restore_optimizer,
+)
 from wormwood.agents.learning.transitions import collate
 from wormwood.agents.policies.interfaces import Arrays
+from wormwood.agents.policies.table import AgentConfig
 from wormwood.agents.stable_baselines3.off_policy import StructuredOffPolicy
 from wormwood.agents.stable_baselines3.replay import IterationReplay
 from wormwood.agents.stable_baselines3.training import flat_tensor, set_up, take_metrics
 from wormwood.envs.specs import EnvironmentSpec
 from wormwood.errors import bad_input
 
-__all__ = ["OffPolicyLearner", "OffPolicySettings", "under", "whole_iterations"]
+__all__ = ["OffPolicyLearner", "model_arguments", "under", "whole_iterations"]
 
 
-class OffPolicySettings(Protocol):
-    """What the learners' settings have in common."""
+def model_arguments(
+    config: OffPolicyConfig, agent: AgentConfig, weights: Arrays, *, spec: EnvironmentSpec, device: str
+) -> dict[str, Any]:
+    """Return what Stable-Baselines3's off-policy algorithms are built with alike, without an environment.
 
-    @property
-    def kind(self) -> str: ...
-    @property
-    def environments(self) -> int: ...
-    @property
-    def steps(self) -> int: ...
-    @property
-    def buffer_size(self) -> int: ...
-    @property
-    def replay_ratio(self) -> float: ...
-    @property
-    def batch_size(self) -> int: ...
-    @property
-    def critic_iterations(self) -> int: ...
+    Raises:
+        BadInput: the buffer cannot hold one iteration, or ``device`` is not there.
+    """
+    policy_kwargs = {
+        "agent": agent,
+        "spec": spec,
+        "weights": weights,
+        "critic_hidden": config.critic_hidden,
+        "n_critics": config.critics,
+        "actor_rate_scale": config.actor_rate / config.critic_rate,
+    }
+    return {
+        "env": None,  # rollouts happen elsewhere
+        "learning_rate": config.critic_rate,
+        "buffer_size": whole_iterations(config),
+        "batch_size": config.batch_size,
+        "tau": config.tau,
+        "gamma": config.gamma,
+        "policy_kwargs": policy_kwargs,
+        "device": checked_device(device),
+        "_init_setup_model": False,
+    }
 
 
 class OffPolicyLearner:
     """Improves an actor by the gradient of learned values."""
 
-    def __init__(
-        self, config: OffPolicySettings, model: OffPolicyAlgorithm, *, spec: EnvironmentSpec, seed: int
-    ) -> None:
+    def __init__(self, config: OffPolicyConfig, model: OffPolicyAlgorithm, *, spec: EnvironmentSpec, seed: int) -> None:
         """Take a model that was made without an environment, and set it up.
 
         Raises:
@@ -128,7 +144,7 @@ def under(state: Arrays, prefix: str) -> Arrays:
     return {name.removeprefix(start): values for name, values in state.items() if name.startswith(start)}
 
 
-def whole_iterations(config: OffPolicySettings) -> int:
+def whole_iterations(config: OffPolicyConfig) -> int:
     """Return the size of a buffer that holds as many whole iterations as ``buffer_size`` has room for.
 
     Raises:

@@ -6,10 +6,9 @@ import torch
 from stable_baselines3 import SAC
 
 from wormwood.agents.learning.sac_settings import SACConfig
-from wormwood.agents.learning.torch_states import checked_device
 from wormwood.agents.policies.interfaces import Arrays
 from wormwood.agents.policies.table import AgentConfig
-from wormwood.agents.stable_baselines3.off_policy_learner import OffPolicyLearner, whole_iterations
+from wormwood.agents.stable_baselines3.off_policy_learner import OffPolicyLearner, model_arguments
 from wormwood.agents.stable_baselines3.sac import StructuredSACPolicy
 from wormwood.envs.specs import EnvironmentSpec
 
@@ -35,27 +34,13 @@ class SACLearner(OffPolicyLearner):
             BadInput: the agent cannot learn from gradients as it is configured, actions are choices or have no bounds,
                 the buffer cannot hold one iteration, or ``device`` is not there.
         """
+        arguments = model_arguments(config, agent, weights, spec=spec, device=device)
+        arguments["policy_kwargs"]["noise_std"] = config.noise_std
         self._sac = SAC(
             StructuredSACPolicy,  # type: ignore[arg-type] # it acts as SB3's own do
-            None,  # type: ignore[arg-type] # there is no environment: rollouts happen elsewhere
-            learning_rate=config.critic_rate,
-            buffer_size=whole_iterations(config),
-            batch_size=config.batch_size,
-            tau=config.tau,
-            gamma=config.gamma,
             ent_coef=f"auto_{config.initial_entropy_coefficient}",
             target_entropy=config.entropy_per_action * spec.actions.size,
-            policy_kwargs={
-                "agent": agent,
-                "spec": spec,
-                "weights": weights,
-                "noise_std": config.noise_std,
-                "critic_hidden": config.critic_hidden,
-                "n_critics": config.critics,
-                "actor_rate_scale": config.actor_rate / config.critic_rate,
-            },
-            device=checked_device(device),
-            _init_setup_model=False,
+            **arguments,
         )
         super().__init__(config, self._sac, spec=spec, seed=seed)
 
@@ -70,9 +55,9 @@ class SACLearner(OffPolicyLearner):
         return {**super()._optimizers, "entropy": self._sac.ent_coef_optimizer}
 
     def state(self) -> Arrays:
-        return {**super().state(), "log_initial_entropy_coefficient": self._entropy.detach().cpu().numpy().copy()}
+        return {**super().state(), "log_entropy_coefficient": self._entropy.detach().cpu().numpy().copy()}
 
     def restore(self, state: Arrays) -> None:
         super().restore(state)
         with torch.no_grad():
-            self._entropy.copy_(torch.tensor(state["log_initial_entropy_coefficient"]))
+            self._entropy.copy_(torch.tensor(state["log_entropy_coefficient"]))

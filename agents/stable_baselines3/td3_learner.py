@@ -6,10 +6,9 @@ import numpy as np
 from stable_baselines3 import TD3
 
 from wormwood.agents.learning.td3_settings import TD3Config
-from wormwood.agents.learning.torch_states import checked_device
 from wormwood.agents.policies.interfaces import Arrays
 from wormwood.agents.policies.table import AgentConfig
-from wormwood.agents.stable_baselines3.off_policy_learner import OffPolicyLearner, whole_iterations
+from wormwood.agents.stable_baselines3.off_policy_learner import OffPolicyLearner, model_arguments
 from wormwood.agents.stable_baselines3.td3 import StructuredTD3Policy
 from wormwood.envs.specs import EnvironmentSpec
 
@@ -38,25 +37,10 @@ class TD3Learner(OffPolicyLearner):
         self._noise = np.full(spec.actions.size, np.log(config.noise_std))
         model = TD3(
             StructuredTD3Policy,
-            None,  # type: ignore[arg-type] # there is no environment: rollouts happen elsewhere
-            learning_rate=config.critic_rate,
-            buffer_size=whole_iterations(config),
-            batch_size=config.batch_size,
-            tau=config.tau,
-            gamma=config.gamma,
             policy_delay=config.actor_delay,
             target_policy_noise=config.target_noise,
             target_noise_clip=2.5 * config.target_noise,
-            policy_kwargs={
-                "agent": agent,
-                "spec": spec,
-                "weights": weights,
-                "critic_hidden": config.critic_hidden,
-                "n_critics": config.critics,
-                "actor_rate_scale": config.actor_rate / config.critic_rate,
-            },
-            device=checked_device(device),
-            _init_setup_model=False,
+            **model_arguments(config, agent, weights, spec=spec, device=device),
         )
         super().__init__(config, model, spec=spec, seed=seed)
 

@@ -12,7 +12,6 @@ import re
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from importlib import metadata as packages
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +20,6 @@ import safetensors.numpy
 from numpy.typing import NDArray
 from safetensors import SafetensorError
 
-import wormwood
 from wormwood.errors import BadInput, bad_input
 from wormwood.launch.run.checkpoint_files import (
     TEMPORARY,
@@ -48,6 +46,7 @@ from wormwood.launch.run.segments import (
     write_segments,
 )
 from wormwood.launch.run.states import State, state_sha256
+from wormwood.launch.run.versions import installed_versions
 
 __all__ = [
     "Checkpoint",
@@ -62,7 +61,6 @@ __all__ = [
 SCHEMA = 2
 STATE_FILE = "state.safetensors"
 MANIFEST_FILE = "MANIFEST.json"
-_PACKAGES = ("numpy", "numba", "torch", "xgboost", "mujoco", "gymnasium", "stable-baselines3", "cmaes", "ray")
 _NOT_WRITABLE = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST}
 
 
@@ -216,20 +214,9 @@ def _describe(step: int, sha256: str, config_hash: str) -> dict[str, Any]:
         "step": step,
         "state_sha256": sha256,
         "config_hash": config_hash,
-        "versions": _versions(),
+        "versions": installed_versions(),
         "platform": _platform(),
     }
-
-
-@functools.cache
-def _versions() -> dict[str, str]:
-    installed = {"wormwood": wormwood.__version__, "python": platform.python_version()}
-    for name in _PACKAGES:
-        try:
-            installed[name] = packages.version(name)
-        except packages.PackageNotFoundError:
-            installed[name] = "not installed"
-    return installed
 
 
 @functools.cache

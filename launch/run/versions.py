@@ -5,6 +5,7 @@ As a program, it prints them, or with ``--expect numpy=2.3,...`` compares them, 
 
 from __future__ import annotations
 
+import functools
 import platform
 import sys
 from collections.abc import Mapping
@@ -21,6 +22,7 @@ LEAST_RAY = (2, 54)
 _PACKAGES = ("ray", "numpy", "numba", "torch", "xgboost", "mujoco", "gymnasium", "stable-baselines3", "cmaes")
 
 
+@functools.cache
 def installed_versions() -> dict[str, str]:
     """Return the version of each package that a result depends on, of Python and of the processor's family."""
     versions = {"wormwood": wormwood.__version__, "python": platform.python_version(), "machine": platform.machine()}

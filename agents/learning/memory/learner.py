@@ -8,10 +8,9 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import nn
 
-from wormwood.agents.learning.memory.fast_path import Expectation, fast_path
 from wormwood.agents.learning.memory.feedback import FeedbackPool, RunningSize, SharedFeedback, widths_of
+from wormwood.agents.learning.memory.paths import Expectation, fast_path, slow_path
 from wormwood.agents.learning.memory.settings import FeedbackConfig, ScheduleConfig
-from wormwood.agents.learning.memory.slow_path import slow_path
 from wormwood.agents.learning.memory.windows import RecurrentNetwork, TrainingTrials, Window
 from wormwood.errors import bad_input
 

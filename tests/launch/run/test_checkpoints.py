@@ -121,7 +121,7 @@ def test_metadata_and_manifest(tmp_path: Path) -> None:
     assert manifest["files"]["state.safetensors"]["size"] == (path / "state.safetensors").stat().st_size
     assert manifest["versions"]["numpy"] == np.__version__
     packages = ["numba", "torch", "xgboost", "mujoco", "gymnasium", "stable-baselines3", "cmaes", "ray"]
-    assert list(manifest["versions"]) == ["wormwood", "python", "numpy", *packages]
+    assert set(manifest["versions"]) == {"wormwood", "python", "machine", "numpy", *packages}
     assert manifest["platform"]["machine"] == os.uname().machine and manifest["platform"]["instruction_set"]
 
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from wormwood.agents.learning.memory.fast_path import fast_path
+from wormwood.agents.learning.memory.paths import fast_path
 from wormwood.agents.learning.memory.feedback import FeedbackPool
 from wormwood.agents.learning.memory.learner import MemoryLearner, update_together
 from wormwood.agents.learning.memory.network import State

@@ -1,4 +1,8 @@
-"""The fast path: learn from every window of a trial, with predictions in place of what lies beyond it."""
+"""The two paths by which a memory learns.
+
+The fast one learns from every window of a trial, with predictions in place of what lies beyond it; the slow one is full
+backpropagation through a trial, which gives the feedback module exact targets, too.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +17,7 @@ from wormwood.agents.learning.memory.network import State
 from wormwood.agents.learning.memory.settings import FeedbackConfig
 from wormwood.agents.learning.memory.windows import RecurrentNetwork, TrainingTrials, Window, window_gradients
 
-__all__ = ["Expectation", "context_at", "fast_path", "feedback_loss"]
+__all__ = ["Expectation", "context_at", "fast_path", "feedback_loss", "slow_path"]
 
 
 def context_at(trial: TrainingTrials, step: int, horizon: int) -> Tensor:
@@ -109,3 +113,25 @@ def fast_path(
             expectation.learn(trial, window, begin)
         state = window.end
         yield window
+
+
+def slow_path(
+    network: RecurrentNetwork,
+    trial: TrainingTrials,
+    *,
+    parameters: Sequence[Tensor],
+    expectation: Expectation | None,
+) -> Window:
+    """Play a whole trial as one window; its graph grows with the trial.
+
+    Args:
+        network: takes the steps.
+        trial: the batch of trials.
+        parameters: of the controllers, to differentiate by.
+        expectation: its feedback module learns from the true gradient of every state; None where there is none.
+    """
+    start = network.initial_state(trial.inputs.shape[1])
+    window = window_gradients(network, trial, start, begin=0, end=len(trial), parameters=parameters)
+    if expectation is not None:
+        expectation.learn(trial, window, 0)
+    return window
