@@ -21,7 +21,7 @@ from wormwood.agents.policies.circuit_settings import NCAPConfig
 from wormwood.agents.policies.custom import policy_class
 from wormwood.agents.policies.interfaces import Arrays, Policy
 from wormwood.agents.policies.perceptron_settings import MLPConfig
-from wormwood.agents.policies.table import AgentConfig, AgentField, initial_weights, make_policy
+from wormwood.agents.policies.table import AGENTS, AgentConfig, AgentField, initial_weights, make_policy
 from wormwood.agents.stable_baselines3.zips import ALGORITHMS, ZippedPolicy, load_zip
 from wormwood.configs.custom import is_custom, load_modules, plain_settings, settings_class
 from wormwood.envs.randomness import PURPOSES, stream
@@ -183,6 +183,10 @@ def _read_agent(folder: Path, *, place: str, trust: Collection[str]) -> Agent:
             raise bad_input("damaged weights", where=str(folder / WEIGHTS_FILE), expected=expected, got=found)
         settings = {"agent": described["config"]}
         use_new_names(settings)
+        kind = settings["agent"]["kind"]
+        if kind not in AGENTS and not is_custom(kind):
+            expected = f"one of {', '.join(AGENTS)}"
+            raise bad_input("agent.kind", where=where, expected=expected, got=kind, nearest_to=AGENTS)
         admit(described, where=where, place=place, trust=trust)
         return Agent(
             name=str(described["name"]),

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call, vmap
 
-from wormwood.agents.learning.memory.paths import Expectation, fast_path
 from wormwood.agents.learning.memory.network import MemoryNetwork, State
+from wormwood.agents.learning.memory.paths import Expectation, fast_path
 from wormwood.agents.learning.memory.windows import TrainingTrials
 from wormwood.envs.few_shot.trials import FewShotTask, TrialBatch
 from wormwood.errors import BadInput, bad_input

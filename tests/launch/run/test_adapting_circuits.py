@@ -33,3 +33,9 @@ def test_it_is_trained_by_evolution_and_judged_by_episode(tmp_path: Path, capsys
     assert len(row["episode_means"]) == 3
     assert "score" not in row
     assert main(["inspect", run]) == 0
+    described = Path(run) / "agent" / "agent.json"
+    described.write_text(described.read_text().replace('"modulated-ncap"', '"repertoire"'))
+    capsys.readouterr()
+    assert main(["evaluate", run]) == 2
+    error = capsys.readouterr().err
+    assert f"agent.kind in {described}: expected one of ncap, " in error and error.endswith("got 'repertoire'\n")
