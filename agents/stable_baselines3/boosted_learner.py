@@ -40,7 +40,7 @@ class BoostedLearner:
             BadInput: the agent is no boosted one, or does not fit the environment.
         """
         if not isinstance(agent, ForestConfig):
-            raise bad_input("agent", where="learner boosted", expected="kind boosted", got=agent.kind)
+            raise bad_input("agent", where="learner boosted", expected="kind forest", got=agent.kind)
         torch.set_num_threads(1)
         self._seed, self._updates = seed, 0
         self._model = ALGORITHMS[config.loss](

@@ -188,7 +188,7 @@ def test_values_start_near_the_scale_of_their_inputs() -> None:
 
 
 def test_wrong_critics_are_refused() -> None:
-    with pytest.raises(BadInput, match=r"expected one of flat, pooled, boosted, got 'poold' \(nearest: 'pooled'\)"):
+    with pytest.raises(BadInput, match=r"expected one of mlp, pooled, forest, got 'poold' \(nearest: 'pooled'\)"):
         make_critic("poold", (4,), SwimmerSpec(swimmer(3), Swim()))
     with pytest.raises(BadInput, match="does not observe each link"):
         make_critic("pooled", (4,), SwimmerSpec(swimmer(3), GymnasiumForward()))

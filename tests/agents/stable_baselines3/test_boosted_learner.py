@@ -175,5 +175,5 @@ def test_values_approach_their_targets(agent: ForestConfig, play: Play) -> None:
 
 
 def test_only_boosted_agents_are_boosted() -> None:
-    with pytest.raises(BadInput, match="agent in learner boosted: expected kind boosted, got 'mlp'"):
+    with pytest.raises(BadInput, match="agent in learner boosted: expected kind forest, got 'mlp'"):
         BoostedLearner(BoostedLearnerConfig(), MLPConfig(), spec=SPEC, seed=0)
