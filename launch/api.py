@@ -7,6 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from wormwood.configs.custom import is_custom, load_modules
 from wormwood.envs.bodies import Body, load_body
 from wormwood.envs.specs import SwimmerSpec
 from wormwood.envs.task_table import task_from_name
@@ -126,6 +127,8 @@ def spec_for(agent: Agent, body: Body | Place | None = None, task: Task | str | 
     Raises:
         BadInput: there is no such body or task, or the agent is none that swims.
     """
+    if is_custom(task):
+        load_modules([str(task)], Path())
     trained_in = agent.spec or SwimmerSpec(load_body("swimmer-6"), task_from_name("swim"))
     if isinstance(trained_in, SwimmerSpec):
         return SwimmerSpec(

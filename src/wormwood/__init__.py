@@ -34,7 +34,7 @@ _HOMES = {
     "wormwood.agents.learning.boosted.settings": "BoostingConfig",
     # Bodies, tasks and environments
     "wormwood.envs.bodies": "Body load_body swimmer",
-    "wormwood.envs.specs": "SwimmerSpec",
+    "wormwood.envs.specs": "ActionSpace SwimmerSpec",
     "wormwood.envs.gymnasium_spec": "GymnasiumSpec",
     "wormwood.envs.tasks": "Navigate Swim SwimAtSpeed Task forward_speed",
     "wormwood.envs.task_table": "task_from_name",
@@ -42,6 +42,7 @@ _HOMES = {
     "wormwood.envs.faces.dm_control": "load_environment",
     "wormwood.envs.randomness": "stream",
     # Families of tasks, and what is known to play them
+    "wormwood.envs.families.interfaces": "FamilyTask InnerStep plain_layout",
     "wormwood.envs.families.table": "family_from_name held_out_tasks",
     "wormwood.envs.families.trials": "TrialSpec trial_from_name",
     "wormwood.envs.faces.trials": "TaskEnv Trial",

@@ -22,7 +22,7 @@ from wormwood.agents.stable_baselines3.boosted_sac import BoostedSAC as BoostedS
 from wormwood.agents.policies.forest_settings import ForestConfig as ForestConfig
 from wormwood.agents.learning.boosted.settings import BoostingConfig as BoostingConfig
 from wormwood.envs.bodies import Body as Body, load_body as load_body, swimmer as swimmer
-from wormwood.envs.specs import SwimmerSpec as SwimmerSpec
+from wormwood.envs.specs import ActionSpace as ActionSpace, SwimmerSpec as SwimmerSpec
 from wormwood.envs.gymnasium_spec import GymnasiumSpec as GymnasiumSpec
 from wormwood.envs.tasks import (
     Navigate as Navigate,
@@ -35,6 +35,11 @@ from wormwood.envs.task_table import task_from_name as task_from_name
 from wormwood.envs.faces.bridges import SwimObservation as SwimObservation, SwimmerV5Observation as SwimmerV5Observation
 from wormwood.envs.faces.dm_control import load_environment as load_environment
 from wormwood.envs.randomness import stream as stream
+from wormwood.envs.families.interfaces import (
+    FamilyTask as FamilyTask,
+    InnerStep as InnerStep,
+    plain_layout as plain_layout,
+)
 from wormwood.envs.families.table import family_from_name as family_from_name, held_out_tasks as held_out_tasks
 from wormwood.envs.families.trials import TrialSpec as TrialSpec, trial_from_name as trial_from_name
 from wormwood.envs.faces.trials import TaskEnv as TaskEnv, Trial as Trial
