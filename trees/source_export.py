@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import re
 import sys
 from collections.abc import Iterable
-from keyword import iskeyword
 
 import numpy as np
 
@@ -25,7 +23,7 @@ static const unsigned char categorical[{nodes}] = {{{categorical}}};
 static const double leaves[{numbers}] = {{{leaves}}};
 
 /* x: {features} finite numbers. out: {outputs} numbers, filled. */
-void {name}(const double *x, double *out)
+void predict_forest(const double *x, double *out)
 {{
     for (int output = 0; output < {outputs}; output++)
         out[output] = initial[output];
@@ -62,7 +60,7 @@ categorical = _read("B", int, """{categorical}""")
 leaves = _read("d", float.fromhex, """{leaves}""")
 
 
-def {name}(x):
+def predict_forest(x):
     """Return the {outputs} outputs for {features} finite numbers."""
     out = list(initial)
     for tree in range({trees}):
@@ -78,54 +76,41 @@ def {name}(x):
     return out
 '''
 
-_TAKEN = ("_read", "array", "categorical", "features", "float", "initial", "int", "leaves", "thresholds")
 
-
-def c_source(forest: Forest, *, name: str = "predict_forest", comment: str = "") -> str:
-    """Return C99 source of a function ``void name(const double *x, double *out)`` that predicts one row.
+def c_source(forest: Forest, *, comment: str = "") -> str:
+    """Return C99 source of a function ``void predict_forest(const double *x, double *out)`` that predicts one row.
 
     Args:
         forest: at least one tree.
-        name: of the function.
         comment: lines that stand at the top, such as what the features are.
 
     Raises:
-        BadInput: the forest is empty, the name is no identifier or taken, or the comment ends comments of C.
+        BadInput: the forest is empty, or the comment ends comments of C.
     """
-    _check(forest, name, where="C source")
     if "*/" in comment or "/*" in comment:
         raise bad_input("comment", where="C source", expected="neither /* nor */", got=comment)
     lines = "".join(f"\n   {line}" for line in comment.splitlines())
-    return _C_SOURCE.format(name=name, comment=lines, **_parts(forest))
+    return _C_SOURCE.format(comment=lines, **_parts(forest))
 
 
-def python_source(forest: Forest, *, name: str = "predict_forest", comment: str = "") -> str:
-    """Return the source of a Python module with a function ``name(x) -> list[float]`` that predicts one row.
+def python_source(forest: Forest, *, comment: str = "") -> str:
+    """Return the source of a Python module with a function ``predict_forest(x) -> list[float]`` that predicts one row.
 
     Args:
         forest: at least one tree.
-        name: of the function.
         comment: lines that stand at the top, such as what the features are.
 
     Raises:
-        BadInput: the forest is empty, or the name is no identifier or taken.
+        BadInput: the forest is empty.
     """
-    _check(forest, name, where="Python source")
     lines = "".join(f"\n# {line}" for line in comment.splitlines())
-    return _PYTHON_SOURCE.format(name=name, comment=lines, **_parts(forest))
-
-
-def _check(forest: Forest, name: str, *, where: str) -> None:
-    if re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name) is None:
-        raise bad_input("name", where=where, expected="letters, digits and underscores", got=name)
-    if name in _TAKEN or iskeyword(name):
-        raise bad_input("name", where=where, expected="one that is not taken", got=name)
-    if not len(forest):
-        raise bad_input("forest", where=where, expected="at least one tree", got=0)
+    return _PYTHON_SOURCE.format(comment=lines, **_parts(forest))
 
 
 def _parts(forest: Forest) -> dict[str, int | str]:
     """Return the numbers that both languages list alike."""
+    if not len(forest):
+        raise bad_input("forest", where="source", expected="at least one tree", got=0)
     arrays = forest.arrays()
     inner = 2**forest.depth - 1
     # No finite number is above the largest one, so that a node without a split sends all rows left.

@@ -34,10 +34,10 @@ def grow_forest():
 def test_compiled_source_predicts_the_same_bits(tmp_path, level):
     forest, x = grow_forest()
     source, library = tmp_path / "forest.c", tmp_path / "forest.so"
-    source.write_text(c_source(forest, name="worm", comment="x: three numbers\nout: two"))
+    source.write_text(c_source(forest, comment="x: three numbers\nout: two"))
     options = ["-std=c99", "-Wall", "-Wextra", "-Werror", "-pedantic", "-nostdlib", "-shared", "-fPIC", level]
     subprocess.run(["cc", *options, "-o", library, source], check=True)
-    predict = ctypes.CDLL(str(library)).worm
+    predict = ctypes.CDLL(str(library)).predict_forest
     outputs = np.empty((len(x), 2))
     for row, output in zip(x, outputs, strict=True):
         doubles = ctypes.POINTER(ctypes.c_double)
@@ -48,12 +48,12 @@ def test_compiled_source_predicts_the_same_bits(tmp_path, level):
 def test_python_source_predicts_the_same_bits_without_any_package(tmp_path):
     forest, x = grow_forest()
     source = tmp_path / "policy.py"
-    source.write_text(python_source(forest, name="worm", comment='x: """three""" numbers\nimport none'))
+    source.write_text(python_source(forest, comment='x: """three""" numbers\nimport none'))
     program = f"""
 import json, runpy
-worm = runpy.run_path({str(source)!r})["worm"]
+predict = runpy.run_path({str(source)!r})["predict_forest"]
 rows = json.loads(input())
-print(json.dumps([[value.hex() for value in worm(row)] for row in rows]))
+print(json.dumps([[value.hex() for value in predict(row)] for row in rows]))
 """
     isolated = [sys.executable, "-I", "-S", "-c", program]
     done = subprocess.run(isolated, input=json.dumps(x.tolist()), capture_output=True, text=True, check=True)
@@ -70,13 +70,8 @@ def test_a_comment_stands_at_the_top_and_the_numbers_are_the_same_in_both_langua
 
 
 @pytest.mark.parametrize("export", [c_source, python_source])
-def test_a_name_that_is_no_identifier_or_taken_and_an_empty_forest_are_refused(export):
+def test_an_empty_forest_is_refused(export):
     forest, _ = grow_forest()
-    with pytest.raises(BadInput, match="expected letters, digits and underscores, got 'f; int x'"):
-        export(forest, name="f; int x")
-    for taken in ("leaves", "while"):
-        with pytest.raises(BadInput, match=f"expected one that is not taken, got '{taken}'"):
-            export(forest, name=taken)
     with pytest.raises(BadInput, match="at least one tree"):
         export(forest[:0])
 

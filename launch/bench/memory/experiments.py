@@ -30,15 +30,12 @@ COPIED = (3, 5)
 LENGTHS = (16, 64, 256, 1024)
 
 
-def bench_memory(
-    what: str, *, seeds: int = 5, first: int = 0, updates: int | None = None, progress: Progress | None = None
-) -> Result:
+def bench_memory(what: str, *, seeds: int = 5, updates: int | None = None, progress: Progress | None = None) -> Result:
     """Run one experiment.
 
     Args:
         what: a name of ``EXPERIMENTS``.
-        seeds: how many.
-        first: the first of them.
+        seeds: how many, from 0.
         updates: of each run; None is as many as documented.
         progress: is told which arm runs, and the share of arms done.
 
@@ -52,7 +49,7 @@ def bench_memory(
         names = list(EXPERIMENTS)
         expected = f"one of {', '.join(names)}"
         raise bad_input("unknown experiment", where="bench memory", expected=expected, got=what, nearest_to=names)
-    return {"experiment": what} | EXPERIMENTS[what](range(first, first + seeds), updates, progress or _silent)
+    return {"experiment": what} | EXPERIMENTS[what](range(seeds), updates, progress or _silent)
 
 
 def _silent(stage: str, share: float) -> None:

@@ -86,7 +86,7 @@ class BanditPupil:
 
 
 def bench_schedules(
-    base: Experiment, seeds: Iterable[int], updates: int | None, progress: Progress, *, tasks: Iterable[str] = ()
+    base: Experiment, seeds: Iterable[int], updates: int | None, progress: Progress
 ) -> dict[str, object]:
     """Learn each task by fast and slow, and by truncated and slow; the latter then goes on until it has cost as much.
 
@@ -95,7 +95,6 @@ def bench_schedules(
         seeds: of each arm.
         updates: of each run; None is as many as documented.
         progress: is told which seed is learned.
-        tasks: names of some of the tasks; all by default.
     """
     known = {
         "prototypes": _Task(partial(_pupil, base), 600),
@@ -103,8 +102,7 @@ def bench_schedules(
         "bandit": _Task(BanditPupil, 100),
     }
     result: dict[str, object] = {}
-    for name in tasks or known:
-        task = known[name]
+    for name, task in known.items():
         for every in SLOW_EVERY:
             arms: dict[str, Scores] = {"fast": {}, "truncated": {}, "truncated_equal_cpu": {}}
             for seed in seeds:

@@ -4,10 +4,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from wormwood.agents.learning.memory.paths import fast_path
 from wormwood.agents.learning.memory.feedback import FeedbackPool
 from wormwood.agents.learning.memory.learner import MemoryLearner, update_together
 from wormwood.agents.learning.memory.network import State
+from wormwood.agents.learning.memory.paths import fast_path
 from wormwood.agents.learning.memory.settings import FeedbackConfig, ScheduleConfig
 from wormwood.agents.learning.memory.windows import TrainingTrials, window_gradients
 from wormwood.agents.policies.memory_settings import MemoryConfig

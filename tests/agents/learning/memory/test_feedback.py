@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from wormwood.agents.learning.memory.paths import context_at, feedback_loss
 from wormwood.agents.learning.memory.feedback import Feedback, FeedbackPool, RunningSize, Widths
+from wormwood.agents.learning.memory.paths import context_at, feedback_loss
 from wormwood.agents.learning.memory.settings import FeedbackConfig
 from wormwood.agents.policies.memory_settings import MemoryConfig
 from wormwood.errors import BadInput
