@@ -1,4 +1,4 @@
-"""Global random generators that are a function of seed and update, so that no generator's state has to be saved."""
+"""What makes an update a function of its input: global generators by seed and update, and one thread of torch."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import torch
 
 from wormwood.envs.randomness import stream
 
-__all__ = ["seeded_generators"]
+__all__ = ["one_torch_thread", "seeded_generators"]
 
 _LOCK = threading.RLock()
 
@@ -34,3 +34,14 @@ def seeded_generators(seed: int, index: int) -> Iterator[None]:
         finally:
             np.random.set_state(saved_numpy)  # noqa: NPY002
             torch.set_rng_state(saved_torch)
+
+
+@contextlib.contextmanager
+def one_torch_thread() -> Iterator[None]:
+    """Let torch compute on one thread, also as a decorator: the order of sums, and so the bits, depend on it."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)

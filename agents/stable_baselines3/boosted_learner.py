@@ -9,7 +9,7 @@ import torch
 
 from wormwood.agents.learning.boosted.actor_critic import BoostedActorCritic
 from wormwood.agents.learning.boosted.settings import BoostedLearnerConfig
-from wormwood.agents.learning.determinism import seeded_generators
+from wormwood.agents.learning.determinism import one_torch_thread, seeded_generators
 from wormwood.agents.learning.interfaces import Fragment
 from wormwood.agents.learning.torch_states import module_arrays, optimizer_arrays, restore_module, restore_optimizer
 from wormwood.agents.learning.transitions import collate
@@ -33,6 +33,7 @@ SEGMENT = 1024
 class BoostedLearner:
     """Grows the forest of a forest, beside a network where that is its critic."""
 
+    @one_torch_thread()
     def __init__(self, config: BoostedLearnerConfig, agent: AgentConfig, *, spec: EnvironmentSpec, seed: int) -> None:
         """Start without trees.
 
@@ -41,7 +42,6 @@ class BoostedLearner:
         """
         if not isinstance(agent, ForestConfig):
             raise bad_input("agent", where="learner boosted", expected="kind forest", got=agent.kind)
-        torch.set_num_threads(1)
         self._seed, self._updates = seed, 0
         self._model = ALGORITHMS[config.loss](
             BoostedActorCriticPolicy,
@@ -64,6 +64,7 @@ class BoostedLearner:
     def policy_weights(self) -> Arrays:
         return self.weights()
 
+    @one_torch_thread()
     def update(self, fragments: Sequence[Fragment], iteration: int) -> Mapping[str, float]:
         fill_buffer(self._model, collate(fragments))
         self._updates += 1

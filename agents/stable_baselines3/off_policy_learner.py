@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 
-from wormwood.agents.learning.determinism import seeded_generators
+from wormwood.agents.learning.determinism import one_torch_thread, seeded_generators
 from wormwood.agents.learning.interfaces import Fragment
 from wormwood.agents.learning.off_policy_settings import OffPolicyConfig
 from wormwood.agents.learning.torch_states import (
@@ -64,6 +64,7 @@ def model_arguments(
 class OffPolicyLearner:
     """Improves an actor by the gradient of learned values."""
 
+    @one_torch_thread()
     def __init__(self, config: OffPolicyConfig, model: OffPolicyAlgorithm, *, spec: EnvironmentSpec, seed: int) -> None:
         """Take a model that was made without an environment, and set it up.
 
@@ -71,7 +72,6 @@ class OffPolicyLearner:
             BadInput: the agent cannot learn from gradients as it is configured, or actions are choices or have no
                 bounds.
         """
-        torch.set_num_threads(1)  # the order of sums, and so the bits, depend on it
         self._settings, self._seed, self._updates, self._spec = config, seed, 0, spec
         if not np.isfinite([*spec.actions.low, *spec.actions.high]).all():
             where = f"learner {config.kind}"
@@ -92,6 +92,7 @@ class OffPolicyLearner:
     def policy_weights(self) -> Arrays:
         return self.weights()
 
+    @one_torch_thread()
     def update(self, fragments: Sequence[Fragment], iteration: int) -> Mapping[str, float]:
         experience = collate(fragments)
         action = self._policy.scale_action(self._spec.actions.clip(experience.action))

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-import torch
 from stable_baselines3 import PPO
 
-from wormwood.agents.learning.determinism import seeded_generators
+from wormwood.agents.learning.determinism import one_torch_thread, seeded_generators
 from wormwood.agents.learning.interfaces import Fragment
 from wormwood.agents.learning.ppo_settings import PPOConfig
 from wormwood.agents.learning.torch_states import (
@@ -31,6 +30,7 @@ __all__ = ["PPOLearner"]
 class PPOLearner:
     """Improves an actor by policy gradients."""
 
+    @one_torch_thread()
     def __init__(
         self,
         config: PPOConfig,
@@ -46,7 +46,6 @@ class PPOLearner:
         Raises:
             BadInput: the agent cannot learn from gradients as it is configured, or ``device`` is not there.
         """
-        torch.set_num_threads(1)  # the order of sums, and so the bits, depend on it
         self._config, self._seed, self._updates = config, seed, 0
         self._model = PPO(
             StructuredPolicy,
@@ -91,6 +90,7 @@ class PPOLearner:
     def policy_weights(self) -> Arrays:
         return self._policy.policy_weights()
 
+    @one_torch_thread()
     def update(self, fragments: Sequence[Fragment], iteration: int) -> Mapping[str, float]:
         experience = collate(fragments)
         fill_buffer(self._model, experience)

@@ -16,11 +16,11 @@ from typing import Any
 import gymnasium
 import mujoco
 import numpy as np
-import torch
 from stable_baselines3 import PPO
 from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv, VecEnv
 
+from wormwood.agents.learning.determinism import one_torch_thread
 from wormwood.envs.bodies import GYMNASIUM_SWIMMER
 from wormwood.envs.faces.stable_baselines3 import make_swimmers
 from wormwood.envs.profiling import stop_timers
@@ -114,7 +114,7 @@ def _running_rllib(python: str) -> AbstractContextManager[Peers]:
 @contextmanager
 def _contestants(size: int, environments: int, threads: int) -> Iterator[dict[str, Contestant]]:
     """Build the trainings with batches of ``size``, and close their environments in the end."""
-    with ExitStack() as stack, _one_torch_thread():
+    with ExitStack() as stack, one_torch_thread():
         model = partial(_model, size=size)
         swimmers = partial(make_swimmers, GYMNASIUM_SWIMMER, environments, task="gymnasium-forward", threads=threads)
         beside = max(1, threads - 1)
@@ -215,13 +215,3 @@ def _seconds(play: Callable[[], None]) -> float:
     began = time.perf_counter()
     play()
     return time.perf_counter() - began
-
-
-@contextmanager
-def _one_torch_thread() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)

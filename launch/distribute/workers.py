@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import io
 import itertools
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +16,7 @@ from numpy.typing import NDArray
 from stable_baselines3.common.policies import BasePolicy
 from threadpoolctl import ThreadpoolController
 
-from wormwood.agents.learning.determinism import seeded_generators
+from wormwood.agents.learning.determinism import one_torch_thread, seeded_generators
 from wormwood.launch.distribute.acting import Acted, Exploration, OffPolicyActing, OnPolicyActing
 from wormwood.launch.distribute.environments import Recipe
 from wormwood.launch.distribute.observations import Filter, Normalize, Observation, map_arrays, stack
@@ -167,7 +166,7 @@ class ModelWorker:
         """
         with (
             self._blas.limit(limits=1, user_api="blas"),
-            _one_thread(),
+            one_torch_thread(),
             seeded_generators(iteration, shard.index),
             torch.no_grad(),
         ):
@@ -252,14 +251,3 @@ def _record(
         infos=infos,
         filters=instruction.filters,
     )
-
-
-@contextlib.contextmanager
-def _one_thread() -> Iterator[None]:
-    """Let torch compute on one thread: the order of sums, and so the bits, depend on it."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)

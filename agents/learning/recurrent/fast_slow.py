@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from wormwood.agents.learning.determinism import seeded_generators
+from wormwood.agents.learning.determinism import one_torch_thread, seeded_generators
 from wormwood.agents.learning.interfaces import Fragment
 from wormwood.agents.learning.losses import ppo_loss
 from wormwood.agents.learning.memory.feedback import FeedbackPool
@@ -113,6 +113,7 @@ class FastSlowLearner:
     time as the others take theirs: a feedback module that they share steps once for all.
     """
 
+    @one_torch_thread()
     def __init__(
         self,
         config: FastSlowConfig,
@@ -137,7 +138,6 @@ class FastSlowLearner:
             raise bad_input("schedule.horizon", where=where, expected=expected, got=config.schedule.horizon)
         if checked_device(device) == "cuda":
             raise bad_input("device", where=where, expected="cpu: windows of single steps gain nothing", got=device)
-        torch.set_num_threads(1)  # the order of sums, and so the bits, depend on it
         self._config, self._seed, self._updates = config, seed, 0
         self._memories, pool = list[_Memory](), FeedbackPool()
         for number in range(config.memories):
@@ -153,6 +153,7 @@ class FastSlowLearner:
     def policy_weights(self) -> Arrays:
         return self._memories[0].model.policy_weights()
 
+    @one_torch_thread()
     def update(self, fragments: Sequence[Fragment], iteration: int) -> Mapping[str, float]:
         self._updates += 1
         share = len(fragments) // len(self._memories)

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import torch
 
+from wormwood.agents.learning.determinism import one_torch_thread
 from wormwood.agents.learning.interfaces import Fragment
 from wormwood.agents.learning.losses import ppo_loss
 from wormwood.agents.learning.recurrent.kickstarting import teacher_of
@@ -36,6 +37,7 @@ FINAL_SHARE = 0.1
 class RecurrentPPOLearner:
     """Improves a recurrent agent by policy gradients through its memory."""
 
+    @one_torch_thread()
     def __init__(
         self,
         config: RecurrentPPOConfig,
@@ -54,7 +56,6 @@ class RecurrentPPOLearner:
         if agent.kind not in CORES:
             expected = f"one of {', '.join(CORES)}"
             raise bad_input("agent", where="learner recurrent-ppo", expected=expected, got=agent.kind)
-        torch.set_num_threads(1)  # the order of sums, and so the bits, depend on it
         self._config, self._seed, self._updates = config, seed, 0
         self._teacher = teacher_of(config, spec)
         cuda = checked_device(device) != "cpu" and torch.cuda.is_available()
@@ -68,6 +69,7 @@ class RecurrentPPOLearner:
     def policy_weights(self) -> Arrays:
         return self._model.policy_weights()
 
+    @one_torch_thread()
     def update(self, fragments: Sequence[Fragment], iteration: int) -> Mapping[str, float]:
         """Improve from one iteration's fragments, in shard order, and return metrics.
 

@@ -1,14 +1,18 @@
-"""Global generators as a function of seed and update."""
+"""Global generators as a function of seed and update, and one thread of torch."""
 
 import random
 import threading
+from collections.abc import Iterator
 
 import numpy as np
 import pytest
 import torch
 
-from wormwood.agents.learning.determinism import seeded_generators
+from wormwood.agents.learners import make_learner
+from wormwood.agents.learning.determinism import one_torch_thread, seeded_generators
+from wormwood.agents.policies.table import initial_weights
 from wormwood.envs.randomness import stream
+from wormwood.launch.run.settings import load_config
 
 Draws = tuple[list[float], list[float]]
 
@@ -82,3 +86,34 @@ def test_threads_wait_for_each_other() -> None:
         thread.join()
     assert got == expected
     assert _states() == before
+
+
+@pytest.fixture
+def three_threads() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.usefixtures("three_threads")
+def test_torch_computes_on_one_thread_inside_and_on_as_many_as_before_outside() -> None:
+    @one_torch_thread()
+    def fail() -> None:
+        raise RuntimeError(str(torch.get_num_threads()))
+
+    for _ in range(2):
+        with pytest.raises(RuntimeError, match="1"):
+            fail()
+        assert torch.get_num_threads() == 3
+
+
+@pytest.mark.usefixtures("three_threads")
+@pytest.mark.parametrize(
+    "preset", ["swim-mlp-ppo", "cartpole-boosted-ppo", "swim-ncap-sac", "bandit-5-10-rl2", "bandit-5-10-fastslow"]
+)
+def test_a_learner_leaves_the_process_s_threads_as_they_were(preset: str) -> None:
+    config = load_config(preset)
+    weights = initial_weights(config.agent, config.spec, stream(0, "update"))
+    make_learner(config.learner, weights, config.learner_context)
+    assert torch.get_num_threads() == 3
