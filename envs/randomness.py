@@ -14,6 +14,7 @@ __all__ = [
     "PURPOSES",
     "EpisodeStreams",
     "evaluation_streams",
+    "report_stream",
     "shared_streams",
     "shifted_streams",
     "stream",
@@ -42,6 +43,11 @@ def stream(seed: int, purpose: str, *indices: int) -> np.random.Generator:
     counter = np.zeros(4, dtype=np.uint64)
     counter[1 : 1 + len(indices)] = indices
     return np.random.Generator(np.random.Philox(key=key, counter=counter))
+
+
+def report_stream(seed: int) -> np.random.Generator:
+    """Return the generator of a report, which draws from what has been measured: nothing learns or plays by it."""
+    return np.random.default_rng(seed)
 
 
 def _training_stream(seed: int, purpose: str, environment: int, episode: int) -> np.random.Generator:

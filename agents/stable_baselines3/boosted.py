@@ -231,7 +231,9 @@ class _BoostedAlgorithm(OnPolicyAlgorithm):
             advantage=samples.advantages.numpy().astype(np.float64),
             target=samples.returns.numpy().astype(np.float64),
         )
-        for name, value in self.policy.actor_critic.improve(experience, self.settings).items():
+        # SB3 shuffles with this generator, which its algorithms seed.
+        shuffle = np.random.permutation
+        for name, value in self.policy.actor_critic.improve(experience, self.settings, permutation=shuffle).items():
             self.logger.record(f"train/{name}", value)
 
 

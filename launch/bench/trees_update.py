@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from wormwood.agents.learning.boosted.actor_critic import BoostedActorCritic, Experience
 from wormwood.agents.learning.boosted.boosting import Boosting
 from wormwood.agents.learning.boosted.settings import BoostedLearnerConfig, BoostingConfig
-from wormwood.agents.learning.determinism import seeded_generators
 from wormwood.agents.policies.features import FlatFeatures
 from wormwood.agents.policies.forest_settings import ForestConfig
 from wormwood.agents.policies.interfaces import Floats
@@ -103,10 +102,10 @@ def own_update(trees: int, rollout: dict[str, NDArray[np.float64]]) -> Contestan
         calls, passed = 0, 0.0
         while passed < SLICE:
             model.forests["policy"] = _copy_with_room(grown)
-            with seeded_generators(SEED, trees):
-                began = time.process_time()
-                model.improve(experience, settings)
-                passed += time.process_time() - began
+            permutation = stream(SEED, "update", trees).permutation
+            began = time.process_time()
+            model.improve(experience, settings, permutation=permutation)
+            passed += time.process_time() - began
             calls += 1
         return calls / passed
 

@@ -12,6 +12,7 @@ from wormwood.agents.policies.features import FlatFeatures, make_feature_map
 from wormwood.agents.policies.forest import forest_of
 from wormwood.agents.policies.forest_settings import ForestConfig
 from wormwood.agents.policies.interfaces import Arrays, Floats
+from wormwood.envs.randomness import report_stream
 from wormwood.envs.specs import ActionSpace, EnvironmentSpec, SwimmerSpec
 from wormwood.errors import bad_input
 from wormwood.trees.explanation import explain
@@ -85,7 +86,7 @@ def summarise(config: ForestConfig, weights: Arrays, *, spec: EnvironmentSpec, o
         raise bad_input("observations", where="summary of a policy", expected="at least one", got=0)
     feature_map, forest = make_feature_map(config, spec), forest_of(weights)
     visited = feature_map.features(observation)
-    chosen = np.random.default_rng(0).permutation(len(visited))[:ROWS]
+    chosen = report_stream(0).permutation(len(visited))[:ROWS]
     rows = visited[np.sort(chosen)]
     explanation, asked = explain(forest, rows), split_importance(forest)
     return Summary(

@@ -14,6 +14,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
+from wormwood.envs.randomness import report_stream
+
 __all__ = [
     "Interval",
     "bootstrap_interval",
@@ -100,7 +102,7 @@ def bootstrap_interval(statistic: Callable[..., Any], strata: Strata, *, seed: i
         batch=BATCH,
         confidence_level=CONFIDENCE,
         method="percentile",
-        rng=np.random.default_rng(seed),
+        rng=report_stream(seed),
     )
     return Interval(estimate, float(result.confidence_interval.low), float(result.confidence_interval.high))
 
@@ -134,7 +136,7 @@ def profile_band(strata: Strata, thresholds: ArrayLike, *, seed: int = 0) -> tup
     """
     if not strata:
         raise ValueError("a performance profile needs scores")
-    levels, rng = np.asarray(thresholds, dtype=np.float64), np.random.default_rng(seed)
+    levels, rng = np.asarray(thresholds, dtype=np.float64), report_stream(seed)
     profiles = np.zeros((RESAMPLES, len(levels)))
     for scores in strata:
         # The share above a threshold is what is left of the resample behind its place in sorted order.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,6 +27,9 @@ from wormwood.trees.forest import Forest
 from wormwood.trees.schedules import RateSchedule
 
 __all__ = ["BoostedActorCritic", "Experience"]
+
+Permutation = Callable[[int], NDArray[np.int64]]
+"""n -> the numbers below n in random order, another one each time."""
 
 
 @dataclass(frozen=True)
@@ -152,8 +155,10 @@ class BoostedActorCritic(nn.Module):
             return categorical_likelihood(outputs, action, self._actions.choices)
         return gaussian_likelihood(outputs, action, self.log_std.detach().cpu().numpy())
 
-    def improve(self, experience: Experience, settings: BoostedLearnerConfig) -> Mapping[str, float]:
-        """Learn from a rollout, in minibatches drawn with NumPy's global generator, and return metrics."""
+    def improve(
+        self, experience: Experience, settings: BoostedLearnerConfig, *, permutation: Permutation
+    ) -> Mapping[str, float]:
+        """Learn from a rollout, in minibatches in the order of ``permutation``, and return metrics."""
         features = self._feature_map.features(experience.observation)
         growing = {
             name: Boosting(
@@ -166,7 +171,7 @@ class BoostedActorCritic(nn.Module):
         if self.critic is not None:
             self.critic.observe(features)
         found: list[Floats] = []
-        for chosen in _minibatches(len(experience.action), settings):
+        for chosen in _minibatches(len(experience.action), settings, permutation):
             found.append(self._step(growing, experience, chosen, settings))
             if settings.target_kl is not None and _approximate_kl(found[-1][2]) > 1.5 * settings.target_kl:
                 break
@@ -295,9 +300,9 @@ def _approximate_kl(log_ratio: Floats) -> float:
     return float(np.mean(np.expm1(log_ratio) - log_ratio))
 
 
-def _minibatches(count: int, settings: BoostedLearnerConfig) -> Iterator[NDArray[np.int64]]:
+def _minibatches(count: int, settings: BoostedLearnerConfig, permutation: Permutation) -> Iterator[NDArray[np.int64]]:
     for _ in range(settings.epochs):
-        order = np.random.permutation(count)  # noqa: NPY002 # seeded where it matters, as SB3's own
+        order = permutation(count)
         for begin in range(0, count, settings.batch_size):
             yield order[begin : begin + settings.batch_size]
 

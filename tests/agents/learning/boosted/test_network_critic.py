@@ -71,7 +71,7 @@ def test_the_value_of_an_observation_is_the_mean_over_its_rows() -> None:
 def test_one_minibatch_moves_the_network_by_adam_and_the_forest_by_a_tree() -> None:
     critic = _linear(1.0, 0.0)
     both = _make(critic, noise_rate=0.01)
-    metrics = both.improve(_experience([-1.0, -1.0, 1.0, 1.0], target=3.0), _settings(4))
+    metrics = both.improve(_experience([-1.0, -1.0, 1.0, 1.0], target=3.0), _settings(4), permutation=np.arange)
     # Standardised features are -1 and 1, and so are the values; errors are -4 and -2.
     assert metrics["value_loss"] == pytest.approx((16 + 4) / 2)
     # Their gradients by the weight, -1 * -4 and 1 * -2, add up to more than 0; by the bias to less.
@@ -94,7 +94,7 @@ def test_a_transition_s_gradient_is_clipped() -> None:
     experience = _experience([5.0, 5.0, 5.0, 5.0], target=0.0)
     targets = np.array([1e6, -1.0, -1.0, -1.0])
     both = _make(critic, value_grad_clip=1.0)
-    both.improve(Experience(**{**vars(experience), "target": targets}), _settings(4))
+    both.improve(Experience(**{**vars(experience), "target": targets}), _settings(4), permutation=np.arange)
     assert float(list(critic.parameters())[1].detach()) == pytest.approx(-0.1)  # three against one
 
 
@@ -116,5 +116,5 @@ def test_a_network_that_is_no_number_is_refused_before_the_forest_learns_from_it
     assert np.isnan(values).all()
     experience = Experience(**{**vars(_experience([1.0, 2.0], target=0.0)), "advantage": values})
     with pytest.raises(BadInput, match=r"gradients\[0, 0\]: expected a finite number, got nan"):
-        both.improve(experience, _settings(2))
+        both.improve(experience, _settings(2), permutation=np.arange)
     assert len(both.forests["policy"]) == 0
