@@ -24,10 +24,13 @@ def kernel(function: Callable[P, R]) -> Callable[P, R]:
     compiled = numba.njit(**_OPTIONS)(function)
     try:
         compiled.enable_caching()
-        # Numba looks whether the function's own file has changed, but kernels inline functions of other files.
-        compiled._cache._cache_file._source_stamp = _source_stamp()
-    except RuntimeError:  # no folder can be written: every process compiles
-        pass
+        # Numba looks whether the function's own file has changed, but kernels inline functions of other files. A cache
+        # may have another stamp only by this private attribute: numba's public settings are those of the whole process.
+        file = compiled._cache._cache_file
+        if file._source_stamp != _source_stamp():
+            file._source_stamp = _source_stamp()
+    except (AttributeError, RuntimeError):  # numba has it no more, or no folder can be written: every process compiles
+        compiled = numba.njit(**_OPTIONS)(function)
     return cast(Callable[P, R], compiled)
 
 

@@ -1,6 +1,11 @@
 import os
 import subprocess
 import sys
+from types import SimpleNamespace
+
+import pytest
+
+from wormwood.trees import compilation
 
 SCRIPT = """
 import time
@@ -46,3 +51,18 @@ def test_another_state_of_the_sources_compiles_anew(tmp_path):
         for stamp in ("one", "one", "two")
     ]
     assert hits == ["0", "1", "0"]
+
+
+def test_without_numbas_private_stamp_nothing_is_kept_on_disk(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = []
+
+    def compile_(function):
+        cache = SimpleNamespace(_cache_file=SimpleNamespace())
+        made.append(SimpleNamespace(kept=False, _cache=cache))
+        made[-1].enable_caching = lambda own=made[-1]: setattr(own, "kept", True)
+        return made[-1]
+
+    monkeypatch.setattr(compilation.numba, "njit", lambda **options: compile_)
+    kernel = compilation.kernel(abs)
+    assert [one.kept for one in made] == [True, False]
+    assert kernel is made[1]
