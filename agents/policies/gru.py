@@ -8,7 +8,7 @@ from scipy.special import expit
 from wormwood.agents.policies.interfaces import Arrays, Floats
 from wormwood.agents.policies.weights import check_arrays
 
-__all__ = ["GRU", "check_weights", "initial_weights"]
+__all__ = ["GRU", "check_weights", "gated_step", "initial_weights"]
 
 
 def initial_weights(units: int, *, inputs: int, rng: np.random.Generator) -> Arrays:
@@ -42,11 +42,26 @@ def check_weights(weights: Arrays, *, units: int, inputs: int) -> None:
     check_arrays(weights, shapes, where="agent gru")
 
 
-class GRU:
-    """``h' = (1 - z) n + z h`` with ``r, z = σ(W x + U h + b)`` and ``n = tanh(W x + b + r (U h + c))``.
+def gated_step(from_input: Floats, from_hidden: Floats, hidden: Floats) -> Floats:
+    """Return ``h' = (1 - z) n + z h`` with ``r, z = σ(i + j)`` and ``n = tanh(i + r j)``.
 
     Cho et al. 2014, in the form that torch computes: the reset gate acts behind the product with ``U``.
+
+    Args:
+        from_input: ``i = W x + b [N, 3H]``; of the 3H columns, H each are of r, z and n.
+        from_hidden: ``j = U h + c [N, 3H]``.
+        hidden: ``h [N, H]``.
     """
+    size = hidden.shape[1]
+    gates = expit(from_input[:, : 2 * size] + from_hidden[:, : 2 * size])
+    reset, update = gates[:, :size], gates[:, size:]
+    candidate = np.tanh(from_input[:, 2 * size :] + reset * from_hidden[:, 2 * size :])
+    following: Floats = candidate + update * (hidden - candidate)
+    return following
+
+
+class GRU:
+    """A layer of gated recurrent units; see ``gated_step``."""
 
     def __init__(self, weights: Arrays) -> None:
         """Take the weights of ``initial_weights``."""
@@ -62,9 +77,5 @@ class GRU:
         weights, hidden = self._weights, state["hidden"]
         from_input = x @ weights["input_weight"] + weights["input_bias"]
         from_hidden = hidden @ weights["hidden_weight"] + weights["hidden_bias"]
-        size = self.features
-        gates = expit(from_input[:, : 2 * size] + from_hidden[:, : 2 * size])
-        reset, update = gates[:, :size], gates[:, size:]
-        candidate = np.tanh(from_input[:, 2 * size :] + reset * from_hidden[:, 2 * size :])
-        hidden = candidate + update * (hidden - candidate)
+        hidden = gated_step(from_input, from_hidden, hidden)
         return hidden, {"hidden": hidden}

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import expit, softmax
 
+from wormwood.agents.policies.gru import gated_step
 from wormwood.agents.policies.interfaces import Arrays, Floats
 from wormwood.agents.policies.memory_settings import MemoryConfig, check_memory
 from wormwood.agents.policies.weights import Shape, check_arrays
@@ -123,15 +124,9 @@ def _linear(weights: Arrays, name: str, x: Floats) -> Floats:
 
 
 def _gru(weights: Arrays, name: str, x: Floats, h: Floats) -> Floats:
-    """Take one step of torch's GRU (reset, update and new gate in this order)."""
     from_input = x @ weights[f"{name}.weight_ih"].T + weights[f"{name}.bias_ih"]
     from_state = h @ weights[f"{name}.weight_hh"].T + weights[f"{name}.bias_hh"]
-    size = h.shape[1]
-    gates = expit(from_input[:, : 2 * size] + from_state[:, : 2 * size])
-    reset, update = gates[:, :size], gates[:, size:]
-    new = np.tanh(from_input[:, 2 * size :] + reset * from_state[:, 2 * size :])
-    following: Floats = new + update * (h - new)
-    return following
+    return gated_step(from_input, from_state, h)
 
 
 def _address(weights: Arrays, name: str, h: Floats, memory: Floats) -> Floats:
