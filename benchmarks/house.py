@@ -20,7 +20,10 @@ import matplotlib.pyplot as plt
 
 ROOT = Path(__file__).parents[1]
 ARRAYS = re.compile(r"\b(NDArray|Floats|Tensor|Words|Singles|ndarray)\b")
-SHAPE = re.compile(r"\[[A-Z.…2-9][^\]]*\]|\[[a-zθ*.][\w, *.…+]*\]|scalar|one number")
+NAMES = r"(?![^\]]*\w \w+ \w)[a-zθ*][\w, *.…+]*"
+SHAPE = re.compile(rf"(?<![\w\]])\[(?:[A-Z.…1-9][^\]]*|{NAMES})\]|\bany shape\b|\bscalars?\b|\bone number\b")
+POINTER = re.compile(r"(?:[Ss]ee|what) ``([\w.]+)``")
+"""Names the function that says it: "see ``Policy.act``"."""
 FLOORS = (
     ("launch.cli", "launch.api"),
     ("launch.clusters", "launch.bench"),
@@ -68,7 +71,8 @@ def takes_arrays(function: Function) -> bool:
 def stated_shapes() -> tuple[int, int, list[str]]:
     """Return how many public functions have arrays, how many state shapes, and the names of those that do not.
 
-    A method without a docstring is described by the method of that name of a protocol or a base class.
+    A docstring may point to a function that states them. A method without a docstring is described by the method of
+    that name of a protocol or a base class.
     """
     found = [
         (path, name, function, ast.get_docstring(function))
@@ -76,12 +80,20 @@ def stated_shapes() -> tuple[int, int, list[str]]:
         if not str(path.relative_to(ROOT)).startswith(("benchmarks/", "examples/", "launch/bench/"))
         for name, function, _ in public_functions(ast.parse(path.read_text(encoding="utf-8")))
     ]
-    described = {name.rpartition(".")[2] for _, name, _, text in found if text and "." in name and SHAPE.search(text)}
+    told = {name for _, name, _, text in found if text and SHAPE.search(text)}
+    described = {name.rpartition(".")[2] for name in told if "." in name}
+
+    def is_stated(name: str, text: str | None) -> bool:
+        owner, _, own = name.rpartition(".")
+        if not text:
+            return own in described
+        return name in told or any({target, f"{owner}.{target}"} & told for target in POINTER.findall(text))
+
     counted = [entry for entry in found if takes_arrays(entry[2])]
     missing = [
         f"{path.relative_to(ROOT)}:{function.lineno} {name}"
         for path, name, function, text in counted
-        if not (SHAPE.search(text) if text else name.rpartition(".")[2] in described)
+        if not is_stated(name, text)
     ]
     return len(counted), len(counted) - len(missing), missing
 
