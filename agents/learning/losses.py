@@ -20,7 +20,8 @@ def ppo_loss(
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """Return the mean of ``-min(ρ A, clip(ρ, 1 - c, 1 + c) A) + c_v e² - c_e H``, and its parts without graph.
 
-    Schulman et al. 2017, https://arxiv.org/abs/1707.06347, equation 9. All arguments have one shape.
+    Schulman et al. 2017, https://arxiv.org/abs/1707.06347, equation 9. All tensors have one shape,
+    ``[T, N]`` or ``[N]``; the loss and its parts are scalars.
 
     Args:
         log_ratio: logarithm of ρ, the new probability of each action by that with which it was drawn.

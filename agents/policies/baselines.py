@@ -25,7 +25,7 @@ class UniformPolicy:
     def act(
         self, observation: Floats, state: Arrays, rng: np.random.Generator | None
     ) -> tuple[NDArray[Any], Arrays, Arrays]:
-        """Return random actions; see ``Policy.act``."""
+        """Return random actions ``[N, J]``, or choices ``[N, K]``; see ``Policy.act``."""
         shape = (len(observation), self._actions.size)
         if self._actions.choices:
             return self._rng.integers(self._actions.choices, size=shape), state, {}
@@ -42,5 +42,5 @@ class ZeroPolicy:
     def act(
         self, observation: Floats, state: Arrays, rng: np.random.Generator | None
     ) -> tuple[NDArray[Any], Arrays, Arrays]:
-        """Return zeros; see ``Policy.act``."""
+        """Return zeros ``[N, J]``, or ``[N, K]`` for choices; see ``Policy.act``."""
         return np.zeros((len(observation), self._actions.size), dtype=self._actions.dtype), state, {}

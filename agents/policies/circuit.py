@@ -58,7 +58,10 @@ def initial_weights(config: NCAPConfig, body: Body, rng: np.random.Generator) ->
 
 
 def period_of(config: NCAPConfig, weights: Arrays, body: Body) -> Floats:
-    """Return the period in control steps, shaped as in the weights: the body's own, or else that of the weights."""
+    """Return the period in control steps: the body's own, or else that of the weights.
+
+    It is shaped as in the weights: a scalar, or ``[M]`` for a population.
+    """
     body_period = config.period_on(body)
     return weights["period"] if body_period is None else np.full(np.shape(weights["period"]), float(body_period))
 
@@ -86,7 +89,10 @@ def search_space(config: NCAPConfig, weights: Arrays) -> SearchSpace:
 
 
 def effective(config: NCAPConfig, name: str, weight: Floats) -> Floats:
-    """Return a weight as the circuit uses it: on the side of zero that its synapse's sign asks for."""
+    """Return a weight as the circuit uses it: on the side of zero that its synapse's sign asks for.
+
+    It keeps its shape: that of ``NCAPConfig.shape``, or ``[M, ...]`` for a population.
+    """
     if not config.constrain_signs:
         return weight
     return np.maximum(weight, 0.0) if SYNAPSES[name].sign > 0 else np.minimum(weight, 0.0)

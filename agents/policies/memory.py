@@ -88,7 +88,7 @@ class MemoryStep:
 
 
 def whole_step(weights: Arrays, x: Floats, state: Arrays) -> MemoryStep:
-    """Take one step and return all of it; see ``step``."""
+    """Take one step with inputs ``x [B, inputs]`` and return all of it; see ``step``."""
     memory = state["memory"]
     read = _gru(weights, "read", x, state["read"])
     z = _address(weights, "read", read, memory)

@@ -22,12 +22,12 @@ least, and among equals to the first."""
 
 
 def greedy(successes: Floats, failures: Floats, pulls: NDArray[np.int64], rng: np.random.Generator) -> Floats:
-    """Return the posterior means ``(s + 1) / (s + f + 2)``."""
+    """Return the posterior means ``(s + 1) / (s + f + 2)``, ``[N, k]``; see ``Index``."""
     return (successes + 1.0) / (successes + failures + 2.0)
 
 
 def thompson(successes: Floats, failures: Floats, pulls: NDArray[np.int64], rng: np.random.Generator) -> Floats:
-    """Return draws from the posteriors ``Beta(s + 1, f + 1)`` (Thompson 1933)."""
+    """Return draws ``[N, k]`` from the posteriors ``Beta(s + 1, f + 1)`` (Thompson 1933); see ``Index``."""
     return rng.beta(successes + 1.0, failures + 1.0)
 
 

@@ -44,6 +44,14 @@ def posterior_sample(seen: Floats, paid: Floats, rng: np.random.Generator) -> tu
     """Draw a process from the posterior: PSRL (Strens 2000; Osband et al. 2013, arXiv:1306.0940).
 
     Transitions from ``Dirichlet(1 + n(s, a, ·))``, mean rewards from ``N((1 + Σr) / (1 + n), 1 / (1 + n))``.
+
+    Args:
+        seen: ``[N, S, A, S]`` how often each transition was seen.
+        paid: ``[N, S, A, 2]`` number n and sum Σr of the rewards seen.
+        rng: of the draw.
+
+    Returns:
+        Mean rewards ``[N, S, A]`` and transitions ``[N, S, A, S]``.
     """
     weights = rng.standard_gamma(1.0 + seen)
     known = 1.0 + paid[..., 0]

@@ -96,6 +96,7 @@ class BoostedActorCriticPolicy(ActorCriticPolicy):
         self.optimizer = self.actor_critic.optimizer or torch.optim.Adam(nothing)
 
     def forward(self, obs: PyTorchObs, deterministic: bool = False) -> tuple[Tensor, Tensor, Tensor]:
+        """Return actions ``[N, ...]`` as the space has them, values ``[N, 1]`` and log-probabilities ``[N]``."""
         outputs, values = self._evaluate(obs)
         distribution = self._distribution(outputs)
         actions = distribution.get_actions(deterministic=deterministic)
@@ -103,6 +104,7 @@ class BoostedActorCriticPolicy(ActorCriticPolicy):
         return actions.reshape((-1, *self.action_space.shape)), values, log_prob  # type: ignore[misc]
 
     def evaluate_actions(self, obs: PyTorchObs, actions: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Return values ``[N, 1]``, and the log-probabilities ``[N]`` of actions and entropies ``[N]``."""
         outputs, values = self._evaluate(obs)
         distribution = self._distribution(outputs)
         return values, distribution.log_prob(actions), distribution.entropy()
@@ -111,6 +113,7 @@ class BoostedActorCriticPolicy(ActorCriticPolicy):
         return self._distribution(self._evaluate(obs)[0])
 
     def predict_values(self, obs: PyTorchObs) -> Tensor:
+        """Return values ``[N, 1]``."""
         return self._evaluate(obs)[1]
 
     def _predict(self, observation: PyTorchObs, deterministic: bool = False) -> Tensor:

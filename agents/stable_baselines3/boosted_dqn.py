@@ -65,7 +65,10 @@ class ForestQ(nn.Module):
         return boosting
 
     def get_extra_state(self) -> dict[str, Tensor]:
-        """Return forest and target as tensors; torch keeps them with the state of the module."""
+        """Return the forest's tensors (see ``Forest.arrays``) and ``target_trees``, a scalar.
+
+        Torch keeps them with the state of the module.
+        """
         arrays = {**self.forest.arrays(), "target_trees": np.array(self.target_trees)}
         return {name: torch.from_numpy(values) for name, values in arrays.items()}
 

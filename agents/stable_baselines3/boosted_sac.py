@@ -57,14 +57,17 @@ class TwinForests(nn.Module):
         return self._feature_map.features(encode_tensors(self._space, observation))
 
     def values(self, features: Floats, action: Tensor, *, trees: int | None = None) -> Floats:
-        """Return the lower ``[N]`` of both values, of all trees or of the first ones."""
+        """Return the lower ``[N]`` of both values of features ``[N, F]`` and actions ``[N, J]``.
+
+        They are of all trees or of the first ones.
+        """
         rows = _together(features, action)
         estimates = [forest.predict(rows, trees=trees)[:, 0] for forest in self.forests]
         lower: Floats = np.minimum(*estimates)
         return lower
 
     def boostings(self, features: Floats, action: Tensor) -> list[Boosting]:
-        """Return what grows the forests by these rows."""
+        """Return what grows each forest by rows of features ``[N, F]`` and actions ``[N, J]``."""
         rows, found = _together(features, action), []
         for forest in self.forests:
             boosting = Boosting(forest, self._tree, categorical=self._feature_map.categorical)
@@ -81,7 +84,10 @@ class TwinForests(nn.Module):
         self.train(mode)
 
     def get_extra_state(self) -> dict[str, Tensor]:
-        """Return forests and targets as tensors; torch keeps them with the state of the module."""
+        """Return each forest's tensors (see ``Forest.arrays``) as ``<index>/<array>``, and ``target_trees``, a scalar.
+
+        Torch keeps them with the state of the module.
+        """
         arrays = {
             f"{index}/{name}": values
             for index, forest in enumerate(self.forests)

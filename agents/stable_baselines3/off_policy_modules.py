@@ -25,11 +25,13 @@ class Bounded(torch.autograd.Function):
 
     @staticmethod
     def forward(context: Any, action: Tensor) -> Tensor:
+        """Return the actions ``[N, J]`` clipped."""
         context.save_for_backward(action)
         return action.clamp(-1.0, 1.0)
 
     @staticmethod
     def backward(context: Any, gradient: Tensor) -> Tensor:
+        """Return the gradient ``[N, J]`` without what would push further out."""
         (action,) = context.saved_tensors
         # A step goes against the gradient.
         leaves = ((action >= 1.0) & (gradient < 0)) | ((action <= -1.0) & (gradient > 0))
@@ -55,6 +57,7 @@ class BoundedActor(BasePolicy):
         return self.module.module if isinstance(self.module, Standardized) else self.module
 
     def forward(self, observation: Tensor) -> Tensor:
+        """Return the actions ``[N, J]`` at observations ``[N, D]``, within [-1, 1]."""
         return self.bounded(self.mean(observation))
 
     def mean(self, observation: Tensor) -> Tensor:
@@ -64,7 +67,7 @@ class BoundedActor(BasePolicy):
 
     @staticmethod
     def bounded(action: Tensor) -> Tensor:
-        """Return actions within [-1, 1], through which gradients lead only inside."""
+        """Return actions ``[N, J]`` within [-1, 1], through which gradients lead only inside."""
         bounded: Tensor = Bounded.apply(action)  # type: ignore[no-untyped-call]
         return bounded
 
@@ -90,10 +93,12 @@ class Critics(nn.Module):
         self.values = nn.ModuleList(_perceptron(sizes) for _ in range(count))
 
     def forward(self, observation: Tensor, action: Tensor) -> tuple[Tensor, ...]:
+        """Return the values ``[N, 1]`` of each critic, of observations ``[N, D]`` and actions ``[N, J]``."""
         inputs = self._inputs(observation, action)
         return tuple(value(inputs) for value in self.values)
 
     def q1_forward(self, observation: Tensor, action: Tensor) -> Tensor:
+        """Return the values ``[N, 1]`` of the first critic."""
         value: Tensor = self.values[0](self._inputs(observation, action))
         return value
 

@@ -98,7 +98,10 @@ class BoostedActorCritic(nn.Module):
         self.optimizer = torch.optim.Adam(moved) if moved else None
 
     def get_extra_state(self) -> dict[str, torch.Tensor]:
-        """Return the forests and what their growth depends on as tensors; torch keeps them with the module's state."""
+        """Return ``forest_arrays``, such as ``policy/leaves [K, L, D]`` of K trees, and ``growth_arrays`` as tensors.
+
+        Torch keeps them with the module's state.
+        """
         arrays = {**self.forest_arrays(), **self.growth_arrays()}
         return {name: torch.from_numpy(values) for name, values in arrays.items()}
 
@@ -113,7 +116,7 @@ class BoostedActorCritic(nn.Module):
         self.restore_forests(arrays)
 
     def forest_arrays(self) -> Arrays:
-        """Return all forests as ``<policy or value>/<array>``."""
+        """Return all forests as ``<policy or value>/<array>``; see ``Forest.arrays``."""
         return {
             f"{name}/{array}": values
             for name, forest in self.forests.items()
@@ -133,7 +136,7 @@ class BoostedActorCritic(nn.Module):
             self.forests[name] = Forest.from_arrays(forest_arrays)
 
     def growth_arrays(self) -> Arrays:
-        """Return what further growth depends on besides the forests: trees grown, and the rows to distil on."""
+        """Return what further growth depends on: ``grown``, a scalar of trees, and ``recent_rows [n, F]`` to distil on."""
         return {"grown": np.array(self.grown, np.int64), "recent_rows": self.recent_rows.astype(np.float32)}
 
     def restore_growth(self, arrays: Arrays) -> None:
@@ -150,7 +153,7 @@ class BoostedActorCritic(nn.Module):
         return outputs, values
 
     def likelihood(self, outputs: Floats, action: NDArray[Any]) -> Likelihood:
-        """Return how likely actions are under the policy's outputs."""
+        """Return how likely actions ``[n, J]``, or choices ``[n, K]``, are under the policy's outputs ``[n, P]``."""
         if self.log_std is None:
             return categorical_likelihood(outputs, action, self._actions.choices)
         return gaussian_likelihood(outputs, action, self.log_std.detach().cpu().numpy())

@@ -62,7 +62,10 @@ class ForestCritic(nn.Module):
         self._latest = None
 
     def get_extra_state(self) -> dict[str, Tensor]:
-        """Return the forest as tensors; torch keeps them with the state of the module."""
+        """Return the forest as tensors such as ``leaves [K, L, 1]`` of K trees; see ``Forest.arrays``.
+
+        Torch keeps them with the state of the module.
+        """
         return {name: torch.from_numpy(values) for name, values in self.forest.arrays().items()}
 
     def set_extra_state(self, state: dict[str, Tensor]) -> None:

@@ -157,6 +157,6 @@ class RunningSize(nn.Module):
         self._seen, self._windows = torch.zeros_like(self._seen), 0
 
     def sizes(self) -> dict[str, Tensor]:
-        """Return the size of each tensor's targets; before the first ``advance``, of what was observed so far."""
+        """Return a scalar by name, the size of that tensor's targets; before the first ``advance``, of those so far."""
         squares = self.mean_squares / self.weight if self.weight else self._seen / max(self._windows, 1)
         return dict(zip(self.names, squares.sqrt().unbind(), strict=True))

@@ -65,7 +65,14 @@ class Expectation:
 
 
 def feedback_loss(predicted: State, targets: State, sizes: State, *, clip: float) -> Tensor:
-    """Return ``Σ_i mean (F_i - clip(δ_i / RMS_i, ±clip))²``; a tensor whose targets are all 0 so far has target 0."""
+    """Return ``Σ_i mean (F_i - clip(δ_i / RMS_i, ±clip))²``; a tensor whose targets are all 0 so far has target 0.
+
+    Args:
+        predicted: ``[n, ...]`` by name, for n states.
+        targets: of the same shapes.
+        sizes: a scalar for each name.
+        clip: of targets, in units of these sizes.
+    """
     parts = []
     for name, values in predicted.items():
         normalised = torch.nan_to_num(targets[name] / sizes[name], nan=0.0, posinf=clip, neginf=-clip)
@@ -90,9 +97,9 @@ def fast_path(
 
     Args:
         network: takes the steps.
-        trial: the batch of trials.
+        trial: the batch of B trials, with inputs ``[T, B, I]``.
         every: steps of a window, ``T_f``.
-        parameters: of the controllers, to differentiate by.
+        parameters: of the controllers, of any shape, to differentiate by.
         expectation: None is truncated backpropagation.
         teach: leave the gradients of every window in the feedback module; without, it only predicts.
     """
@@ -126,8 +133,8 @@ def slow_path(
 
     Args:
         network: takes the steps.
-        trial: the batch of trials.
-        parameters: of the controllers, to differentiate by.
+        trial: the batch of B trials, with inputs ``[T, B, I]``.
+        parameters: of the controllers, of any shape, to differentiate by.
         expectation: its feedback module learns from the true gradient of every state; None where there is none.
     """
     start = network.initial_state(trial.inputs.shape[1])

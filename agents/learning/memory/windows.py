@@ -48,7 +48,7 @@ class Window:
     """What one window gives."""
 
     gradients: Sequence[Tensor | None]
-    """Of each parameter; None where the window does not depend on it."""
+    """Of each parameter, of its shape; None where the window does not depend on it."""
     targets: list[State]
     """``δ_t = B ∂J/∂s_t`` for the state before each step of the window: explicit zeros where nothing follows."""
     states: list[State]
@@ -89,11 +89,12 @@ def window_gradients(
 
     Args:
         network: takes the steps.
-        trial: of which ``begin`` to ``end`` are played.
-        start: the state before ``begin``. If it depends on parameters, as an initial state may, they get its gradient.
+        trial: with inputs ``[T, B, I]``, of which ``begin`` to ``end`` are played.
+        start: the state before ``begin``, tensors ``[B, ...]``. If it depends on parameters, as an initial state may,
+            they get its gradient.
         begin: first step.
         end: the step after the last.
-        parameters: to differentiate by.
+        parameters: of any shape, to differentiate by.
         predict: ``F``; None, or the end of the trial, leaves the last term out.
         trace: λ: below 1, the gradient that comes to each state within the window is mixed with what is predicted
             there, for controllers and targets alike.

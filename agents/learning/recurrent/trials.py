@@ -61,7 +61,7 @@ class Trials:
     """``[T, N, J]`` what a teacher would have done; None without one."""
 
     def some(self, rows: Tensor) -> Trials:
-        """Return some of the trials."""
+        """Return the trials with the indices ``rows [n]``."""
         return Trials(
             self.observation[:, rows],
             self.action[:, rows],
