@@ -176,7 +176,10 @@ class ReplayedEnvironments:
         return Step(observation, reward, terminated, truncated, final, ended_by, np.full(self.count, np.nan))
 
     def state(self) -> dict[str, NDArray[Any]]:
-        """Return the number of each episode, the actions since its start one after the other, and what they led to."""
+        """Return the number of each episode, the actions since its start one after the other, and what they led to.
+
+        These are ``episodes [N]``, ``steps [N]`` played, ``actions [sum(steps), size]`` and ``observation [N, D]``.
+        """
         actions = [action for played in self._played for action in played]
         none = np.empty((0, self.spec.actions.size), dtype=self.spec.actions.dtype)
         return {

@@ -121,7 +121,7 @@ class Physics:
         return state
 
     def restore(self, state: NDArray[np.floating[Any]]) -> None:
-        """Go on from ``state``, bit for bit.
+        """Go on from ``state [N, S]``, bit for bit.
 
         Raises:
             ValueError: the state has another shape than this body's.

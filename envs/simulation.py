@@ -135,7 +135,7 @@ class Simulation:
         return Step(observation, reward, diverged, truncated, final, ended_by, speed)
 
     def state(self) -> dict[str, NDArray[np.generic]]:
-        """Return all that the future depends on, as arrays with one row for each environment."""
+        """Return all that the future depends on, as arrays ``[N, ...]`` with one row for each environment."""
         return {
             "physics": self.physics.state,
             "steps": self._steps.copy(),

@@ -75,7 +75,7 @@ class BatchedEnvironment(Protocol):
         """Advance every environment with ``action [N, size]``, within the bounds."""
 
     def state(self) -> dict[str, NDArray[Any]]:
-        """Return all that the future depends on."""
+        """Return all that the future depends on; most arrays have one row for each environment, ``[N, ...]``."""
 
     def restore(self, state: dict[str, NDArray[Any]]) -> NDArray[np.bool_]:
         """Go on from ``state``; ``[N]`` says which environments could not, and have begun a new episode instead."""

@@ -92,7 +92,7 @@ def action_space(body: Body) -> Box[np.float32]:
 
 
 def checked_action(action: ArrayLike, shape: tuple[int, ...]) -> NDArray[Any]:
-    """Return the action as an array of its own precision.
+    """Return the action as an array ``[*shape]`` of its own precision.
 
     Raises:
         BadInput: it has another shape, or holds something else than finite numbers.
@@ -182,7 +182,7 @@ class SeededSimulation:
         return self.simulation.step(checked_action(action, (self.count, self.body.joints)))
 
     def state(self) -> dict[str, NDArray[Any]]:
-        """Return all that the future depends on but ``streams``, as arrays with one row for each environment."""
+        """Return all that the future depends on but ``streams``: arrays ``[N, ...]``, one row for each environment."""
         seeded = np.array([seed is not None for seed in self._seeds])
         seeds = np.array([seed or 0 for seed in self._seeds], dtype=np.uint64)
         return {**self.simulation.state(), "seeds": seeds, "seeded": seeded}
@@ -195,7 +195,7 @@ class SeededSimulation:
         return self.simulation.observation.copy()
 
     def pose(self, row: int) -> tuple[Floats, Floats]:
-        """Return one environment's generalized positions and its goal, all that a picture needs."""
+        """Return one environment's generalized positions ``[nq]`` and goal ``[goal_size]``: what a picture needs."""
         return self.simulation.physics.positions[row], self.simulation.goals[row]
 
     def draw(self, row: int) -> NDArray[np.uint8]:
@@ -215,7 +215,10 @@ class SeededSimulation:
 
 
 def draw_pose(body: Body, positions: Floats, goal: Floats) -> NDArray[np.uint8]:
-    """Return a picture ``[height, width, 3]`` of a body at generalized positions, with its target where it has one."""
+    """Return a picture ``[height, width, 3]`` of a body at generalized positions ``[nq]``, with its target if any.
+
+    It has one where ``goal [goal_size]`` is of two numbers, x and y in m.
+    """
     # Drawing loads libraries that environments do without until then.
     from wormwood.envs.pictures.rendering import draw_frame
 

@@ -130,9 +130,9 @@ class SwimmerTask(control.Task):  # type: ignore[misc] # dm_control has no types
         return specs.BoundedArray((self.body.joints,), np.float64, -1.0, 1.0, name="action")
 
     def get_observation(self, physics: SwimmerPhysics) -> OrderedDict[str, Floats]:
-        """Return ``joints``, the task's ``command`` if it has one, ``velocities`` and the ``clock``.
+        """Return ``joints [J]``, the task's ``command [goal_size]`` if any, ``velocities [3 L]`` and the ``clock [1]``.
 
-        gymnasium's task has a ``heading`` at the front and no clock.
+        gymnasium's task has a ``heading [1]`` at the front, ``velocities [3 + J]`` and no clock.
         """
         if self._episode >= 0 and not physics.unstable:
             noise = self._noise[self._steps] if self.body.sensor_noise else 0.0

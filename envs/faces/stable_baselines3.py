@@ -144,7 +144,7 @@ class SwimmerVecEnv(VecEnv):
         return self._simulation.threads
 
     def state(self) -> dict[str, NDArray[Any]]:
-        """Return all that the future depends on but ``streams``, as arrays with one row for each environment.
+        """Return all that the future depends on but ``streams``: arrays ``[N, ...]``, one row for each environment.
 
         The rows of some environments are the state of a ``SwimmerVecEnv`` of those alone, whose ``streams`` number
         its environments as they are numbered here (``shifted_streams``).

@@ -85,7 +85,7 @@ class TaskEnv(gymnasium.Env[Floats, Any]):
         return self._dynamics.observation[0], {"task": self._task.id}
 
     def step(self, action: Any) -> tuple[Floats, float, bool, bool, dict[str, Any]]:
-        """Advance by one step; numbers are clipped to their bounds.
+        """Advance by one step and return the observation ``[D]``; numbers are clipped to their bounds.
 
         Raises:
             BadInput: the action is none of the action space.
@@ -160,7 +160,7 @@ class Trial(gymnasium.Wrapper[Floats, Any, Any, Any]):
         self._fixed = task
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Floats, dict[str, Any]]:
-        """Start a trial and return its first observation; ``options`` go to the environment.
+        """Start a trial and return its first observation ``[D]``; ``options`` go to the environment.
 
         Raises:
             BadInput: the seed is not a whole number from 0 to 2⁶⁴ - 1.
@@ -178,7 +178,7 @@ class Trial(gymnasium.Wrapper[Floats, Any, Any, Any]):
         return self._flat(observation, None, reward=0.0, is_over=False), info
 
     def step(self, action: Any) -> tuple[Floats, float, bool, bool, dict[str, Any]]:
-        """Advance by one step; where an inner episode ends, the next one begins.
+        """Advance by one step and return the observation ``[D]``; where an inner episode ends, the next one begins.
 
         Raises:
             ResetNeeded: the trial has not begun or is over.

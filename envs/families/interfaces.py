@@ -75,10 +75,10 @@ class Dynamics(Protocol):
         """
 
     def state(self) -> dict[str, NDArray[Any]]:
-        """Return all that the future depends on but tasks and keys, one row for each environment."""
+        """Return all that the future depends on but tasks and keys, one row for each environment: ``[N, ...]``."""
 
     def restore(self, state: dict[str, NDArray[Any]], tasks: Floats, keys: Words) -> None:
-        """Go on from ``state``, bit for bit."""
+        """Go on from ``state``, bit for bit, with tasks ``[N, P]`` and keys ``[N]``."""
 
 
 class TaskFamily(Protocol):

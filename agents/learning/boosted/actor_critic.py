@@ -136,7 +136,7 @@ class BoostedActorCritic(nn.Module):
             self.forests[name] = Forest.from_arrays(forest_arrays)
 
     def growth_arrays(self) -> Arrays:
-        """Return what further growth depends on: ``grown``, a scalar of trees, and ``recent_rows [n, F]`` to distil on."""
+        """Return what else growth depends on: the scalar ``grown`` (trees) and ``recent_rows [n, F]`` to distil on."""
         return {"grown": np.array(self.grown, np.int64), "recent_rows": self.recent_rows.astype(np.float32)}
 
     def restore_growth(self, arrays: Arrays) -> None:
