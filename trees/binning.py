@@ -54,7 +54,7 @@ class BinGrid:
         return int(self.counts.max(initial=0)) + 1
 
     def candidates(self, feature: int) -> Floats:
-        """Return the thresholds or categories of one feature, ascending."""
+        """Return the C thresholds or categories [C] of one feature, ascending."""
         return self.values[self.offsets[feature] : self.offsets[feature + 1]]
 
     def encode(self, features: npt.ArrayLike) -> Codes:
@@ -147,7 +147,7 @@ def _uniform_thresholds(low: float, high: float, max_bins: int) -> Floats:
 
 @kernel
 def all_finite(numbers: Floats) -> bool:
-    """Tell whether all of a flat array's numbers are finite."""
+    """Tell whether all numbers of a flat array [n] are finite."""
     # A sum of flags vectorises, an early return does not.
     bad = 0
     for index in range(len(numbers)):

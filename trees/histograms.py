@@ -52,7 +52,7 @@ def quantise(gradients: Floats, lanes: Floats) -> None:
 
 @inlined
 def sum_rows(total: Floats, lanes: Floats, rows: Order, width: Lanes) -> None:
-    """Fill the total [W] with the sum of the lanes of some rows."""
+    """Fill the total [W] with the sum of the lanes [N, W] of some rows [n]."""
     total[:] = 0.0
     for position in range(len(rows)):
         add_lanes(total, 0, lanes, rows[position] * len(width), width)
@@ -60,7 +60,7 @@ def sum_rows(total: Floats, lanes: Floats, rows: Order, width: Lanes) -> None:
 
 @inlined
 def build(histogram: Floats, codes: npt.NDArray[np.uint8], lanes: Floats, rows: Order, width: Lanes) -> None:
-    """Fill the histogram [F, B, W] from some rows."""
+    """Fill the histogram [F, B, W] from the codes [F, N] and lanes [N, W] of some rows [n]."""
     histogram[:] = 0.0
     for feature in range(len(codes)):
         bins, column = histogram[feature], codes[feature]
@@ -71,7 +71,10 @@ def build(histogram: Floats, codes: npt.NDArray[np.uint8], lanes: Floats, rows: 
 
 @inlined
 def accumulate(histogram: Floats, categorical: npt.NDArray[np.bool_], width: Lanes) -> None:
-    """Turn the bins of numeric features into running sums: bin c is then what lies left of candidate c."""
+    """Turn the bins of numeric features in the histogram [F, B, W] into running sums.
+
+    Bin c is then what lies left of candidate c. ``categorical`` is [F].
+    """
     for feature in range(len(histogram)):
         if not categorical[feature]:
             bins = histogram[feature]
@@ -81,7 +84,7 @@ def accumulate(histogram: Floats, categorical: npt.NDArray[np.bool_], width: Lan
 
 @inlined
 def subtract(parent: Floats, child: Floats) -> None:
-    """Make of the parent's sums those of the other child."""
+    """Make of the parent's sums [F, B, W] those of the other child."""
     whole, part = parent.reshape(-1), child.reshape(-1)
     for index in range(len(whole)):
         whole[index] -= part[index]

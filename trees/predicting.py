@@ -41,7 +41,7 @@ class PackedTrees(NamedTuple):
 
 @functools.cache
 def leaf_masks(depth: int) -> npt.NDArray[np.uint64]:
-    """Return the leaves, as bits, that stay open where a node sends a row right. Empty for more than 64 leaves."""
+    """Return the leaves, as bits, that stay open where each node [I] sends a row right; none for over 64 leaves."""
     if depth > _DEEPEST_GROUPED:
         return np.empty(0, np.uint64)
     masks = []

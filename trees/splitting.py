@@ -42,7 +42,7 @@ class SplitRules(NamedTuple):
 def split_gain(sides: Floats, candidate: int, total: Floats, width: Lanes) -> Any:
     """Return the gain in the L2 score, from the lanes of one side in ``sides[candidate]`` and of the node.
 
-    Both sides have rows.
+    Sides are [B, W] and the node's lanes [W]. Both sides have rows.
     """
     rows, part = total[0], sides[candidate, 0]
     square: float = difference_square(sides, candidate * len(width), total, rows, part, width)
@@ -51,7 +51,7 @@ def split_gain(sides: Floats, candidate: int, total: Floats, width: Lanes) -> An
 
 @inlined
 def node_score(total: Floats) -> Any:
-    """Return the L2 score of a node that is not split, from its lanes."""
+    """Return the L2 score of a node that is not split, from its lanes [W]."""
     square = 0.0
     for lane in range(1, len(total)):
         square += total[lane] * total[lane]
@@ -60,7 +60,15 @@ def node_score(total: Floats) -> Any:
 
 @inlined
 def best_split(histogram: Floats, total: Floats, rules: SplitRules, bounds: Floats, width: Lanes) -> tuple[int, int]:
-    """Return the feature and candidate of the largest gain of a node; of equal ones the lowest. -1 for no split."""
+    """Return the feature and candidate of the largest gain of a node; of equal ones the lowest. -1 for no split.
+
+    Args:
+        histogram: [F, B, W], accumulated.
+        total: [W] of the node.
+        rules: which splits may be taken.
+        bounds: [2, D] of the mean gradients; [2, 0] where no output is monotone.
+        width: W lanes.
+    """
     best, best_feature, best_candidate = 0.0, -1, 0
     rows, least = total[0], rules.min_rows
     for feature in range(len(histogram)):
@@ -101,7 +109,10 @@ def partition(
     candidate: int,
     equality: bool,
 ) -> int:
-    """Move the rows that go left to the front, keep the order on both sides, and return how many they are."""
+    """Move the rows [n] that go left to the front, keep the order on both sides, and return how many they are.
+
+    The column [N] holds the codes of one feature; ``scratch`` has room for n rows.
+    """
     left, right = 0, 0
     for position in range(len(rows)):
         row = rows[position]

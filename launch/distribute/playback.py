@@ -34,17 +34,20 @@ class Playback:
         return self._venv.reset()
 
     def step(self, actions: NDArray[Any]) -> Any:
-        """Return the next step of the recording, or what the environments give."""
+        """Return the next step of the recording, or what the environments give for ``actions [N, ...]``."""
         self.step_async(actions)
         return self.step_wait()
 
     def step_async(self, actions: NDArray[Any]) -> None:
-        """Take the actions of the next step."""
+        """Take the actions ``[N, ...]`` of the next step."""
         if self._recording is None:
             self._venv.step_async(actions)
 
     def step_wait(self) -> tuple[Observation, NDArray[np.float32], NDArray[np.bool_], list[dict[str, Any]]]:
-        """Return the next step of the recording, or what the environments give."""
+        """Return the next step of the recording, or what the environments give.
+
+        It is observations ``[N, ...]``, rewards and dones ``[N]``, and one info for each environment.
+        """
         shown, t = self._recording, self._next
         if shown is None:
             return self._venv.step_wait()

@@ -97,7 +97,7 @@ def save_checkpoint(
     Args:
         directory: made where missing; it must have one writer at a time.
         step: N; saving a step again is allowed with the same state, and replaces a damaged checkpoint.
-        state: what to save.
+        state: what to save, arrays of any shape by name.
         metadata: anything that JSON holds; numbers that are not finite become null.
         config_hash: names the configuration that the state belongs to.
         keep: how many of the newest stay.

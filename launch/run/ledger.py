@@ -23,7 +23,7 @@ from wormwood.launch.run.states import State, nest, state_sha256
 __all__ = ["EMPTY", "Audit", "Entry", "audit", "chain", "fragment_sha256", "make_entry"]
 
 EMPTY: NDArray[np.uint8] = np.zeros(32, dtype=np.uint8)
-"""The hash before the first line."""
+"""The hash ``[32]`` before the first line."""
 
 Entry = dict[str, Any]
 """One line: iteration, shard, policy_version, steps, episodes, fragment_sha256."""
@@ -81,7 +81,7 @@ def audit(entries: list[Entry], state: Mapping[str, NDArray[Any]], *, shards: in
 
     Args:
         entries: the lines of the ledger up to that checkpoint.
-        state: with ``ledger``, ``iteration`` and ``steps``.
+        state: with ``ledger [32]``, and the scalars ``iteration`` and ``steps``.
         shards: of each iteration.
 
     Raises:

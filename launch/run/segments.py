@@ -51,7 +51,7 @@ References = Mapping[str, Mapping[str, Any]]
 
 
 def split_segments(state: Mapping[str, NDArray[Any]]) -> tuple[State, dict[str, State]]:
-    """Part a state into the entries that may change and its segments by name.
+    """Part a state, arrays of any shape, into the entries that may change and its segments by name.
 
     ``"learner/replay/segments/000003/rewards"`` is the entry ``"rewards"`` of the segment
     ``"learner/replay/segments/000003"``. Names do not go into a segment's file: where two segments hold the same
@@ -68,7 +68,7 @@ def split_segments(state: Mapping[str, NDArray[Any]]) -> tuple[State, dict[str, 
 
 
 def pack_arrays(arrays: Mapping[str, NDArray[Any]]) -> bytes:
-    """Return arrays as a safetensors file; the same arrays give the same bytes, in whatever order they come."""
+    """Return arrays of any shape as a safetensors file: the same bytes for the same arrays in whatever order."""
     return safetensors.numpy.save({name: little_endian(name, array) for name, array in arrays.items()})
 
 

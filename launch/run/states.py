@@ -15,7 +15,7 @@ from wormwood.errors import bad_input
 __all__ = ["State", "little_endian", "nest", "state_sha256", "unnest"]
 
 State = dict[str, NDArray[Any]]
-"""Flat name, such as ``"shards/0/physics"``, to array."""
+"""Flat name, such as ``"shards/0/physics"``, to array of any shape."""
 
 _DTYPES = frozenset(
     {"bool", "complex64", "float16", "float32", "float64"}
@@ -25,7 +25,7 @@ _DTYPES = frozenset(
 
 
 def state_sha256(state: Mapping[str, NDArray[Any]]) -> str:
-    """Hash names, element types, shapes and values to 64 hexadecimal digits.
+    """Hash names, element types, shapes and values of arrays of any shape to 64 hexadecimal digits.
 
     Neither the order of the entries, nor the byte order or memory layout of the arrays, makes a difference.
 
@@ -42,7 +42,7 @@ def state_sha256(state: Mapping[str, NDArray[Any]]) -> str:
 
 
 def little_endian(name: str, array: NDArray[Any]) -> NDArray[Any]:
-    """Return the array in C order with little-endian elements; itself where it is so already.
+    """Return the array, of any shape, in C order with little-endian elements; itself where it is so already.
 
     Raises:
         BadInput: it is not an array of numbers or booleans; ``name`` says which.
@@ -57,11 +57,11 @@ def little_endian(name: str, array: NDArray[Any]) -> NDArray[Any]:
 
 
 def nest(prefix: str, state: Mapping[str, NDArray[Any]]) -> State:
-    """Put every name under ``prefix``: ``"steps"`` becomes ``"shards/0/steps"`` for the prefix ``"shards/0"``."""
+    """Put arrays of any shape under ``prefix``: ``"steps"`` becomes ``"shards/0/steps"`` for ``"shards/0"``."""
     return {f"{prefix}/{name}": array for name, array in state.items()}
 
 
 def unnest(prefix: str, state: Mapping[str, NDArray[Any]]) -> State:
-    """Return the entries under ``prefix``, without it: the inverse of ``nest``. Empty where there are none."""
+    """Return the arrays of any shape under ``prefix``, without it: the inverse of ``nest``; empty if there are none."""
     start = f"{prefix}/"
     return {name.removeprefix(start): array for name, array in state.items() if name.startswith(start)}

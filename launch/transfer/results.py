@@ -115,6 +115,6 @@ class Results:
         ]
 
     def profile(self, agent: str) -> tuple[Floats, Floats, Floats]:
-        """Return the performance profile at ``THRESHOLDS`` and its lower and upper end."""
+        """Return the performance profile at the T ``THRESHOLDS`` and its lower and upper end, ``[T]`` each."""
         scores = self.scores(agent)
         return performance_profile(scores, THRESHOLDS), *profile_band(scores, THRESHOLDS, seed=self.seed)
