@@ -130,7 +130,7 @@ def train_with_driver_killed(out: Path, config: RunConfig, kills: int) -> list[f
     recoveries, chance = [], random.Random(0)
     for attempt in range(kills + 1):
         start = ["--resume"] if attempt else [str(out.parent / "driver.yaml")]
-        command = [sys.executable, "-m", "wormwood.launch.cli.main", "train", *start, "--out", str(out)]
+        command = [sys.executable, "-m", "wormwood", "train", *start, "--out", str(out)]
         before, began = len(read_metrics(out / "metrics.jsonl")), time.monotonic()
         process = subprocess.Popen([*command, "--workers", "2", "--json"], stdout=subprocess.DEVNULL)
         if attempt < kills:

@@ -17,7 +17,7 @@ from wormwood.launch.cli.main import main
 from wormwood.launch.run.run_folder import read_metrics
 
 SMALL = ["--set", "task_options.horizon=60", "--set", "iterations=2", "--set", "body=swimmer-4"]
-COMMAND = [sys.executable, "-m", "wormwood.launch.cli.main"]
+COMMAND = [sys.executable, "-m", "wormwood"]
 
 
 def _json(capsys: pytest.CaptureFixture[str], *arguments: str) -> dict:

@@ -13,7 +13,7 @@ from stable_baselines3 import PPO
 
 from wormwood.launch.cli.main import main
 
-COMMAND = [sys.executable, "-m", "wormwood.launch.cli.main"]
+COMMAND = [sys.executable, "-m", "wormwood"]
 SUITE = """
 task_options: {horizon: 30}
 axes: {links: 6}

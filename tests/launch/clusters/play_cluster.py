@@ -23,7 +23,7 @@ from wormwood.errors import BadInput
 from wormwood.launch.run.loopback import loopback_environment
 from wormwood.launch.run.storage import local_copy
 
-COMMAND = [sys.executable, "-m", "wormwood.launch.cli.main"]
+COMMAND = [sys.executable, "-m", "wormwood"]
 TINY = [
     "swim-ncap-ppo",
     *("--set", "body=swimmer-4", "--set", "task_options.horizon=50"),

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-COMMAND = [sys.executable, "-m", "wormwood.launch.cli.main"]
+COMMAND = [sys.executable, "-m", "wormwood"]
 HEAD, FAR = "10.8.0.1", "10.8.0.2"
 NOBODY = "02:00:00:00:00:99"
 """Address of no network card: what is sent to it is lost without a word."""

@@ -19,7 +19,7 @@ def _up(folder: Path, more: str = "") -> str:
     """Start two hosts by the command line, which must refuse, and return the one line that it says."""
     file = folder / "pair.yaml"
     file.write_text(f"{{{PAIR}, python: {sys.executable}{more}}}")
-    command = [sys.executable, "-m", "wormwood.launch.cli.main", "cluster", "up", str(file)]
+    command = [sys.executable, "-m", "wormwood", "cluster", "up", str(file)]
     state = folder / "state"
     variables = {**os.environ, "WORMWOOD_STATE": str(state)}
     done = subprocess.run(command, env=variables, capture_output=True, text=True, check=False)

@@ -53,7 +53,7 @@ def test_a_full_disk_stops_the_run_and_the_old_checkpoint_goes_on(tmp_path: Path
     (tmp_path / "small.yaml").write_text(make_config("mlp-ppo", "iterations=1000", "keep_checkpoints=2").to_yaml())
     script = (
         f"mount -t tmpfs -o size=400k tmpfs {tmp_path}/disk; "
-        f"W='{sys.executable} -m wormwood.launch.cli.main'; "
+        f"W='{sys.executable} -m wormwood'; "
         f"$W train {tmp_path}/small.yaml --out {tmp_path}/disk/run; code=$?; echo code $code; "
         f"rm -f {tmp_path}/disk/filler; mount -o remount,size=8m {tmp_path}/disk; "
         f"DONE=$(ls {tmp_path}/disk/run/checkpoints | sed s/step-// | sort -n | tail -n 1); "

@@ -25,7 +25,7 @@ HEALTH_CHECKS = {
     "health_check_period_ms": 300,
     "health_check_failure_threshold": 3,
 }
-COMMAND = [sys.executable, "-m", "wormwood.launch.cli.main"]
+COMMAND = [sys.executable, "-m", "wormwood"]
 
 
 def _wait_for(condition: Callable[[], bool], *, seconds: float = 90.0) -> None:

@@ -167,7 +167,7 @@ def _train(*arguments: str) -> int:
 def test_a_run_goes_on_elsewhere_after_its_process_was_killed(
     url: str, preset: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    command = [sys.executable, "-m", "wormwood.launch.cli.main", "train", preset, "--out", url]
+    command = [sys.executable, "-m", "wormwood", "train", preset, "--out", url]
     with subprocess.Popen([*command, "--set", "iterations=100000"]) as process, contextlib.closing(Mirror(url)) as look:
         while len(look.read_text("metrics.jsonl").splitlines()) < 2:
             assert process.poll() is None
