@@ -78,7 +78,7 @@ def train_run(
     try:
         summary = train_to_the_end(run, config, workers=workers, address=address, watcher=watcher)
     except KeyboardInterrupt:
-        raise Interrupted(f"stopped; go on with: wormwood train --out {run.place} --resume") from None
+        raise Interrupted(f"stopped; go on with: wormwood train --out {run.location} --resume") from None
     # matplotlib is slow to load: only who draws waits for it.
     from wormwood.launch.inspect.learning_curve import plot_learning_curve
 

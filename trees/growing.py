@@ -131,9 +131,9 @@ def _finite(name: str, values: npt.ArrayLike, shape: tuple[int | None, ...]) -> 
         wanted = ", ".join("any" if size is None else str(size) for size in shape)
         raise _misfit(name, f"numbers of shape [{wanted}]", array.shape)
     if not all_finite(array.reshape(-1)):
-        place = tuple(int(index) for index in np.argwhere(~np.isfinite(array))[0])
-        where = f"{name}{list(place)}"
-        raise bad_input("bad number", where=where, expected="a finite number", got=float(array[place]))
+        first_bad = tuple(int(index) for index in np.argwhere(~np.isfinite(array))[0])
+        where = f"{name}{list(first_bad)}"
+        raise bad_input("bad number", where=where, expected="a finite number", got=float(array[first_bad]))
     return array
 
 

@@ -39,8 +39,8 @@ class PPOConfig(OnPolicyConfig):
     learn_noise: bool = False
     """Learn the noise as well, one standard deviation for each joint."""
     critic: Literal["mlp", "pooled", "forest"] = "mlp"
-    """``mlp`` is a perceptron over the whole observation of one body; ``pooled`` looks at every link alike and takes the
-    mean, so that it carries over to bodies of other lengths; ``forest`` grows trees over the whole observation."""
+    """``mlp`` is a perceptron over the whole observation of one body; ``pooled`` looks at every link alike and takes
+    the mean, so that it carries over to bodies of other lengths; ``forest`` grows trees over the whole observation."""
     critic_tree: TreeConfig = field(default_factory=TreeConfig)
     """How the trees of a ``forest`` are grown."""
     critic_tree_rate: Rate = 0.05

@@ -95,6 +95,6 @@ class ForestPolicy:
 def _check_sizes(forest: Forest, expected: tuple[int, int]) -> None:
     got = (forest.features, forest.outputs)
     if got != expected:
-        shown = [f"{features} features to {outputs} outputs" for features, outputs in (expected, got)]
+        sizes = [f"{features} features to {outputs} outputs" for features, outputs in (expected, got)]
         what = "agent does not fit the environment"
-        raise bad_input(what, where="agent forest", expected=shown[0], got=shown[1])
+        raise bad_input(what, where="agent forest", expected=sizes[0], got=sizes[1])

@@ -79,8 +79,8 @@ def main() -> None:
 
 
 def _print(setting: str, rows: Iterable[tuple[str, str]]) -> None:
-    for name, shown in rows:
-        print(f"{setting:<28} {name:<32} {shown}", flush=True)
+    for name, text in rows:
+        print(f"{setting:<28} {name:<32} {text}", flush=True)
 
 
 if __name__ == "__main__":

@@ -85,15 +85,15 @@ class TabularPolicy:
         states, choices, rows = self.family.states, self.family.choices, np.arange(len(observation))
         now = observation[:, :states].argmax(axis=1)
         policy_state = {name: array.copy() for name, array in (state or self._nothing(len(observation))).items()}
-        shown = observation[:, states : states + choices]
+        previous_action = observation[:, states : states + choices]
         reward, is_new = observation[:, -2], observation[:, -1] == 1.0
         # Where a trial begins no action is shown, and nothing is counted.
-        acted = np.flatnonzero(shown.any(axis=1))
-        chosen = acted, policy_state["before"][acted], shown[acted].argmax(axis=1)
+        acted = np.flatnonzero(previous_action.any(axis=1))
+        chosen = acted, policy_state["before"][acted], previous_action[acted].argmax(axis=1)
         policy_state["paid"][chosen] += np.stack([np.ones(len(acted)), reward[acted]], axis=1)
         # The state that ended an episode is not seen, but the next one's start.
         policy_state["seen"][*chosen, now[acted]] += ~is_new[acted]
-        policy_state["step"] = np.where(is_new | ~shown.any(axis=1), 0, policy_state["step"] + 1)
+        policy_state["step"] = np.where(is_new | ~previous_action.any(axis=1), 0, policy_state["step"] + 1)
         if (planning := np.flatnonzero(policy_state["step"] == 0)).size:
             draws = (
                 stream(self.seed, "action", int(policy_state["paid"][..., 0].sum(axis=(1, 2)).max()))

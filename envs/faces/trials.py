@@ -206,6 +206,6 @@ class Trial(gymnasium.Wrapper[Floats, Any, Any, Any]):
 
     def _flat(self, observation: Any, action: Any, *, reward: float, is_over: bool) -> Floats:
         space = self.env.action_space
-        shown = np.zeros(spaces.flatdim(space)) if action is None else np.asarray(spaces.flatten(space, action))
+        flat_action = np.zeros(spaces.flatdim(space)) if action is None else np.asarray(spaces.flatten(space, action))
         inner = np.asarray(spaces.flatten(self.env.observation_space, observation))
-        return np.concatenate([inner, shown, [reward, float(is_over)]], dtype=np.float64)
+        return np.concatenate([inner, flat_action, [reward, float(is_over)]], dtype=np.float64)

@@ -80,8 +80,8 @@ class _Grids:
     @property
     def observation(self) -> Floats:
         cell = self._places[:, 0] * SIZE + self._places[:, 1]
-        shown: Floats = (cell[:, None] == np.arange(SIZE * SIZE)).astype(np.float64)
-        return shown
+        one_hot: Floats = (cell[:, None] == np.arange(SIZE * SIZE)).astype(np.float64)
+        return one_hot
 
     def begin(self, rows: NDArray[np.intp], tasks: Floats, keys: NDArray[np.uint64]) -> None:
         self._goals = tasks

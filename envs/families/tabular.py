@@ -94,8 +94,8 @@ class _Tables:
 
     @property
     def observation(self) -> Floats:
-        shown: Floats = (self._states[:, None] == np.arange(self._family.states)).astype(np.float64)
-        return shown
+        one_hot: Floats = (self._states[:, None] == np.arange(self._family.states)).astype(np.float64)
+        return one_hot
 
     def begin(self, rows: NDArray[np.intp], tasks: Floats, keys: NDArray[np.uint64]) -> None:
         self._place(tasks, keys)

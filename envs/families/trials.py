@@ -96,9 +96,9 @@ def encode_action(actions: ActionSpace, action: NDArray[Any]) -> Floats:
     if not actions.choices:
         return np.asarray(action, dtype=np.float64)
     starts = np.concatenate([[0], np.cumsum(actions.choices)[:-1]])
-    shown = np.zeros((len(action), actions.outputs))
-    shown[np.arange(len(action))[:, None], action + starts] = 1.0
-    return shown
+    one_hot = np.zeros((len(action), actions.outputs))
+    one_hot[np.arange(len(action))[:, None], action + starts] = 1.0
+    return one_hot
 
 
 class TrialEnvironments:
@@ -190,14 +190,14 @@ class TrialEnvironments:
         """Start the next trial of some environments."""
         self._trials[rows] += 1
         self._steps[rows], self._previous[rows] = 0, 0.0
-        places = [
+        keys = [
             (self.first + row, trial) for row, trial in zip(rows.tolist(), self._trials[rows].tolist(), strict=True)
         ]
-        drawn = np.stack([self.spec.family.draw(self.streams("task", *place)) for place in places])
+        drawn = np.stack([self.spec.family.draw(self.streams("task", *key)) for key in keys])
         if not self._tasks.size:
             self._tasks = np.zeros((self.count, drawn.shape[1]))
         self._tasks[rows] = drawn
-        self._keys[rows] = [self.streams("reset", *place).integers(2**64, dtype=np.uint64) for place in places]
+        self._keys[rows] = [self.streams("reset", *key).integers(2**64, dtype=np.uint64) for key in keys]
         self._dynamics.begin(rows, self._tasks, self._keys)
 
     def _observe(self, inner: Floats) -> Floats:

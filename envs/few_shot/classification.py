@@ -122,7 +122,7 @@ class Classification:
         return self.ways
 
     @property
-    def shown(self) -> int:
+    def context_size(self) -> int:
         """Numbers in the summary: for each label the mean of its examples so far, and whether there was one."""
         return self.ways * (self.source.size + 1)
 
@@ -141,13 +141,13 @@ class Classification:
         asked = rng.integers(ways, size=(queries, batch))
         labels = np.concatenate([order // shots, asked])
         examples = np.concatenate([order % shots, np.tile(shots + np.arange(queries)[:, None], (1, batch))])
-        shown = drawn[trial, labels, examples]
+        images = drawn[trial, labels, examples]
         codes = np.eye(ways, dtype=np.float32)[labels]
         codes[supports:] = 0
         # The steps of the gap come after the last example; their class is of no matter.
-        shown, codes, labels = (_with_gap(array, supports, self.gap) for array in (shown, codes, labels))
+        images, codes, labels = (_with_gap(array, supports, self.gap) for array in (images, codes, labels))
         inputs = np.zeros((self.steps, batch, self.inputs), np.float32)
-        inputs[:, :, :size] = shown
+        inputs[:, :, :size] = images
         inputs[1:, :, size:-1] = codes[:-1]
         inputs[supports + self.gap :, :, -1] = 1
         weights = inputs[:, :, -1].copy()

@@ -35,7 +35,7 @@ class Sinusoids:
                 raise bad_input(name, where="few-shot sinusoids", expected="at least 1", got=value)
 
     @property
-    def shown(self) -> int:
+    def context_size(self) -> int:
         """Numbers in the summary: the points so far, each in its place."""
         return 2 * self.shots
 
@@ -54,8 +54,8 @@ class Sinusoids:
         inputs[:, :, 0] = x
         inputs[1 : self.shots + 1, :, 1] = y[: self.shots]
         inputs[self.shots :, :, 2] = 1
-        shown = np.zeros((self.steps + 1, batch, self.shots, 2), np.float32)
-        for place in range(self.shots):
-            shown[place + 1 :, :, place, 0], shown[place + 1 :, :, place, 1] = x[place], y[place]
-        summary = shown.reshape(self.steps + 1, batch, -1)
+        context = np.zeros((self.steps + 1, batch, self.shots, 2), np.float32)
+        for shot in range(self.shots):
+            context[shot + 1 :, :, shot, 0], context[shot + 1 :, :, shot, 1] = x[shot], y[shot]
+        summary = context.reshape(self.steps + 1, batch, -1)
         return TrialBatch(inputs, y[:, :, None], inputs[:, :, 2].copy(), summary)

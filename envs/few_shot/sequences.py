@@ -43,7 +43,7 @@ class Copy:
         return self.symbols
 
     @property
-    def shown(self) -> int:
+    def context_size(self) -> int:
         """Numbers in the summary: the codes of the symbols that were shown, each in its place."""
         return self.length * self.symbols
 
@@ -62,10 +62,10 @@ class Copy:
         inputs[asked:, :, -1] = 1
         targets, weights = np.zeros((steps, batch), np.int64), np.zeros((steps, batch), np.float32)
         targets[asked:], weights[asked:] = symbols, 1
-        shown = np.zeros((steps + 1, batch, self.length, self.symbols), np.float32)
-        for place in range(self.length):
-            shown[place + 1 :, :, place] = codes[place]
-        return TrialBatch(inputs, targets, weights, shown.reshape(steps + 1, batch, -1))
+        context = np.zeros((steps + 1, batch, self.length, self.symbols), np.float32)
+        for position in range(self.length):
+            context[position + 1 :, :, position] = codes[position]
+        return TrialBatch(inputs, targets, weights, context.reshape(steps + 1, batch, -1))
 
 
 class Recall(Copy):

@@ -25,7 +25,7 @@ class TrialBatch:
     """``[T, B]`` right classes, or ``[T, B, O]`` right values."""
     weights: Floats32
     """``[T, B]`` 1 where an answer is asked for, else 0."""
-    shown: Floats32
+    context: Floats32
     """``[T + 1, B, C]`` a summary of what was shown before each step, and at the end: never of what comes."""
 
 
@@ -45,7 +45,7 @@ class FewShotTask(Protocol):
         """Classes, or numbers in a value."""
 
     @property
-    def shown(self) -> int:
+    def context_size(self) -> int:
         """Numbers in the summary of what was shown."""
 
     @property

@@ -78,12 +78,12 @@ def as_text(value: object) -> str:
 
 def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
     """Print a table on stdout; columns of numbers stand to the right."""
-    shown = [[_printable(str(value)) for value in row] for row in rows]
+    cells = [[_printable(str(value)) for value in row] for row in rows]
     table = Table(box=SIMPLE)
     for index, column in enumerate(columns):
-        numeric = _are_numbers([row[index] for row in shown])
+        numeric = _are_numbers([row[index] for row in cells])
         table.add_column(Text(column), justify="right" if numeric else "left", overflow="fold")
-    for row in shown:
+    for row in cells:
         table.add_row(*map(Text, row))
     if title:
         print_text(title)

@@ -54,7 +54,7 @@ def train_command(options: argparse.Namespace) -> None:
         trust=options.trust,
     ) as (run, config):
         if not options.json:
-            note(f"{config.agent.kind} on {config.spec.name}, by {config.learner.kind}: {run.place}")
+            note(f"{config.agent.kind} on {config.spec.name}, by {config.learner.kind}: {run.location}")
         with contextlib.ExitStack() as stack:
             watcher = stack.enter_context(training_watcher(config.iterations, quiet=options.json))
             if options.tensorboard:
@@ -66,6 +66,6 @@ def train_command(options: argparse.Namespace) -> None:
     print_table("", ["result", "value"], [(key, as_text(summary[key])) for key in KEYS if summary[key] is not None])
     bodies = "--body swimmer-6 swimmer-12" if isinstance(config.spec, SwimmerSpec) else "--episodes 100"
     if options.tensorboard:
-        print_text(f"events: tensorboard --logdir {run.place}")
-    agent, picture = f"{run.place}/{run.agent.name}", f"{run.place}/{run.curve.name}"
-    print_text(f"agent: {agent}\ncurve: {picture}\nnext:  wormwood evaluate {run.place} {bodies}")
+        print_text(f"events: tensorboard --logdir {run.location}")
+    agent, picture = f"{run.location}/{run.agent.name}", f"{run.location}/{run.curve.name}"
+    print_text(f"agent: {agent}\ncurve: {picture}\nnext:  wormwood evaluate {run.location} {bodies}")

@@ -38,8 +38,8 @@ def video_command(options: argparse.Namespace) -> None:
     spec = require_swimmer(spec_for(agent, options.body, options.task), where="video")
     quiet = options.json or out.suffix.lower() == ".png"  # one picture is drawn at once
     with contextlib.nullcontext(lambda share: None) if quiet else progress_bar("drawing", 1.0) as show:
-        shown = write_film(agent, spec, out, seconds=options.seconds, seed=options.seed, progress=show)
+        seconds = write_film(agent, spec, out, seconds=options.seconds, seed=options.seed, progress=show)
     if options.json:
-        print_json({"agent": agent.name, "body": spec.body.name, "out": str(out), "seconds": shown})
+        print_json({"agent": agent.name, "body": spec.body.name, "out": str(out), "seconds": seconds})
     else:
         print_text(f"wrote {out}")

@@ -150,15 +150,17 @@ def _draw_body(axes: Axes, plan: _Plan) -> None:
             axes.text(x0 - plan.radius - 0.07, y0, name, fontsize=8.5, ha="right", va="center", color=INK)
 
 
-def _draw_symbol(axes: Axes, kind: str, place: Point, *, r: float, side: str | None = None, dead: bool = False) -> None:
+def _draw_symbol(
+    axes: Axes, kind: str, centre: Point, *, r: float, side: str | None = None, dead: bool = False
+) -> None:
     """Draw a neuron or muscle of radius ``r`` inches; a dead muscle is empty."""
     style: dict[str, Any] = {"edgecolor": EDGES[side], "linewidth": 0.7 + 4 * r, "zorder": 3}
     style |= {"facecolor": "white", "linestyle": (0, (1.5, 1.5))} if dead else {"facecolor": FILLS[side]}
-    axes.add_patch(_symbol(kind, *place, r, style))
+    axes.add_patch(_symbol(kind, *centre, r, style))
     if kind == "oscillator":
         wave = np.array([[-0.65, -0.4], [-0.3, -0.4], [-0.3, 0.4], [0.2, 0.4], [0.2, -0.4], [0.65, -0.4]]) * r
         wave[:, 1] *= -1 if side == "ventral" else 1
-        axes.plot(*(place + wave).T, color=EDGES[side], linewidth=style["linewidth"], zorder=4)
+        axes.plot(*(centre + wave).T, color=EDGES[side], linewidth=style["linewidth"], zorder=4)
 
 
 def _symbol(kind: str, x: float, y: float, r: float, style: Mapping[str, Any]) -> Patch:

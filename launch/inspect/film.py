@@ -70,8 +70,8 @@ def write_film(
     if out.suffix.lower() == ".png":
         chosen = np.linspace(0, len(poses) - 1, min(len(poses), STRIP_POSES)).round().astype(int)
         labels = [f"{step * timestep:.1f} s" for step in chosen]
-        place = None if target is None else (float(target[0]), float(target[1]))
-        write_picture(out, draw_strip(spec.body, poses[chosen], target=place, labels=labels))
+        target_xy = None if target is None else (float(target[0]), float(target[1]))
+        write_picture(out, draw_strip(spec.body, poses[chosen], target=target_xy, labels=labels))
     else:
         shown, fps = poses[::2], 1 / (2 * timestep)
         frames = draw_video(spec.body, shown, targets=target, trail=round(2 * fps))

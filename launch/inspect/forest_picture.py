@@ -134,14 +134,14 @@ def _draw_swarm(figure: Figure, plan: _Plan, column: int, *, output: int) -> Non
     """Draw each row's contributions as dots, coloured by the feature's value."""
     axes = plan.panel(figure, column, bottom=plan.swarms, row=SWARM)
     axes.axvline(0, color=MUTED, linewidth=0.8, zorder=1)
-    for place, feature in enumerate(plan.features):
+    for row, feature in enumerate(plan.features):
         contributions = plan.summary.contributions[:, feature, output]
         low, high = np.percentile(plan.summary.rows[:, feature], [5, 95])
         shades = np.clip((plan.summary.rows[:, feature] - low) / (high - low or 1.0), 0.0, 1.0)
-        heights = place + _spread(contributions)
+        heights = row + _spread(contributions)
         axes.scatter(contributions, heights, s=5, c=VALUES(shades), linewidths=0, zorder=2)
-    shown = plan.summary.contributions[:, plan.features, output]
-    _set_limits(axes, min(float(shown.min()), 0.0), max(float(shown.max()), 0.0))
+    contributions_of_output = plan.summary.contributions[:, plan.features, output]
+    _set_limits(axes, min(float(contributions_of_output.min()), 0.0), max(float(contributions_of_output.max()), 0.0))
 
 
 def _set_limits(axes: Axes, low: float, high: float) -> None:

@@ -105,8 +105,8 @@ def _inspect_circuit(config: NCAPConfig, weights: Arrays, spec: SwimmerSpec) -> 
     width = max(8, *map(len, names))
     for name in names:
         value = weights[name]
-        shown = f"{value:+.3f}" if value.ndim == 0 else f"{value.shape}"
-        lines.append(f"  {name:<{width}} {shown.lstrip('+') if name in ('lag', 'period') else shown}")
+        text = f"{value:+.3f}" if value.ndim == 0 else f"{value.shape}"
+        lines.append(f"  {name:<{width}} {text.lstrip('+') if name in ('lag', 'period') else text}")
     return Inspection("circuit", described, "\n".join(lines), lambda: make_figure(described))
 
 

@@ -153,10 +153,10 @@ def _load_folder(path: Path, name_or_path: str, trust: Collection[str]) -> Agent
         raise bad_input("unknown agent", where="agent", expected="a run, an exported agent or a name", got=name_or_path)
     if (path / AGENT_FILE).is_file():
         is_of_run = path.name == RunFolder(path).agent.name
-        return _read_agent(path, place=str(path.parent if is_of_run else path), trust=trust)
+        return _read_agent(path, location=str(path.parent if is_of_run else path), trust=trust)
     run = RunFolder(path)
     if (run.agent / AGENT_FILE).is_file() and run.summary.is_file():
-        return dataclasses.replace(_read_agent(run.agent, place=name_or_path, trust=trust), name=path.resolve().name)
+        return dataclasses.replace(_read_agent(run.agent, location=name_or_path, trust=trust), name=path.resolve().name)
     if run.config.is_file():
         expected = f"a run that has finished; go on with `wormwood train --out {name_or_path} --resume`"
         raise bad_input("unfinished run", where="agent", expected=expected, got=name_or_path)
@@ -170,7 +170,7 @@ def _load_folder(path: Path, name_or_path: str, trust: Collection[str]) -> Agent
 _CONFIG: TypeAdapter[Any] = TypeAdapter(AgentField)
 
 
-def _read_agent(folder: Path, *, place: str, trust: Collection[str]) -> Agent:
+def _read_agent(folder: Path, *, location: str, trust: Collection[str]) -> Agent:
     where = str(folder / AGENT_FILE)
     try:
         described = json.loads((folder / AGENT_FILE).read_text(encoding="utf-8"))
@@ -187,7 +187,7 @@ def _read_agent(folder: Path, *, place: str, trust: Collection[str]) -> Agent:
         if kind not in AGENTS and not is_custom(kind):
             expected = f"one of {', '.join(AGENTS)}"
             raise bad_input("agent.kind", where=where, expected=expected, got=kind, nearest_to=AGENTS)
-        admit(described, where=where, place=place, trust=trust)
+        admit(described, where=where, location=location, trust=trust)
         return Agent(
             name=str(described["name"]),
             config=_CONFIG.validate_python(settings["agent"]),

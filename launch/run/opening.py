@@ -48,7 +48,7 @@ def open_run(
             expected = "--out with the folder of a run"
             raise bad_input("missing option", where="train --resume", expected=expected, got=None)
         with _folder(out) as (folder, mirror), Run.resume(folder, mirror=mirror) as run:
-            known: dict[str, Any] = {"where": str(run.config), "place": out, "trust": trust}
+            known: dict[str, Any] = {"where": str(run.config), "location": out, "trust": trust}
             config = parse_config(run.config_yaml, **known)
             given = given or parse_config(run.config_yaml, overrides=overrides, seed=seed, **known)
             _require_continuation(config, given, run)
@@ -58,10 +58,10 @@ def open_run(
     if preset is None or given is None:
         names = ", ".join(preset_names("train"))
         raise bad_input("missing preset", where="train", expected=f"one of {names}, or a .yaml file", got=None)
-    place = out or str(free_folder(f"{Path(preset).stem if isinstance(preset, str) else 'run'}-seed-{given.seed}"))
-    with _folder(place, new=True) as (folder, mirror), Run.create(folder, given.to_yaml(), mirror=mirror) as run:
+    location = out or str(free_folder(f"{Path(preset).stem if isinstance(preset, str) else 'run'}-seed-{given.seed}"))
+    with _folder(location, new=True) as (folder, mirror), Run.create(folder, given.to_yaml(), mirror=mirror) as run:
         untrusted = [name for name in custom_names(given.to_mapping()) if name not in trust]
-        remember(place, untrusted, config_folder(preset))
+        remember(location, untrusted, config_folder(preset))
         try:
             yield run, given
         except BadInput:
@@ -77,22 +77,22 @@ def free_folder(name: str) -> Path:
 
 
 @contextlib.contextmanager
-def _folder(place: str, *, new: bool = False) -> Iterator[tuple[Path, Mirror | None]]:
-    """Give the folder of a run; where the place is a URL, a local copy of what is there, without the checkpoints.
+def _folder(location: str, *, new: bool = False) -> Iterator[tuple[Path, Mirror | None]]:
+    """Give the folder of a run; where the location is a URL, a local copy of what is there, without the checkpoints.
 
     Raises:
         BadInput: the URL cannot be reached, or has a run where a new one is to be.
     """
-    check_out(place)
-    if not is_url(place):
-        yield Path(place), None
+    check_out(location)
+    if not is_url(location):
+        yield Path(location), None
         return
-    with contextlib.closing(Mirror(place)) as mirror:
+    with contextlib.closing(Mirror(location)) as mirror:
         is_run = mirror.has("config.yaml")
         if new and is_run:
-            raise BadInput(f"--out {place} already has a run: add --resume or choose another --out")
+            raise BadInput(f"--out {location} already has a run: add --resume or choose another --out")
         if not new and not is_run:
-            raise BadInput(f"{place} is not a run folder: expected config.yaml in it")
+            raise BadInput(f"{location} is not a run folder: expected config.yaml in it")
         if is_run:
             mirror.fetch(leave_out="checkpoints")
         yield mirror.folder, mirror
@@ -107,14 +107,14 @@ def _require_continuation(config: RunConfig, given: RunConfig, run: Run) -> None
     done = max((line["iteration"] for line in read_metrics(run.metrics)), default=0)
     if given.iterations < done:
         expected = f"at least the {done} that are done"
-        raise bad_input("iterations", where=f"train --resume {run.place}", expected=expected, got=given.iterations)
+        raise bad_input("iterations", where=f"train --resume {run.location}", expected=expected, got=given.iterations)
     if config.hash == given.hash:
         return
     was, now = _flat(config.to_mapping()), _flat(given.to_mapping())
     different = (name for name in was | now if repr(was.get(name)) != repr(now.get(name)))
     key = next(name for name in different if name not in LOOSE_KEYS)
     expected = f"the run's own {was.get(key)!r}; start a new run to change it"
-    raise bad_input(key, where=f"train --resume {run.place}", expected=expected, got=now.get(key))
+    raise bad_input(key, where=f"train --resume {run.location}", expected=expected, got=now.get(key))
 
 
 def _flat(mapping: dict[str, Any], prefix: str = "") -> dict[str, Any]:

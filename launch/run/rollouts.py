@@ -179,8 +179,8 @@ class PopulationWorker:
         share = plan.population // plan.shards
         candidates = {name: each[shard.index * share : (shard.index + 1) * share] for name, each in weights.items()}
         fragments = []
-        for place, spec in enumerate((plan.spec, *plan.others)):
-            simulation = self._simulation(shard.index, place, iteration)
+        for index, spec in enumerate((plan.spec, *plan.others)):
+            simulation = self._simulation(shard.index, index, iteration)
             policy = make_population(plan.agent, candidates, spec)
             check = _Place(dataclasses.replace(plan, spec=spec), shard.index, iteration)
             steps = act_steps(policy, simulation, spec.actions, check=check.require_finite)
@@ -201,13 +201,13 @@ class PopulationWorker:
                 break
         return Fragment(shard, iteration, played, tally.episodes(), None)
 
-    def _simulation(self, shard: int, place: int, iteration: int) -> BatchedEnvironment:
+    def _simulation(self, shard: int, index: int, iteration: int) -> BatchedEnvironment:
         plan = self._plan
         streams = shared_streams(plan.seed, starts=plan.starts, generation=iteration)
-        if (shard, place) not in self._simulations:
-            spec, first = (plan.spec, *plan.others)[place], shard * plan.environments
-            self._simulations[shard, place] = spec.simulate(plan.environments, streams=streams, first=first)
-        simulation = self._simulations[shard, place]
+        if (shard, index) not in self._simulations:
+            spec, first = (plan.spec, *plan.others)[index], shard * plan.environments
+            self._simulations[shard, index] = spec.simulate(plan.environments, streams=streams, first=first)
+        simulation = self._simulations[shard, index]
         simulation.streams = streams
         return simulation
 
@@ -220,7 +220,7 @@ def _together(fragments: Sequence[Fragment]) -> Fragment:
         for column in dataclasses.fields(Episodes)
     }
     columns["environment"] = np.concatenate(
-        [len(episodes) * part.environment + place for place, part in enumerate(episodes)]
+        [len(episodes) * part.environment + index for index, part in enumerate(episodes)]
     )
     steps = sum(fragment.steps for fragment in fragments)
     return Fragment(fragments[0].shard, fragments[0].iteration, steps, Episodes(**columns), None)

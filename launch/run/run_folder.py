@@ -142,12 +142,12 @@ class Run(RunFolder):
             return cls(out, config_yaml, _acquire(folder), mirror)
 
     @property
-    def place(self) -> str:
+    def location(self) -> str:
         """Where users find the run: its URL, or its folder."""
         return self.mirror.url if self.mirror else str(self.path)
 
     @property
-    def checkpoints_place(self) -> Path | str:
+    def checkpoints_location(self) -> Path | str:
         """Where checkpoints go: a folder, or a URL."""
         return f"{self.mirror.url}/{self.checkpoints.name}" if self.mirror else self.checkpoints
 

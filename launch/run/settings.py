@@ -248,7 +248,7 @@ def parse_config(
     where: str,
     overrides: Sequence[str] = (),
     seed: int | None = None,
-    place: str | None = None,
+    location: str | None = None,
     trust: Collection[str] = (),
 ) -> RunConfig:
     """Read the configuration of a run, which may be anybody's.
@@ -258,14 +258,14 @@ def parse_config(
         where: the file, for messages.
         overrides: see ``load_config``.
         seed: see ``load_config``.
-        place: the run, if it may be one that this user made; see ``trust.admit``.
+        location: the run, if it may be one that this user made; see ``trust.admit``.
         trust: classes ``module:Class``, or modules, that may be imported.
 
     Raises:
         BadInput: anything in it is wrong, or it names a class that is not trusted.
     """
     mapping = parse_mapping(text, where=where)
-    admit(mapping, where=where, place=place, trust=trust)
+    admit(mapping, where=where, location=location, trust=trust)
     return _read(mapping, where=where, overrides=overrides, seed=seed, folder=Path())
 
 

@@ -36,19 +36,19 @@ class StorageError(RuntimeError):
     """A folder at a URL could not be written or read any more. What was sent before is complete."""
 
 
-def check_out(place: str) -> None:
+def check_out(location: str) -> None:
     """Check where a new run is to be.
 
     Raises:
         BadInput: it is nearly a URL, and would be taken for a folder.
     """
-    if re.match(r"[A-Za-z][A-Za-z0-9+.-]+:/(?!/)", place):
-        raise bad_input("--out", where="train", expected="two slashes behind the protocol, or a folder", got=place)
+    if re.match(r"[A-Za-z][A-Za-z0-9+.-]+:/(?!/)", location):
+        raise bad_input("--out", where="train", expected="two slashes behind the protocol, or a folder", got=location)
 
 
-def is_url(place: str) -> bool:
+def is_url(location: str) -> bool:
     """Return whether this is a URL, not a path."""
-    return re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", place) is not None
+    return re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", location) is not None
 
 
 class Mirror:
@@ -172,33 +172,33 @@ class Mirror:
         return None
 
 
-def has_run(place: str) -> bool:
+def has_run(location: str) -> bool:
     """Return whether there is a run at a path or URL.
 
     Raises:
         BadInput: the URL cannot be reached.
     """
-    if not is_url(place):
-        return Path(place, "config.yaml").exists()
-    with contextlib.closing(Mirror(place)) as mirror:
+    if not is_url(location):
+        return Path(location, "config.yaml").exists()
+    with contextlib.closing(Mirror(location)) as mirror:
         return mirror.has("config.yaml")
 
 
 @contextlib.contextmanager
-def local_copy(place: str, *, leave_out: str | None = None) -> Iterator[Path]:
+def local_copy(location: str, *, leave_out: str | None = None) -> Iterator[Path]:
     """Give a folder to read: the one at a path, or a copy of the one at a URL, which goes at the block's end.
 
     Raises:
         BadInput: the URL cannot be reached, or there is nothing.
         StorageError: it cannot be read.
     """
-    if not is_url(place):
-        yield Path(place)
+    if not is_url(location):
+        yield Path(location)
         return
-    with contextlib.closing(Mirror(place)) as mirror:
+    with contextlib.closing(Mirror(location)) as mirror:
         mirror.fetch(leave_out=leave_out)
         if not any(mirror.folder.iterdir()):
-            raise BadInput(f"there is nothing at {place}: expected a run or an exported agent")
+            raise BadInput(f"there is nothing at {location}: expected a run or an exported agent")
         yield mirror.folder
 
 

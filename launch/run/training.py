@@ -102,7 +102,7 @@ class _Training:
         Each round collects one iteration and makes one update from it. With a lag of 1, the next iteration is collected
         during the update. Ctrl-C waits for the end of an update: a checkpoint never lies within one.
         """
-        progress = self.service.create(self.name, self.config, self.run.checkpoints_place)
+        progress = self.service.create(self.name, self.config, self.run.checkpoints_location)
         self.run.truncate_logs(progress.iteration)
         self.run.send()
         lines = read_metrics(self.run.metrics)
@@ -201,7 +201,7 @@ def _finish(run: Run, config: RunConfig, weights: Arrays, *, workers: int, sha25
     row = _evaluate(config, agent).to_row()
     last = read_metrics(run.metrics)[-1]
     summary = {
-        "run": run.place,
+        "run": run.location,
         "seed": config.seed,
         "workers": workers,
         "steps": last["steps"],

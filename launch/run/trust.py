@@ -28,13 +28,13 @@ def _kinds(mapping: Mapping[str, Any]) -> Iterator[Any]:
     yield mapping.get("family")
 
 
-def admit(mapping: Mapping[str, Any], *, where: str, place: str | None = None, trust: Collection[str] = ()) -> None:
+def admit(mapping: Mapping[str, Any], *, where: str, location: str | None = None, trust: Collection[str] = ()) -> None:
     """Import the classes that a file names, once all of them are trusted.
 
     Args:
         mapping: what the file holds.
         where: the file, for messages.
-        place: the run that it is of, a folder or a URL: what it was made with is known, if this user made it here.
+        location: the run that it is of, a folder or a URL: what it was made with is known, if this user made it here.
         trust: classes ``module:Class``, or modules, that the user has named.
 
     Raises:
@@ -42,23 +42,23 @@ def admit(mapping: Mapping[str, Any], *, where: str, place: str | None = None, t
     """
     names = custom_names(mapping)
     if names:
-        classes, folder = recall(place) if place else ([], Path())
+        classes, folder = recall(location) if location else ([], Path())
         require_trusted(names, {*trust, *classes}, where=where)
         load_modules(names, folder)
 
 
-def recall(place: str) -> tuple[list[str], Path]:
+def recall(location: str) -> tuple[list[str], Path]:
     """Return the classes that a run of this user's was made with, and their folder; none, and the current one, else."""
-    known = _read().get(_key(place))
+    known = _read().get(_key(location))
     if not isinstance(known, dict):
         return [], Path()
     return [str(name) for name in known.get("classes", ())], Path(str(known.get("folder", ".")))
 
 
-def remember(place: str, names: Collection[str], folder: Path) -> None:
+def remember(location: str, names: Collection[str], folder: Path) -> None:
     """Keep which classes a run of this user's was made with, and the folder that they are in."""
     if names:
-        entries = {**_read(), _key(place): {"classes": list(names), "folder": str(folder.resolve())}}
+        entries = {**_read(), _key(location): {"classes": list(names), "folder": str(folder.resolve())}}
         _file().parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         write_text_atomic(_file(), to_json(entries, indent=1) + "\n")
 
@@ -76,5 +76,5 @@ def _read() -> dict[str, Any]:
     return entries if isinstance(entries, dict) else {}
 
 
-def _key(place: str) -> str:
-    return place if is_url(place) else str(Path(place).resolve())
+def _key(location: str) -> str:
+    return location if is_url(location) else str(Path(location).resolve())

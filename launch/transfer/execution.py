@@ -68,8 +68,8 @@ def measure(
     if workers:
         # The longest first, so that no worker is left with one at the end.
         missing.sort(key=lambda k: -jobs[k].spec.body.links)
-    for place, outcome in _run([jobs[k] for k in missing], workers=workers, address=address):
-        k = missing[place]
+    for index, outcome in _run([jobs[k] for k in missing], workers=workers, address=address):
+        k = missing[index]
         with interrupts_deferred():
             files.write(jobs[k], outcome)
             outcomes[k] = outcome
@@ -80,7 +80,7 @@ def measure(
 def _run(jobs: Sequence[EvaluationJob], *, workers: int, address: str) -> Iterator[tuple[int, Outcome]]:
     """Give each job's place and outcome, when it is done."""
     if workers == 0 or not jobs:
-        yield from ((place, run_job(job)) for place, job in enumerate(jobs))
+        yield from ((index, run_job(job)) for index, job in enumerate(jobs))
         return
     from wormwood.launch.transfer.ray_jobs import run_on_ray
 

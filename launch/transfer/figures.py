@@ -123,11 +123,11 @@ def draw_curves(results: Results) -> Figure | None:
     figure = Figure(figsize=(4.2 * columns, 4.4 * rows), layout="constrained")
     heights = [height for _ in range(rows) for height in (3, 2)]
     panels = figure.subplots(2 * rows, columns, squeeze=False, height_ratios=heights)
-    for place in range(rows * columns):
-        row, column = divmod(place, columns)
+    for index in range(rows * columns):
+        row, column = divmod(index, columns)
         upper, lower = panels[2 * row, column], panels[2 * row + 1, column]
-        if place < len(axes):
-            _plot_curve(upper, lower, results, axes[place])
+        if index < len(axes):
+            _plot_curve(upper, lower, results, axes[index])
         else:
             upper.set_axis_off()
             lower.set_axis_off()

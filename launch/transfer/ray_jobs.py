@@ -24,8 +24,8 @@ def run_on_ray(jobs: Sequence[EvaluationJob], *, workers: int, address: str) -> 
         try:
             while waiting or running:
                 while waiting and len(running) < workers:
-                    place, job = waiting.pop(0)
-                    running[task.remote(pack(job))] = place
+                    index, job = waiting.pop(0)
+                    running[task.remote(pack(job))] = index
                 done, _ = ray.wait(list(running), num_returns=1)
                 for reference in done:
                     yield running.pop(reference), get_result(reference)

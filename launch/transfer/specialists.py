@@ -127,7 +127,7 @@ def config_of(agent_text: str, *, trust: Collection[str] = ()) -> RunConfig | No
     if not folder.config.is_file():
         return None
     try:
-        config = parse_config(folder.read_config(), where=str(folder.config), place=agent_text, trust=trust)
+        config = parse_config(folder.read_config(), where=str(folder.config), location=agent_text, trust=trust)
     except BadInput:
         return None  # of an earlier version: its agent can act, but nobody can be trained like it
     return config if isinstance(config.spec, SwimmerSpec) else None

@@ -28,7 +28,7 @@ def bad_input(what: str, *, where: str, expected: str, got: object, nearest_to: 
         got: the value found; a string is also looked up among ``nearest_to``.
         nearest_to: the valid names, from which the closest is suggested.
     """
-    shown = repr(got) if len(repr(got)) <= 80 else repr(got)[:77] + "..."
-    line = f"{what} in {where}: expected {expected}, got {shown}"
+    text = repr(got) if len(repr(got)) <= 80 else repr(got)[:77] + "..."
+    line = f"{what} in {where}: expected {expected}, got {text}"
     suggestion = nearest(got, nearest_to) if isinstance(got, str) else None
     return BadInput(f"{line} (nearest: {suggestion!r})" if suggestion else line)

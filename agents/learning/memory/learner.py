@@ -43,7 +43,7 @@ class MemoryLearner:
                 belongs to ``output``.
             schedule: when each learns.
             feedback: how predictions are learned.
-            context: numbers in ``TrainingTrials.shown``.
+            context: numbers in ``TrainingTrials.context``.
             pool: where a named feedback module is found; None is one of its own.
 
         Raises:

@@ -21,10 +21,10 @@ __all__ = ["Expectation", "context_at", "fast_path", "feedback_loss", "slow_path
 
 
 def context_at(trial: TrainingTrials, step: int, horizon: int) -> Tensor:
-    """Return ``u = [elapsed, time to go, shown]`` before ``step``, ``[B, 2 + C]``; times are in horizons."""
-    shown = trial.shown[step]
-    clock = shown.new_tensor([step / horizon, (len(trial) - step) / horizon]).expand(len(shown), 2)
-    return torch.cat([clock, shown], dim=1)
+    """Return ``u = [elapsed, time to go, context]`` before ``step``, ``[B, 2 + C]``; times are in horizons."""
+    context = trial.context[step]
+    clock = context.new_tensor([step / horizon, (len(trial) - step) / horizon]).expand(len(context), 2)
+    return torch.cat([clock, context], dim=1)
 
 
 @dataclass(frozen=True)

@@ -36,7 +36,7 @@ class TrainingTrials:
     inputs: Tensor
     """``[T, B, I]``"""
     loss: StepLoss
-    shown: Tensor
+    context: Tensor
     """``[T + 1, B, C]`` what the trainer had shown before each step, and at the end; C may be 0. Never the future."""
 
     def __len__(self) -> int:

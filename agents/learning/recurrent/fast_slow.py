@@ -178,8 +178,8 @@ class FastSlowLearner:
 
     def _trial(self, model: RecurrentActorCritic, trials: Trials) -> TrainingTrials:
         """Return trials as the paths take them: what was observed is also what the trainer had shown."""
-        shown = torch.cat([trials.observation, trials.next_observation[None]])
-        return TrainingTrials(trials.observation, self._step_loss(model, trials), shown)
+        context = torch.cat([trials.observation, trials.next_observation[None]])
+        return TrainingTrials(trials.observation, self._step_loss(model, trials), context)
 
     def _step_loss(self, model: RecurrentActorCritic, trials: Trials) -> StepLoss:
         config = self._config

@@ -77,11 +77,11 @@ class LinearTransformerCore(nn.Module):
         attention = (query @ key.transpose(2, 3)).tril()
         known = attention.sum(3) + (query @ counts[..., None])[..., 0]
         read = (attention @ value + query @ sums) / (1.0 + known[..., None])
-        shown = torch.cat(
+        features = torch.cat(
             [read.permute(2, 0, 1, 3).reshape(steps, count, -1), known.log1p().permute(2, 0, 1)],
             dim=2,
         )
-        recalled = shown @ self._part(layer, "read_weight")
+        recalled = features @ self._part(layer, "read_weight")
         return recalled, sums + key.transpose(2, 3) @ value, counts + key.sum(2)
 
     def _part(self, layer: int, name: str) -> Tensor:

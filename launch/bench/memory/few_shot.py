@@ -30,7 +30,7 @@ def as_trial(batch: TrialBatch, task: FewShotTask, head: Callable[[Tensor], Tens
             return nn.functional.cross_entropy(head(features), targets[step])
         return nn.functional.mse_loss(head(features), targets[step])
 
-    return TrainingTrials(torch.from_numpy(batch.inputs), loss, torch.from_numpy(batch.shown))
+    return TrainingTrials(torch.from_numpy(batch.inputs), loss, torch.from_numpy(batch.context))
 
 
 @torch.no_grad()

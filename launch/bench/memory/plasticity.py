@@ -120,7 +120,7 @@ def _learn(
             raise _not_finite("loss", number, step, found)
         return value
 
-    trial, parameters = TrainingTrials(asked.inputs, loss, asked.shown), list(copies.weights.values())
+    trial, parameters = TrainingTrials(asked.inputs, loss, asked.context), list(copies.weights.values())
     sums, every = [torch.zeros_like(parameter) for parameter in parameters], config.fast_every
     windows = fast_path(copies, trial, every=every, parameters=parameters, expectation=expectation, teach=False)
     for count, window in enumerate(windows, start=1):

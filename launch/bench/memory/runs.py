@@ -97,7 +97,7 @@ class Pupil:
                 controllers,
                 schedule=experiment.schedule,
                 feedback=FeedbackConfig(trace=experiment.trace, name=name),
-                context=task.shown,
+                context=task.context_size,
                 pool=pool,
             )
 
@@ -106,7 +106,7 @@ class Pupil:
         batch = task.sample(self.seed, self.done, self.experiment.batch)
         if self.experiment.context == "shuffled":
             order = stream(self.seed, "update", self.done).permutation(self.experiment.batch)
-            batch = replace(batch, shown=np.ascontiguousarray(batch.shown[:, order]))
+            batch = replace(batch, context=np.ascontiguousarray(batch.context[:, order]))
         return as_trial(batch, task, self.head)
 
     def learn(self, task: FewShotTask | None = None) -> None:

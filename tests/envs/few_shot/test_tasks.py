@@ -25,8 +25,8 @@ def test_trials_have_the_shapes_that_tasks_say(task) -> None:
     batch = task.sample(0, 0, 6)
     assert batch.inputs.shape == (task.steps, 6, task.inputs)
     assert batch.targets.shape[:2] == batch.weights.shape == (task.steps, 6)
-    assert batch.shown.shape == (task.steps + 1, 6, task.shown)
-    assert {batch.inputs.dtype, batch.weights.dtype, batch.shown.dtype} == {np.dtype(np.float32)}
+    assert batch.context.shape == (task.steps + 1, 6, task.context_size)
+    assert {batch.inputs.dtype, batch.weights.dtype, batch.context.dtype} == {np.dtype(np.float32)}
     if task.loss == "classification":
         assert set(np.unique(batch.targets)) <= set(range(task.outputs))
     else:
@@ -44,10 +44,10 @@ def test_a_batch_depends_on_seed_index_and_side_alone(task) -> None:
 @pytest.mark.parametrize("task", TASKS, ids=lambda task: type(task).__name__)
 def test_nothing_is_shown_before_the_first_step_and_nothing_by_questions(task) -> None:
     batch = task.sample(0, 0, 5)
-    assert not batch.shown[0].any()
+    assert not batch.context[0].any()
     first_question = int(batch.weights.any(axis=1).argmax())
     for step in range(first_question, task.steps):
-        np.testing.assert_array_equal(batch.shown[step], batch.shown[step + 1])
+        np.testing.assert_array_equal(batch.context[step], batch.context[step + 1])
 
 
 def test_labels_come_one_step_after_their_example() -> None:
@@ -97,9 +97,9 @@ def test_the_summary_holds_the_mean_of_each_labels_examples() -> None:
     batch = task.sample(0, 0, 1)
     examples, labels = batch.inputs[:4, 0, :2], batch.targets[:4, 0]
     for way in range(2):
-        summary = batch.shown[4, 0].reshape(2, 3)[way]
+        summary = batch.context[4, 0].reshape(2, 3)[way]
         np.testing.assert_allclose(summary, [*examples[labels == way].mean(axis=0), 1.0], rtol=1e-6)
-    after_one = batch.shown[1, 0].reshape(2, 3)
+    after_one = batch.context[1, 0].reshape(2, 3)
     np.testing.assert_allclose(after_one[labels[0]], [*examples[0], 1.0])
     assert not after_one[1 - labels[0]].any()
 
@@ -124,7 +124,7 @@ def test_copies_ask_for_what_was_shown_in_order() -> None:
     blank = [0.0, 0.0, 0.0]
     assert batch.inputs[:, 0].tolist() == [[*codes[0], 0.0], [*codes[1], 0.0], [*blank, 0.0], *[[*blank, 1.0]] * 2]
     assert batch.weights[:, 0].tolist() == [0.0, 0.0, 0.0, 1.0, 1.0]
-    assert batch.shown[:, 0].tolist() == [[*blank, *blank], [*codes[0], *blank], *[[*codes[0], *codes[1]]] * 4]
+    assert batch.context[:, 0].tolist() == [[*blank, *blank], [*codes[0], *blank], *[[*codes[0], *codes[1]]] * 4]
 
 
 def test_recall_asks_after_its_delay() -> None:

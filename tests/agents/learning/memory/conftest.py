@@ -19,14 +19,14 @@ INPUTS, SHOWN = 3, 2
 def _trial(steps: int = 6, batch: int = 5, *, seed: int = 0, asked: tuple[int, ...] | None = None) -> TrainingTrials:
     """Trials whose loss is the mean square of the features minus a target, in the asked steps or in all."""
     generator = torch.Generator().manual_seed(seed)
-    inputs, shown = torch.randn(steps, batch, INPUTS, generator=generator), torch.zeros(steps + 1, batch, SHOWN)
-    shown[1:, :, 0] = inputs[0, :, 0]
+    inputs, context = torch.randn(steps, batch, INPUTS, generator=generator), torch.zeros(steps + 1, batch, SHOWN)
+    context[1:, :, 0] = inputs[0, :, 0]
     targets = torch.randn(steps, batch, 1, generator=generator)
 
     def loss(features: Tensor, step: int) -> Tensor | None:
         return None if asked is not None and step not in asked else (features - targets[step]).square().mean()
 
-    return TrainingTrials(inputs, loss, shown)
+    return TrainingTrials(inputs, loss, context)
 
 
 def _learner(

@@ -87,4 +87,4 @@ def test_the_context_is_the_clock_and_what_was_shown(make_trial) -> None:
     trial = make_trial(6)
     context = context_at(trial, 2, 8)
     assert context[0, :2].tolist() == [0.25, 0.5]
-    assert torch.equal(context[:, 2:], trial.shown[2])
+    assert torch.equal(context[:, 2:], trial.context[2])

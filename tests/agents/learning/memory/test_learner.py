@@ -19,7 +19,7 @@ def _spoiled(trial: TrainingTrials, step: int) -> TrainingTrials:
         value = trial.loss(features, at)
         return value * float("nan") if at == step else value
 
-    return TrainingTrials(trial.inputs, loss, trial.shown)
+    return TrainingTrials(trial.inputs, loss, trial.context)
 
 
 def test_every_kth_trial_is_slow() -> None:

@@ -42,7 +42,7 @@ class Trained:
             controllers,
             schedule=ScheduleConfig(horizon=task.steps),
             feedback=FeedbackConfig(hidden=8),
-            context=task.shown,
+            context=task.context_size,
         )
         for number in range(3):
             self.learner.update(as_trial(task.sample(0, number, 8), task, self.head))
@@ -152,7 +152,7 @@ def test_a_feedback_that_is_zero_is_truncated_backpropagation(trained) -> None:
 def test_no_copy_sees_what_another_does(trained) -> None:
     together = trained.stream(3, 4)
     alone = [
-        TrialBatch(batch.inputs[:, 2:3], batch.targets[:, 2:3], batch.weights[:, 2:3], batch.shown[:, 2:3])
+        TrialBatch(batch.inputs[:, 2:3], batch.targets[:, 2:3], batch.weights[:, 2:3], batch.context[:, 2:3])
         for batch in together
     ]
     torch.testing.assert_close(trained.answers(together)[:, :, 2:3], trained.answers(alone), rtol=1e-4, atol=1e-5)
