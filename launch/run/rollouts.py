@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -181,25 +181,20 @@ class PopulationWorker:
         fragments = []
         for index, spec in enumerate((plan.spec, *plan.others)):
             simulation = self._simulation(shard.index, index, iteration)
+            simulation.reset()
             policy = make_population(plan.agent, candidates, spec)
             check = _Place(dataclasses.replace(plan, spec=spec), shard.index, iteration)
+            tally, alive, played = _Tally(simulation), np.ones(simulation.count, dtype=bool), 0
             steps = act_steps(policy, simulation, spec.actions, check=check.require_finite)
-            fragments.append(self._play(simulation, steps, shard.index, iteration))
+            for taken in itertools.islice(steps, plan.steps):
+                # An environment whose episode ended early waits for the others: its next episode does not count.
+                tally.add(taken.step, counted=alive)
+                alive &= ~taken.step.done
+                played += simulation.count
+                if not alive.any():
+                    break
+            fragments.append(Fragment(shard.index, iteration, played, tally.episodes(), None))
         return _together(fragments), shard
-
-    def _play(self, simulation: BatchedEnvironment, steps: Iterator[ActStep], shard: int, iteration: int) -> Fragment:
-        """Play one whole episode in each environment, and report the returns."""
-        simulation.reset()
-        tally = _Tally(simulation)
-        alive, played = np.ones(simulation.count, dtype=bool), 0
-        for taken in itertools.islice(steps, self._plan.steps):
-            # An environment whose episode ended early waits for the others: its next episode does not count.
-            tally.add(taken.step, counted=alive)
-            alive &= ~taken.step.done
-            played += simulation.count
-            if not alive.any():
-                break
-        return Fragment(shard, iteration, played, tally.episodes(), None)
 
     def _simulation(self, shard: int, index: int, iteration: int) -> BatchedEnvironment:
         plan = self._plan

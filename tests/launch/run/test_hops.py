@@ -11,7 +11,16 @@ from wormwood.launch.cli.main import main
 MOST = 9
 
 
-def test_few_calls_lie_between_the_command_and_the_physics(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("preset", "small", "worker"),
+    [
+        ("swim-ncap-ppo", ("shards=1", "learner.steps=2"), "RolloutWorker"),
+        ("swim-ncap-cma", ("shards=1", "task_options.horizon=2"), "PopulationWorker"),
+    ],
+)
+def test_few_calls_lie_between_the_command_and_the_physics(
+    preset: str, small: tuple[str, ...], worker: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     chains, step = [], Batch.step
 
     def watched(*arguments: object, **options: object) -> object:
@@ -20,12 +29,11 @@ def test_few_calls_lie_between_the_command_and_the_physics(monkeypatch: pytest.M
         return step(*arguments, **options)
 
     monkeypatch.setattr(Batch, "step", watched)
-    small = ("iterations=1", "shards=1", "learner.steps=2", "evaluation_episodes=1")
-    overrides = [word for setting in small for word in ("--set", setting)]
-    assert main(["train", "swim-ncap-ppo", "--json", "--out", "run", *overrides]) == 0
+    overrides = [word for setting in ("iterations=1", "evaluation_episodes=1", *small) for word in ("--set", setting)]
+    assert main(["train", preset, "--json", "--out", "run", *overrides]) == 0
     (chain,) = chains
     assert chain[0] == "wormwood.launch.cli.main.main", chain
-    assert "wormwood.launch.run.rollouts.RolloutWorker.rollout" in chain, "the first steps are of the training"
+    assert f"wormwood.launch.run.rollouts.{worker}.rollout" in chain, "the first steps are of the training"
     assert len(chain) <= MOST, " -> ".join(chain)
 
 
