@@ -197,7 +197,7 @@ LEARNERS = {
 CUSTOM = LearnerKind(
     lambda config, weights, context: learner_class(config.kind)(config, weights, context),
     lambda config, spec: learner_class(config.kind).requirements(config, spec),
-    "a class of your own, as module:Class",
+    "a class of your own",
 )
 
 

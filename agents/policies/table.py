@@ -133,7 +133,7 @@ CUSTOM = AgentKind(
     custom.initial_weights,
     custom.make_policy,
     custom.search_space,
-    "a class of your own, as module:Class",
+    "a class of your own",
     make_population=custom.make_population,
 )
 

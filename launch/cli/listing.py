@@ -6,7 +6,7 @@ import argparse
 from typing import Any
 
 from wormwood.agents.learners import LEARNERS
-from wormwood.agents.policies.table import AGENTS
+from wormwood.agents.policies.table import AGENTS, CUSTOM
 from wormwood.configs.yaml_files import preset_names, read_preset_or_file
 from wormwood.envs.bodies import body_names
 from wormwood.envs.families.table import FAMILIES
@@ -56,7 +56,8 @@ def _agents() -> list[tuple[str, str]]:
     built_in = [(name, summary) for name, (_, summary) in BUILT_IN.items()]
     kinds = [(f"kind: {name}", f"in presets: {kind.summary}") for name, kind in AGENTS.items()]
     learners = [(f"learner: {name}", f"in presets: {kind.summary}") for name, kind in LEARNERS.items()]
-    return [*built_in, *kinds, *learners]
+    custom = [(f"{what}: module:Class", f"in presets: {CUSTOM.summary}") for what in ("kind", "learner")]
+    return [*built_in, *kinds, *learners, *custom]
 
 
 def _suites() -> list[tuple[str, str]]:

@@ -346,7 +346,7 @@ def _first_problem(error: ValidationError, where: str, mapping: Mapping[str, Any
         return bad_input(f"missing key {key}", where=where, expected="a value", got=None)
     if kinds and not rest:
         given = got.get("kind") if isinstance(got, dict) else got
-        expected = f"one of {', '.join(kinds)}"
+        expected = f"one of {', '.join(kinds)}, or module:Class"
         return bad_input(f"{key}.kind", where=where, expected=expected, got=given, nearest_to=kinds)
     if section == "body":
         return bad_input("body", where=where, expected="a name, a YAML file, or the fields of a body", got=got)
