@@ -5,16 +5,16 @@ from typing import Any, get_args
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from wormwood.agents.learners import LearnerConfig
+from wormwood.agents.learners import BuiltInLearnerConfig
 from wormwood.agents.learning.evolution.settings import CMAESConfig, OpenAIESConfig
 from wormwood.agents.learning.ppo_settings import PPOConfig
 from wormwood.agents.learning.sac_settings import SACConfig
 from wormwood.agents.learning.td3_settings import TD3Config
 from wormwood.agents.policies.circuit_settings import NCAPConfig
 from wormwood.agents.policies.perceptron_settings import MLPConfig
-from wormwood.agents.policies.table import AgentConfig
+from wormwood.agents.policies.table import BuiltInConfig
 
-CONFIGS = [*get_args(AgentConfig), *get_args(LearnerConfig)]
+CONFIGS = [*get_args(BuiltInConfig), *get_args(BuiltInLearnerConfig)]
 NAN, INF = float("nan"), float("inf")
 
 
