@@ -17,7 +17,7 @@ from wormwood.agents.policies.forest_settings import ForestConfig
 from wormwood.agents.policies.interfaces import Arrays, Floats, Policy
 from wormwood.agents.policies.memory_settings import MemoryConfig
 from wormwood.agents.policies.modulated_circuit import ModulatedNCAP
-from wormwood.agents.policies.table import AGENTS, initial_weights
+from wormwood.agents.policies.table import agent_kind, initial_weights
 from wormwood.envs.families.swimmer_bodies import SwimmerBodies
 from wormwood.envs.families.trials import TrialSpec
 from wormwood.envs.pictures.files import figure_pixels, write_picture
@@ -180,7 +180,7 @@ def _inspect_network(agent: Agent, weights: Arrays) -> Inspection:
     parameters = _count({name: weights[name] for name in weights if not name.startswith(("observation_", "log_std"))})
     kind = agent.config.kind if agent.config is not None else "mlp"
     described = {"agent": agent.name, "kind": kind, "parameters": parameters, "arrays": arrays}
-    lines = [f"{AGENTS[kind].summary.removeprefix('a ')}: {parameters:,} parameters"]
+    lines = [f"{agent_kind(kind).summary.removeprefix('a ')}: {parameters:,} parameters"]
     lines += [f"  {name:<24} {entry['shape']}" for name, entry in arrays.items()]
     return Inspection("network", described, "\n".join(lines))
 

@@ -39,6 +39,10 @@ JOBS = {
         *("train", "bandit-5-10-fastslow", "--set", "iterations=2"),
         *("--set", "learner.environments=16", "--set", "evaluation_episodes=20"),
     ],
+    "own": [
+        *("train", str(Path(__file__).parents[3] / "examples" / "own_agent.yaml"), "--set", "iterations=2"),
+        *("--set", "task_options.horizon=50"),
+    ],
     "transfer": ["transfer", "ncap", "random", "--suite", "small.yaml", "--seeds", "2"],
 }
 SUITE = """

@@ -30,7 +30,7 @@ def _play(folder: Path) -> str:
         pytest.skip("this machine does not let root make namespaces with a network of their own")
     script = Path(__file__).with_name("play_cluster.py")
     command = [*NAMESPACE, "sh", "-c", f"{NETWORK} && cd {folder} && {sys.executable} {script} {folder}"]
-    state = {**os.environ, "WORMWOOD_STATE": str(folder / "state")}
+    state = {**os.environ, "WORMWOOD_STATE": str(folder / "state"), "XDG_STATE_HOME": str(folder / "classes")}
     done = subprocess.run(command, env=state, capture_output=True, text=True, timeout=1400, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout.splitlines()[-1]
@@ -61,7 +61,7 @@ def test_a_cluster_lives_and_ends_and_lets_nobody_in(tmp_path: Path, train_in) -
     for port in ("gcs", "client"):
         assert found[port][2] == "in", found[port]
         assert all(answer.startswith("refused") for answer in found[port][:2]), found[port]
-    for kind in ("boosted", "memory", "transfer"):
+    for kind in ("boosted", "memory", "own", "transfer"):
         on_the_cluster, alone = found[kind]
         assert on_the_cluster and on_the_cluster == alone, kind
     assert found["shown"] == [True, True, True]
