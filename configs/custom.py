@@ -28,6 +28,7 @@ __all__ = [
     "kind_of",
     "load_class",
     "load_modules",
+    "plain_settings",
     "require_trusted",
     "settings_class",
 ]
