@@ -58,7 +58,7 @@ def make_parser() -> Parser:
 
     Jobs of a cluster are arguments of these verbs, too: ``parse`` reads those.
     """
-    parser = Parser(prog="wormwood", description=wormwood.__doc__)
+    parser = Parser(prog="wormwood", description=(wormwood.__doc__ or "").split("\n")[0])
     parser.set_defaults(parse=parser.parse_known_args)
     parser.add_argument("--version", action="version", version=f"wormwood {wormwood.__version__}")
     verbs = parser.add_subparsers(dest="verb", metavar="verb", required=True, parser_class=Parser)
