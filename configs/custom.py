@@ -6,6 +6,7 @@ A name that stands in a file runs code once it is imported. So whoever reads a f
 from __future__ import annotations
 
 import dataclasses
+import filecmp
 import functools
 import importlib
 import re
@@ -146,7 +147,9 @@ def _load_from(folder: Path, top: str, *, kind: str) -> None:
     loaded = sys.modules.get(top)
     if loaded is not None:
         origin = getattr(loaded, "__file__", None)
-        if origin is None or Path(origin).resolve() != Path(spec.origin).resolve():
+        # A copy of the same source, as workers get it, is the same module.
+        is_same = origin is not None and Path(origin).is_file() and filecmp.cmp(origin, spec.origin, shallow=False)
+        if not is_same:
             expected = f"another name for {spec.origin}: {top} is loaded already, from {origin or 'Python itself'}"
             raise bad_input(f"module of {kind}", where="kind", expected=expected, got=top)
         return

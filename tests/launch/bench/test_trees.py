@@ -139,9 +139,9 @@ def test_advantages_of_a_rollout_are_discounted_rewards_up_to_the_fall() -> None
 def test_updates_start_from_the_same_forest_each_time(count: int, monkeypatch) -> None:
     made, improve = list[int](), BoostedActorCritic.improve
 
-    def watched(self, experience, settings):
+    def watched(self, experience, settings, **options):
         before = len(self.forests["policy"])
-        metrics = improve(self, experience, settings)
+        metrics = improve(self, experience, settings, **options)
         made.append(before)
         assert len(self.forests["policy"]) == before + 16  # a tree for each 64 of 1024
         return metrics
