@@ -46,6 +46,7 @@ def test_the_commands_of_the_readme_run_one_after_the_other(tmp_path: Path) -> N
         assert (tmp_path / made).is_file()
 
 
+@pytest.mark.slow
 def test_the_python_of_the_readme_runs(tmp_path: Path) -> None:
     blocks = _blocks("python")
     assert len(blocks) == 2
@@ -67,6 +68,7 @@ def test_the_boosted_example_learns_and_explains(tmp_path: Path) -> None:
     assert shown.count("moves the preference") == 4
 
 
+@pytest.mark.slow
 def test_the_demo_trains_compares_and_says_where_everything_is(tmp_path: Path) -> None:
     short = ["--workers", "0", "--iterations", "1", "--episodes", "1", "--out", "d"]
     shown = _python("demo.py", *short, cwd=tmp_path)
