@@ -36,7 +36,6 @@ from wormwood.agents.stable_baselines3.boosted import BoostedPPO
 from wormwood.agents.stable_baselines3.on_policy import NCAPPolicy
 from wormwood.envs.faces.stable_baselines3 import SwimmerVecEnv
 from wormwood.errors import BadInput
-from wormwood.launch.distribute.collecting import shard_sizes
 from wormwood.launch.distribute.environments import GymnasiumVecEnv, makers_of
 from wormwood.launch.run.ray_session import ray_session
 
@@ -395,10 +394,3 @@ def test_an_episode_of_gymnasium_is_played_again_elsewhere() -> None:
     other["observation"] = other["observation"] + 1
     elsewhere = GymnasiumVecEnv(makers, 0)
     assert (np.abs(elsewhere.restore(other)) < 0.05).all(), "what cannot be played again is given up"
-
-
-def test_shards_are_even_and_do_not_depend_on_workers() -> None:
-    assert shard_sizes(1, None) == (1,)
-    assert shard_sizes(10, None) == (3, 3, 2, 2)
-    assert shard_sizes(96, None) == (16,) * 6
-    assert shard_sizes(6, 2) == (3, 3)
