@@ -7,6 +7,7 @@ import functools
 import hashlib
 import io
 import pickletools
+import site
 import sys
 import sysconfig
 import tempfile
@@ -120,8 +121,9 @@ def own_folders(modules: Iterable[str]) -> dict[str, Path]:
 
 
 def _is_installed(file: Path) -> bool:
+    # Not all below sys.prefix: that is /usr for a system's Python, and a container's own code may be in /usr/src.
     roots = [*(sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib"))]
-    roots += [sys.prefix, sys.base_prefix, str(Path(wormwood.__file__).parent)]
+    roots += [*site.getsitepackages(), site.getusersitepackages(), str(Path(wormwood.__file__).parent)]
     return any(file.is_relative_to(root) or file.resolve().is_relative_to(Path(root).resolve()) for root in roots)
 
 
