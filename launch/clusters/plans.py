@@ -139,7 +139,11 @@ def _plan_transfer(words: Sequence[str], options: Any, place: Place, *, where: s
         if not (place.here or re.sub(r"^\w+:", "", path).startswith("/")):
             expected = "a path from the root, on a file system that all nodes share"
             raise bad_input(what, where=where, expected=expected, got=path)
-    classes = [*options.trust, *(name for agent in options.agents for name in recall(agent)[0])]
+    classes = list(options.trust)
+    for agent in options.agents:
+        known, folder = recall(agent)
+        load_modules(known, folder)
+        classes += known
     if place.here:
         load_suite(options.suite, trust=options.trust)
         for agent in options.agents:

@@ -152,8 +152,7 @@ def _load_folder(path: Path, name_or_path: str, trust: Collection[str]) -> Agent
     if len(path.name) > LONGEST_NAME:
         raise bad_input("unknown agent", where="agent", expected="a run, an exported agent or a name", got=name_or_path)
     if (path / AGENT_FILE).is_file():
-        is_of_run = path.name == RunFolder(path).agent.name
-        return _read_agent(path, location=str(path.parent if is_of_run else path), trust=trust)
+        return _read_agent(path, location=name_or_path, trust=trust)
     run = RunFolder(path)
     if (run.agent / AGENT_FILE).is_file() and run.summary.is_file():
         return dataclasses.replace(_read_agent(run.agent, location=name_or_path, trust=trust), name=path.resolve().name)

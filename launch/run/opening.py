@@ -60,8 +60,7 @@ def open_run(
         raise bad_input("missing preset", where="train", expected=f"one of {names}, or a .yaml file", got=None)
     location = out or str(free_folder(f"{Path(preset).stem if isinstance(preset, str) else 'run'}-seed-{given.seed}"))
     with _folder(location, new=True) as (folder, mirror), Run.create(folder, given.to_yaml(), mirror=mirror) as run:
-        untrusted = [name for name in custom_names(given.to_mapping()) if name not in trust]
-        remember(location, untrusted, config_folder(preset))
+        remember(location, custom_names(given.to_mapping()), config_folder(preset))
         try:
             yield run, given
         except BadInput:

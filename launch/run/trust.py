@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import json
 import os
 from collections.abc import Collection, Iterator, Mapping
@@ -48,33 +50,37 @@ def admit(mapping: Mapping[str, Any], *, where: str, location: str | None = None
 
 
 def recall(location: str) -> tuple[list[str], Path]:
-    """Return the classes that a run of this user's was made with, and their folder; none, and the current one, else."""
-    known = _read().get(_key(location))
-    if not isinstance(known, dict):
-        return [], Path()
-    return [str(name) for name in known.get("classes", ())], Path(str(known.get("folder", ".")))
+    """Return the classes that a run of this user's was made with, and their folder; none, and the current one, else.
+
+    The location may also be that of the agent which the run has exported.
+    """
+    places = [location] if is_url(location) else [location, str(Path(location).parent)]
+    for place in places if Path(location).name == "agent" else places[:1]:
+        try:
+            known = json.loads(_file(place).read_text(encoding="utf-8"))
+            return [str(name) for name in known["classes"]], Path(known["folder"])
+        except (OSError, ValueError, LookupError, TypeError):
+            continue
+    return [], Path()
 
 
 def remember(location: str, names: Collection[str], folder: Path) -> None:
-    """Keep which classes a run of this user's was made with, and the folder that they are in."""
-    if names:
-        entries = {**_read(), _key(location): {"classes": list(names), "folder": str(folder.resolve())}}
-        _file().parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        write_text_atomic(_file(), to_json(entries, indent=1) + "\n")
+    """Keep which classes a run of this user's was made with, and the folder that they are in.
+
+    Where it cannot be kept, as where the home is read-only, the run needs ``--trust`` later on.
+    """
+    file = _file(location)
+    with contextlib.suppress(OSError):
+        if names:
+            file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            known = {"location": location, "classes": list(names), "folder": str(folder.resolve())}
+            write_text_atomic(file, to_json(known, indent=1) + "\n")
+        else:
+            file.unlink(missing_ok=True)  # of an earlier run in this place
 
 
-def _file() -> Path:
+def _file(location: str) -> Path:
+    """Return where a run's classes are kept: each in a file of its own, for several runs may begin at once."""
     state = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
-    return Path(state, "wormwood", "own-classes.json")
-
-
-def _read() -> dict[str, Any]:
-    try:
-        entries = json.loads(_file().read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return entries if isinstance(entries, dict) else {}
-
-
-def _key(location: str) -> str:
-    return location if is_url(location) else str(Path(location).resolve())
+    key = location if is_url(location) else str(Path(location).resolve())
+    return Path(state, "wormwood", "own-classes", f"{hashlib.sha256(key.encode()).hexdigest()[:32]}.json")

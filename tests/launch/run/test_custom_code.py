@@ -4,6 +4,7 @@ import json
 import shutil
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +13,9 @@ import pytest
 from wormwood.agents.policies.table import initial_weights, make_policy
 from wormwood.envs.randomness import training_streams
 from wormwood.errors import BadInput
-from wormwood.launch.run.custom_code import Packed, opened, pack, source_files
+from wormwood.launch.run.custom_code import Packed, opened, own_folders, pack, source_files
 from wormwood.launch.run.settings import load_config
+from wormwood.launch.run.trust import recall, remember
 
 EXAMPLES = Path(__file__).parents[3] / "examples"
 
@@ -163,3 +165,30 @@ def test_an_agent_that_acts_in_another_shape_is_refused() -> None:
     weights["delay"] = np.zeros((3, 7))
     with pytest.raises(BadInput, match="on swimmer-6: expected it to act on 24 numbers, got 'ValueError"):
         make_policy(config.agent, weights, config.spec)
+
+
+def test_runs_that_begin_at_once_are_each_remembered_and_a_new_one_replaces_the_old(tmp_path: Path) -> None:
+    places = [str(tmp_path / f"run-{k}") for k in range(8)]
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda place: remember(place, [f"own:{Path(place).name[-1]}"], tmp_path), places))
+    assert [recall(place)[0] for place in places] == [[f"own:{k}"] for k in range(8)]
+    assert recall(f"{places[3]}/agent") == (["own:3"], tmp_path)
+    assert recall(f"{places[3]}/other") == ([], Path())
+    remember(places[3], [], tmp_path)
+    assert recall(places[3]) == ([], Path())
+
+
+def test_a_home_that_cannot_be_written_does_not_stop_a_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "file"))
+    remember("run", ["own:Wave"], tmp_path)
+    assert recall("run") == ([], Path())
+
+
+def test_code_of_a_container_is_the_users_and_packages_are_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    module = type(sys)("own_in_usr")
+    module.__file__ = f"{sys.prefix}/src/own_in_usr.py"
+    monkeypatch.setitem(sys.modules, "own_in_usr", module)
+    assert own_folders(["own_in_usr", "numpy.linalg", "json", "wormwood.envs"]) == {
+        "own_in_usr": Path(sys.prefix, "src").resolve()
+    }
