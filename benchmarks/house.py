@@ -29,6 +29,7 @@ FLOORS = (
     ("launch.clusters", "launch.bench"),
     ("launch.transfer", "launch.inspect", "launch.distribute"),
     ("launch.run",),
+    ("launch.storage",),
     ("agents.learners",),
     ("agents.stable_baselines3",),
     ("agents.learning",),

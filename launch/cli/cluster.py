@@ -18,7 +18,7 @@ from wormwood.launch.clusters.manifests import make_manifests, place_of, write_m
 from wormwood.launch.clusters.plans import VERBS, Place, plan_job
 from wormwood.launch.clusters.state import require_state
 from wormwood.launch.run.training import Interrupted
-from wormwood.launch.run.versions import installed_versions
+from wormwood.launch.storage.versions import installed_versions
 
 __all__ = ["add_cluster"]
 

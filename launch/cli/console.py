@@ -15,10 +15,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
-from wormwood.launch.run.files import to_json
 from wormwood.launch.run.old_names import OldName
 from wormwood.launch.run.service import Progress as RunProgress
 from wormwood.launch.run.training import Watcher
+from wormwood.launch.storage.files import to_json
 
 __all__ = [
     "as_text",

@@ -17,7 +17,7 @@ from typing import Any
 
 from wormwood.errors import BadInput
 from wormwood.launch.clusters.plans import CODE, JOB
-from wormwood.launch.run.storage import Mirror, StorageError, has_run, is_url
+from wormwood.launch.storage.mirrors import Mirror, StorageError, has_run, is_url
 
 __all__ = ["job_arguments", "main"]
 

@@ -25,12 +25,12 @@ from wormwood.launch.cli.train import add_train
 from wormwood.launch.cli.transfer import add_transfer
 from wormwood.launch.cli.video import add_video
 from wormwood.launch.clusters.api import ClusterError
-from wormwood.launch.run.checkpoints import CheckpointError
 from wormwood.launch.run.executors import WorkerError
 from wormwood.launch.run.rollouts import NonFiniteError
 from wormwood.launch.run.service import ServiceLostError
-from wormwood.launch.run.storage import StorageError
 from wormwood.launch.run.training import Interrupted
+from wormwood.launch.storage.checkpoints import CheckpointError
+from wormwood.launch.storage.mirrors import StorageError
 
 __all__ = ["main", "make_parser"]
 

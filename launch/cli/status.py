@@ -9,7 +9,7 @@ from wormwood.launch.cli.arguments import add_verb
 from wormwood.launch.cli.console import as_text, print_json, print_table
 from wormwood.launch.run.run_folder import RunFolder
 from wormwood.launch.run.status import run_status
-from wormwood.launch.run.storage import local_copy
+from wormwood.launch.storage.mirrors import local_copy
 
 __all__ = ["add_status", "status_command"]
 

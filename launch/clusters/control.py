@@ -21,7 +21,7 @@ from wormwood.launch.clusters.state import ClusterState, NodeState, locked, read
 from wormwood.launch.clusters.tls import tls_environment
 from wormwood.launch.clusters.usage import cluster_usage
 from wormwood.launch.run.loopback import loopback_environment
-from wormwood.launch.run.versions import check_versions, require_ray
+from wormwood.launch.storage.versions import check_versions, require_ray
 
 __all__ = [
     "cluster_down",

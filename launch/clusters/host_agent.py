@@ -32,9 +32,9 @@ from wormwood.launch.clusters.processes import (
     processor_seconds,
 )
 from wormwood.launch.clusters.tls import check_tls
-from wormwood.launch.run.files import write_private
 from wormwood.launch.run.threads import ONE_THREAD
-from wormwood.launch.run.versions import installed_versions
+from wormwood.launch.storage.files import write_private
+from wormwood.launch.storage.versions import installed_versions
 
 __all__ = ["answer", "busy_ports", "cluster_folder", "free_port"]
 

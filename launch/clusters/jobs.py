@@ -18,7 +18,7 @@ from wormwood.launch.clusters.files import SshCluster
 from wormwood.launch.clusters.plans import CODE, JOB, Job
 from wormwood.launch.clusters.state import ClusterState
 from wormwood.launch.run.custom_code import source_files, zip_files
-from wormwood.launch.run.files import write_private
+from wormwood.launch.storage.files import write_private
 
 __all__ = ["follow_job", "list_jobs", "send_again", "send_job", "stop_job"]
 

@@ -9,7 +9,7 @@ from wormwood.configs.yaml_files import to_yaml
 from wormwood.launch.clusters.files import Group, KuberayCluster, Node
 from wormwood.launch.clusters.plans import JOB, Job
 from wormwood.launch.run.threads import ONE_THREAD
-from wormwood.launch.run.versions import format_versions
+from wormwood.launch.storage.versions import format_versions
 
 __all__ = ["ray_cluster", "ray_job"]
 
@@ -88,7 +88,7 @@ def _pod(name: str, node: Node | Group, cluster: KuberayCluster, versions: Mappi
     if node.gpus:
         wanted["nvidia.com/gpu"] = str(node.gpus)
     safe = {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
-    check = ["python", "-m", "wormwood.launch.run.versions", "--expect", format_versions(versions)]
+    check = ["python", "-m", "wormwood.launch.storage.versions", "--expect", format_versions(versions)]
     common = {"image": cluster.image, "securityContext": safe}
     container = {
         "name": name,

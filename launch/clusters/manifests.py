@@ -20,7 +20,7 @@ from wormwood.launch.clusters.kuberay import ray_cluster, ray_job
 from wormwood.launch.clusters.plans import Job, Place
 from wormwood.launch.clusters.ray_up import TOKEN, ray_up_config
 from wormwood.launch.clusters.slurm import slurm_script
-from wormwood.launch.run.files import write_private
+from wormwood.launch.storage.files import write_private
 
 __all__ = ["CRDS", "check_kuberay", "check_ray_up", "make_manifests", "place_of", "strict", "write_manifests"]
 

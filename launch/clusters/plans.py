@@ -15,8 +15,8 @@ from wormwood.errors import bad_input
 from wormwood.launch.clusters.files import SshCluster
 from wormwood.launch.clusters.state import ClusterState
 from wormwood.launch.run.custom_code import own_folders
-from wormwood.launch.run.storage import check_out, has_run, is_url
 from wormwood.launch.run.trust import custom_names, recall, remember
+from wormwood.launch.storage.mirrors import check_out, has_run, is_url
 
 __all__ = ["CODE", "JOB", "VERBS", "Job", "Place", "plan_job"]
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from wormwood.launch.clusters.files import CloudGroup, RayUpCluster
 from wormwood.launch.run.threads import ONE_THREAD
-from wormwood.launch.run.versions import format_versions
+from wormwood.launch.storage.versions import format_versions
 
 __all__ = ["TOKEN", "ray_up_config"]
 
@@ -25,7 +25,7 @@ def ray_up_config(cluster: RayUpCluster, versions: Mapping[str, str]) -> dict[st
         cluster: our cluster file.
         versions: which every machine must have once it is set up; it does not join otherwise.
     """
-    check = f"{shlex.quote(cluster.python)} -m wormwood.launch.run.versions --expect"
+    check = f"{shlex.quote(cluster.python)} -m wormwood.launch.storage.versions --expect"
     threads = " ".join("=".join(variable) for variable in ONE_THREAD.items())
     secure = f"RAY_AUTH_MODE=token RAY_AUTH_TOKEN_PATH=$HOME/.wormwood/token RAY_USAGE_STATS_ENABLED=0 {threads}"
     head = f"--head --port={_PORT} --dashboard-host=127.0.0.1 --autoscaling-config=~/ray_bootstrap_config.yaml"

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from wormwood.launch.clusters.files import SlurmCluster
 from wormwood.launch.clusters.plans import Job
 from wormwood.launch.run.threads import ONE_THREAD
-from wormwood.launch.run.versions import format_versions
+from wormwood.launch.storage.versions import format_versions
 
 __all__ = ["slurm_script"]
 
@@ -22,7 +22,7 @@ mkdir -p "$folder"
 trap 'rm -rf "$folder"' EXIT
 
 # Every node must have these versions, to which results are the same to the bit.
-srun --ntasks-per-node=1 "$python" -m wormwood.launch.run.versions --expect {versions}
+srun --ntasks-per-node=1 "$python" -m wormwood.launch.storage.versions --expect {versions}
 
 # Who has no token is kept out. The file is this user's alone, and gone at the end.
 head -c 32 /dev/urandom | od -An -tx1 | tr -d ' \\n' > "$folder/token"

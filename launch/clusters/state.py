@@ -16,7 +16,7 @@ from typing import Any
 from wormwood.errors import BadInput, bad_input
 from wormwood.launch.clusters.files import Cluster, LocalCluster, SshCluster, parse_cluster
 from wormwood.launch.clusters.host_agent import cluster_folder
-from wormwood.launch.run.files import write_private
+from wormwood.launch.storage.files import write_private
 
 __all__ = ["ClusterState", "NodeState", "locked", "read_state", "require_state"]
 

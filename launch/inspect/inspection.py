@@ -27,7 +27,7 @@ from wormwood.errors import BadInput
 from wormwood.launch.inspect.circuit_anatomy import describe, record_activity
 from wormwood.launch.inspect.circuit_picture import make_figure
 from wormwood.launch.run.agent_files import BUILT_IN, Agent
-from wormwood.launch.run.files import to_json, write_text_atomic
+from wormwood.launch.storage.files import to_json, write_text_atomic
 
 __all__ = ["Inspection", "inspect_agent"]
 

@@ -1,1 +1,1 @@
-"""Everything that runs a training: settings, rollouts, executors, the learner service, checkpoints and files."""
+"""Everything that runs a training: settings, rollouts, executors, the learner service and run folders."""

@@ -28,12 +28,12 @@ from wormwood.envs.randomness import PURPOSES, stream
 from wormwood.envs.specs import EnvironmentSpec
 from wormwood.errors import BadInput, bad_input
 from wormwood.launch.run.environment_settings import Spec, describe_spec, read_spec
-from wormwood.launch.run.files import to_json, write_text_atomic
 from wormwood.launch.run.old_names import use_new_names
 from wormwood.launch.run.run_folder import RunFolder
-from wormwood.launch.run.states import little_endian
-from wormwood.launch.run.storage import is_url, local_copy
 from wormwood.launch.run.trust import admit
+from wormwood.launch.storage.files import to_json, write_text_atomic
+from wormwood.launch.storage.mirrors import is_url, local_copy
+from wormwood.launch.storage.states import little_endian
 
 __all__ = ["BUILT_IN", "Agent", "load_agent", "save_agent"]
 

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from wormwood.agents.learning.interfaces import Episodes, Fragment, Transitions
 from wormwood.errors import BadInput
-from wormwood.launch.run.states import State, nest, state_sha256
+from wormwood.launch.storage.states import State, nest, state_sha256
 
 __all__ = ["EMPTY", "Audit", "Entry", "audit", "chain", "fragment_sha256", "make_entry"]
 

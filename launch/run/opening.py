@@ -11,8 +11,8 @@ from wormwood.configs.yaml_files import preset_names
 from wormwood.errors import BadInput, bad_input
 from wormwood.launch.run.run_folder import Run, read_metrics
 from wormwood.launch.run.settings import LOOSE_KEYS, RunConfig, config_folder, load_config, parse_config
-from wormwood.launch.run.storage import Mirror, check_out, is_url
 from wormwood.launch.run.trust import custom_names, remember
+from wormwood.launch.storage.mirrors import Mirror, check_out, is_url
 
 __all__ = ["free_folder", "open_run"]
 

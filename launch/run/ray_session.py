@@ -16,10 +16,10 @@ import ray
 from ray.exceptions import RayTaskError
 
 from wormwood.errors import bad_input
-from wormwood.launch.run.files import write_private
 from wormwood.launch.run.loopback import is_loopback, loopback_environment, stay_on_loopback
 from wormwood.launch.run.threads import ONE_THREAD, environment
-from wormwood.launch.run.versions import require_ray
+from wormwood.launch.storage.files import write_private
+from wormwood.launch.storage.versions import require_ray
 
 __all__ = ["NAMESPACE", "connect", "get_result", "ray_session"]
 

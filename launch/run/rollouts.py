@@ -18,7 +18,7 @@ from wormwood.agents.policies.table import AgentConfig, make_policy, make_popula
 from wormwood.envs.randomness import shared_streams, stream, training_streams
 from wormwood.envs.simulation import Step
 from wormwood.envs.specs import BatchedEnvironment, EnvironmentSpec
-from wormwood.launch.run.states import nest, unnest
+from wormwood.launch.storage.states import nest, unnest
 
 __all__ = ["ExecutorPlan", "NonFiniteError", "PopulationWorker", "Rollout", "RolloutPlan", "RolloutWorker", "Shard"]
 

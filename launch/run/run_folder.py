@@ -14,8 +14,8 @@ from types import TracebackType
 from typing import IO, Any, Self
 
 from wormwood.errors import BadInput, nearest
-from wormwood.launch.run.files import _path_in_errors, to_json, write_text_atomic
-from wormwood.launch.run.storage import Mirror
+from wormwood.launch.storage.files import _path_in_errors, to_json, write_text_atomic
+from wormwood.launch.storage.mirrors import Mirror
 
 __all__ = ["Run", "RunFolder", "read_metrics"]
 

@@ -15,13 +15,13 @@ from wormwood.agents.policies.interfaces import Arrays
 from wormwood.agents.policies.table import initial_weights
 from wormwood.envs.randomness import stream
 from wormwood.envs.simulation import ENDED_BY
-from wormwood.launch.run.checkpoints import load_newest, save_checkpoint
 from wormwood.launch.run.custom_code import opened
 from wormwood.launch.run.ledger import EMPTY, Entry, chain, make_entry
 from wormwood.launch.run.rollouts import NonFiniteError, Rollout, Shard
 from wormwood.launch.run.settings import RunConfig
-from wormwood.launch.run.states import State, nest, state_sha256, unnest
-from wormwood.launch.run.storage import Mirror
+from wormwood.launch.storage.checkpoints import load_newest, save_checkpoint
+from wormwood.launch.storage.mirrors import Mirror
+from wormwood.launch.storage.states import State, nest, state_sha256, unnest
 
 __all__ = ["LearnerService", "Progress", "RolloutRequest", "Service", "ServiceLostError", "Update"]
 

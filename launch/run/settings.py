@@ -31,10 +31,10 @@ from wormwood.envs.faces.common import LARGEST_SEED
 from wormwood.envs.specs import SwimmerSpec
 from wormwood.errors import BadInput, bad_input
 from wormwood.launch.run.environment_settings import DEFAULTS, Spec, build_others, build_spec, settings_without_effect
-from wormwood.launch.run.files import to_json
 from wormwood.launch.run.old_names import use_new_names, with_old_names
 from wormwood.launch.run.rollouts import RolloutPlan
 from wormwood.launch.run.trust import admit, custom_names
+from wormwood.launch.storage.files import to_json
 
 __all__ = ["LOOSE_KEYS", "RunConfig", "config_folder", "load_config", "parse_config", "settings_in"]
 

@@ -9,9 +9,9 @@ from typing import Any
 
 from wormwood.configs.yaml_files import parse_mapping
 from wormwood.errors import BadInput, bad_input
-from wormwood.launch.run.checkpoints import list_checkpoints, load_checkpoint
 from wormwood.launch.run.ledger import Audit, audit
 from wormwood.launch.run.run_folder import RunFolder, read_metrics
+from wormwood.launch.storage.checkpoints import list_checkpoints, load_checkpoint
 
 __all__ = ["audit_run", "run_status"]
 

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from wormwood.configs.custom import is_custom, load_modules, require_trusted
-from wormwood.launch.run.files import to_json, write_text_atomic
-from wormwood.launch.run.storage import is_url
+from wormwood.launch.storage.files import to_json, write_text_atomic
+from wormwood.launch.storage.mirrors import is_url
 
 __all__ = ["admit", "custom_names", "recall", "remember"]
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from pydantic import TypeAdapter
 
-from wormwood.launch.run.files import to_json, write_text_atomic
 from wormwood.launch.run.interrupts import interrupts_deferred
+from wormwood.launch.storage.files import to_json, write_text_atomic
 from wormwood.launch.transfer.zero_shot import EvaluationJob, Outcome, run_job
 
 __all__ = ["OutcomeFiles", "measure"]

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from wormwood.envs.pictures.files import write_picture
-from wormwood.launch.run.files import to_json, write_text_atomic
+from wormwood.launch.storage.files import to_json, write_text_atomic
 from wormwood.launch.transfer.figures import (
     draw_curve,
     draw_curves,

@@ -24,13 +24,13 @@ from wormwood.envs.specs import SwimmerSpec
 from wormwood.envs.task_table import options_of, task_name
 from wormwood.errors import BadInput
 from wormwood.launch.run.agent_files import Agent, load_agent
-from wormwood.launch.run.checkpoints import save_checkpoint
 from wormwood.launch.run.ledger import EMPTY
 from wormwood.launch.run.run_folder import Run, RunFolder, read_metrics
 from wormwood.launch.run.settings import RunConfig, parse_config
-from wormwood.launch.run.states import nest, state_sha256
 from wormwood.launch.run.training import Watcher, train
 from wormwood.launch.run.trust import custom_names
+from wormwood.launch.storage.checkpoints import save_checkpoint
+from wormwood.launch.storage.states import nest, state_sha256
 
 __all__ = ["Training", "config_of", "on_body", "steps_to", "untrained"]
 

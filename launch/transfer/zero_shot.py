@@ -17,7 +17,7 @@ from wormwood.envs.simulation import Simulation, Step
 from wormwood.envs.specs import SwimmerSpec
 from wormwood.launch.run.agent_files import Agent
 from wormwood.launch.run.evaluation import evaluate
-from wormwood.launch.run.states import state_sha256
+from wormwood.launch.storage.states import state_sha256
 from wormwood.launch.transfer.adaptation import NotTransferable, PaddedAgent, fit_agent
 
 __all__ = ["EvaluationJob", "Outcome", "run_job", "versions"]

@@ -21,7 +21,7 @@ from moto.server import ThreadedMotoServer
 
 from wormwood.errors import BadInput
 from wormwood.launch.run.loopback import loopback_environment
-from wormwood.launch.run.storage import local_copy
+from wormwood.launch.storage.mirrors import local_copy
 
 COMMAND = [sys.executable, "-m", "wormwood"]
 TINY = [

@@ -21,10 +21,10 @@ from wormwood.launch.clusters.control import (
 from wormwood.launch.clusters.files import Cluster, LocalCluster, SshCluster, load_cluster, parse_cluster
 from wormwood.launch.clusters.host_agent import answer, busy_ports, free_port
 from wormwood.launch.clusters.state import ClusterState, locked
-from wormwood.launch.run.files import write_private
 from wormwood.launch.run.loopback import is_loopback, loopback_environment
 from wormwood.launch.run.ray_session import ray_session
-from wormwood.launch.run.versions import check_versions, format_versions, installed_versions, require_ray
+from wormwood.launch.storage.files import write_private
+from wormwood.launch.storage.versions import check_versions, format_versions, installed_versions, require_ray
 
 
 @pytest.fixture(autouse=True)
@@ -162,7 +162,7 @@ def test_versions_are_compared_and_the_difference_is_named() -> None:
     check_versions(here, here, where="node")
     with pytest.raises(BadInput, match=r"version of numpy in node: expected 1.0, as on the head"):
         check_versions({**here, "numpy": "1.0"}, here, where="node")
-    command = [sys.executable, "-m", "wormwood.launch.run.versions", "--expect"]
+    command = [sys.executable, "-m", "wormwood.launch.storage.versions", "--expect"]
     same = subprocess.run([*command, format_versions(here)], capture_output=True, text=True, check=False)
     assert (same.returncode, same.stderr) == (0, "")
     other = subprocess.run([*command, "ray=0.1"], capture_output=True, text=True, check=False)

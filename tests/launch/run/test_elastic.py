@@ -15,10 +15,10 @@ import pytest
 import ray
 from ray.cluster_utils import Cluster
 
-from wormwood.launch.run.checkpoints import list_checkpoints, load_checkpoint
 from wormwood.launch.run.ray_session import NAMESPACE
 from wormwood.launch.run.run_folder import RunFolder, read_metrics
 from wormwood.launch.run.status import audit_run
+from wormwood.launch.storage.checkpoints import list_checkpoints, load_checkpoint
 
 HEALTH_CHECKS = {
     "health_check_initial_delay_ms": 500,
@@ -144,7 +144,7 @@ SAVE_SEGMENTS = """
 import sys
 from pathlib import Path
 import numpy as np
-from wormwood.launch.run.checkpoints import CheckpointError, load_newest, save_checkpoint
+from wormwood.launch.storage.checkpoints import CheckpointError, load_newest, save_checkpoint
 def state(step):
     return {f"replay/segments/{k}/rewards": np.full(50_000, k, np.float32) for k in range(step)}
 directory = Path(sys.argv[1])

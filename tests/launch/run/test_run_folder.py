@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 
 from wormwood.errors import BadInput
-from wormwood.launch.run.files import to_json, write_text_atomic
 from wormwood.launch.run.run_folder import Run, RunFolder, read_metrics
+from wormwood.launch.storage.files import to_json, write_text_atomic
 
 HOLD = """
 import sys, time

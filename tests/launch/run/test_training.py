@@ -11,11 +11,11 @@ import pytest
 
 from wormwood.errors import BadInput
 from wormwood.launch.run.agent_files import load_agent
-from wormwood.launch.run.checkpoints import list_checkpoints
 from wormwood.launch.run.evaluation import evaluate
 from wormwood.launch.run.run_folder import RunFolder, read_metrics
 from wormwood.launch.run.status import audit_run
 from wormwood.launch.run.training import Interrupted, Watcher
+from wormwood.launch.storage.checkpoints import list_checkpoints
 
 KINDS = [
     "cma-es",

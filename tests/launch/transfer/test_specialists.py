@@ -17,7 +17,7 @@ from wormwood.launch.run.agent_files import Agent
 from wormwood.launch.run.run_folder import read_metrics
 from wormwood.launch.run.service import LearnerService
 from wormwood.launch.run.settings import RunConfig, parse_config
-from wormwood.launch.run.states import state_sha256
+from wormwood.launch.storage.states import state_sha256
 from wormwood.launch.transfer.specialists import Training, config_of, on_body, steps_to
 from wormwood.launch.transfer.tuning import Request, Tuning, tune
 

@@ -21,7 +21,7 @@ from wormwood.launch.bench.memory.few_shot import answer_scores, as_trial, froze
 from wormwood.launch.bench.memory.plastic_scores import SHIFTS
 from wormwood.launch.bench.memory.plasticity import PlasticityConfig, plastic_answers
 from wormwood.launch.bench.memory.runs import Pupil
-from wormwood.launch.run.states import state_sha256
+from wormwood.launch.storage.states import state_sha256
 
 TASK = Classification(PrototypeClasses(size=3), queries=3)
 """Two examples and three questions."""

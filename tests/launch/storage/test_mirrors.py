@@ -20,9 +20,9 @@ import pytest
 from moto.server import ThreadedMotoServer
 
 from wormwood.launch.cli import main as command_line
-from wormwood.launch.run import storage
-from wormwood.launch.run.checkpoints import load_newest, save_checkpoint
-from wormwood.launch.run.storage import Mirror, StorageError, has_run, is_url
+from wormwood.launch.storage import mirrors
+from wormwood.launch.storage.checkpoints import load_newest, save_checkpoint
+from wormwood.launch.storage.mirrors import Mirror, StorageError, has_run, is_url
 
 PRESET = """
 agent: {kind: ncap}
@@ -238,7 +238,7 @@ def test_who_does_not_answer_is_given_up_soon(
 def test_who_listens_and_never_answers_is_given_up_soon(
     bucket: str, preset: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(storage, "CONTACT", 1.0)
+    monkeypatch.setattr(mirrors, "CONTACT", 1.0)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{silent.getsockname()[1]}")
         assert _train(preset, "--out", f"{bucket}/silent") == 2
@@ -275,7 +275,7 @@ def test_nothing_to_go_on_with(url: str, capsys: pytest.CaptureFixture[str]) -> 
 def test_a_server_that_goes_away_ends_the_run_with_a_line(
     preset: str, bucket: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(storage, "PAUSES", (0.0, 0.01))
+    monkeypatch.setattr(mirrors, "PAUSES", (0.0, 0.01))
     put = Mirror._put
 
     def refused(self: Mirror, path: Path, target: str) -> None:
@@ -296,7 +296,7 @@ def test_a_server_that_goes_away_ends_the_run_with_a_line(
 
 
 def test_what_a_server_refuses_is_not_tried_again(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(storage, "PAUSES", (0.0, 60.0))
+    monkeypatch.setattr(mirrors, "PAUSES", (0.0, 60.0))
     with contextlib.closing(Mirror(url)) as here:
         (here.folder / "a").write_text("a")
 

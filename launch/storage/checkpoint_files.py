@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from wormwood.errors import BadInput
-from wormwood.launch.run.files import sync_directory
+from wormwood.launch.storage.files import sync_directory
 
 __all__ = [
     "TEMPORARY",

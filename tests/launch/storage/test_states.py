@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from wormwood.errors import BadInput
-from wormwood.launch.run.states import nest, state_sha256, unnest
+from wormwood.launch.storage.states import nest, state_sha256, unnest
 
 ARRAYS = hnp.arrays(
     dtype=st.sampled_from(["?", "<i4", ">i8", "<u8", ">f4", "<f8", "<f2", "<c8"]),

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wormwood.launch.run.checkpoints import (
+from wormwood.launch.storage.checkpoints import (
     Checkpoint,
     CheckpointError,
     DamagedCheckpoint,
@@ -22,8 +22,8 @@ from wormwood.launch.run.checkpoints import (
     load_newest,
     save_checkpoint,
 )
-from wormwood.launch.run.segments import pack_arrays, split_segments
-from wormwood.launch.run.states import State, nest, state_sha256
+from wormwood.launch.storage.segments import pack_arrays, split_segments
+from wormwood.launch.storage.states import State, nest, state_sha256
 
 
 def _segment(number: int) -> State:

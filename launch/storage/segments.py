@@ -16,7 +16,7 @@ from typing import Any
 import safetensors.numpy
 from numpy.typing import NDArray
 
-from wormwood.launch.run.checkpoint_files import (
+from wormwood.launch.storage.checkpoint_files import (
     TEMPORARY,
     DamagedCheckpoint,
     Watch,
@@ -27,7 +27,7 @@ from wormwood.launch.run.checkpoint_files import (
     sync,
     write_file,
 )
-from wormwood.launch.run.states import State, little_endian, nest
+from wormwood.launch.storage.states import State, little_endian, nest
 
 __all__ = [
     "SEGMENTS",

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 
 from wormwood.errors import BadInput, bad_input
-from wormwood.launch.run.checkpoint_files import (
+from wormwood.launch.storage.checkpoint_files import (
     TEMPORARY,
     CheckpointError,
     DamagedCheckpoint,
@@ -33,8 +33,8 @@ from wormwood.launch.run.checkpoint_files import (
     sync,
     write_file,
 )
-from wormwood.launch.run.files import sync_directory, to_json
-from wormwood.launch.run.segments import (
+from wormwood.launch.storage.files import sync_directory, to_json
+from wormwood.launch.storage.segments import (
     SEGMENTS,
     pack_arrays,
     read_segments,
@@ -45,8 +45,8 @@ from wormwood.launch.run.segments import (
     unreferenced_segments,
     write_segments,
 )
-from wormwood.launch.run.states import State, state_sha256
-from wormwood.launch.run.versions import installed_versions
+from wormwood.launch.storage.states import State, state_sha256
+from wormwood.launch.storage.versions import installed_versions
 
 __all__ = [
     "Checkpoint",

@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 
 from wormwood.errors import BadInput
-from wormwood.launch.run import checkpoints
-from wormwood.launch.run.checkpoints import (
+from wormwood.launch.storage import checkpoints
+from wormwood.launch.storage.checkpoints import (
     Checkpoint,
     CheckpointError,
     DamagedCheckpoint,
@@ -23,7 +23,7 @@ from wormwood.launch.run.checkpoints import (
     load_newest,
     save_checkpoint,
 )
-from wormwood.launch.run.states import State, state_sha256
+from wormwood.launch.storage.states import State, state_sha256
 
 
 def _make_state(value: float = 1.0) -> State:
