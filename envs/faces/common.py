@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,7 @@ __all__ = [
     "draw_pose",
     "fresh_seed",
     "observation_space",
+    "refuse_options",
     "whole_number",
 ]
 
@@ -104,6 +105,19 @@ def checked_action(action: ArrayLike, shape: tuple[int, ...]) -> NDArray[Any]:
     if not np.isfinite(array).all():
         raise bad_input("action", where="step", expected="finite numbers", got=array.ravel().tolist())
     return array
+
+
+def refuse_options(options: Mapping[str, Any] | None, *, known: Sequence[str] = ()) -> None:
+    """Refuse options of ``reset`` that would do nothing.
+
+    Raises:
+        BadInput: there are some beside the known ones.
+    """
+    unknown = [name for name in options or {} if name not in known]
+    if unknown:
+        raise bad_input(
+            "options", where="reset", expected=" or ".join(known) or "none", got=", ".join(map(str, unknown))
+        )
 
 
 def fresh_seed() -> int:

@@ -18,6 +18,7 @@ from wormwood.envs.faces.common import (
     choose_body,
     choose_task,
     draw_pose,
+    refuse_options,
 )
 from wormwood.envs.faces.common import observation_space as space_of
 from wormwood.envs.physics import Floats
@@ -85,11 +86,12 @@ class SwimmerEnv(gymnasium.Env[Floats, NDArray[np.float32]]):
         self._pose = (np.zeros(0), np.zeros(0))
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Floats, dict[str, Any]]:
-        """Start an episode and return its first observation ``[D]``; ``options`` are ignored.
+        """Start an episode and return its first observation ``[D]``.
 
         Raises:
-            BadInput: the seed is not a whole number from 0 to 2⁶⁴ - 1.
+            BadInput: the seed is not a whole number from 0 to 2⁶⁴ - 1, or there are ``options``.
         """
+        refuse_options(options)
         if seed is None and self._next_started:
             observation = self._simulation.simulation.observation.copy()
         else:

@@ -14,12 +14,20 @@ from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.vec_env.base_vec_env import VecEnv, VecEnvIndices
 
 from wormwood.envs.bodies import Body
-from wormwood.envs.faces.common import SeededSimulation, action_space, choose_body, choose_task, observation_space
+from wormwood.envs.faces.common import (
+    SeededSimulation,
+    action_space,
+    choose_body,
+    choose_task,
+    observation_space,
+    refuse_options,
+)
 from wormwood.envs.faces.gymnasium import render_metadata
 from wormwood.envs.physics import Floats
 from wormwood.envs.randomness import EpisodeStreams
 from wormwood.envs.simulation import ENDED_BY, Step
 from wormwood.envs.tasks import Task
+from wormwood.errors import bad_input
 
 __all__ = ["SwimmerVecEnv", "make_swimmers"]
 
@@ -90,11 +98,12 @@ class SwimmerVecEnv(VecEnv):
         """Start an episode in each environment and return the observations ``[N, D]``.
 
         Raises:
-            BadInput: a seed is not a whole number from 0 to 2⁶⁴ - 1.
+            BadInput: a seed is not a whole number from 0 to 2⁶⁴ - 1, or there are options.
         """
+        for options in self._options:
+            refuse_options(options)
         observation = self._simulation.start(self._seeds)
         self._reset_seeds()
-        self._reset_options()
         self._returns[:], self._lengths[:] = 0.0, 0
         return observation
 
@@ -168,9 +177,16 @@ class SwimmerVecEnv(VecEnv):
         return [getattr(swimmer, attr_name) for swimmer in self._chosen(indices)]
 
     def set_attr(self, attr_name: str, value: Any, indices: VecEnvIndices = None) -> None:
-        """Set an attribute of some environments. What the simulation was built with cannot be set."""
+        """Set ``render_mode`` of some environments; the rest of a simulation is built once.
+
+        Raises:
+            BadInput: it is another attribute, which would do nothing.
+        """
+        if attr_name != "render_mode":
+            expected = "render_mode: another body or task takes other environments"
+            raise bad_input("attribute", where="set_attr of swimmers", expected=expected, got=attr_name)
         for swimmer in self._chosen(indices):
-            setattr(swimmer, attr_name, value)
+            swimmer.render_mode = value
 
     def env_method(
         self, method_name: str, *method_args: Any, indices: VecEnvIndices = None, **method_kwargs: Any

@@ -10,7 +10,7 @@ from gymnasium import spaces
 from gymnasium.error import ResetNeeded
 from numpy.typing import NDArray
 
-from wormwood.envs.faces.common import LARGEST_SEED, checked_action, fresh_seed, whole_number
+from wormwood.envs.faces.common import LARGEST_SEED, checked_action, fresh_seed, refuse_options, whole_number
 from wormwood.envs.families.interfaces import FamilyTask, TaskFamily
 from wormwood.envs.families.trials import LONGEST_TRIAL
 from wormwood.envs.physics import Floats
@@ -70,11 +70,12 @@ class TaskEnv(gymnasium.Env[Floats, Any]):
         self._steps = self.family.steps
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Floats, dict[str, Any]]:
-        """Start an episode of the task and return its first observation ``[D]``; ``options`` are ignored.
+        """Start an episode of the task and return its first observation ``[D]``.
 
         Raises:
-            BadInput: the seed is not a whole number from 0 to 2⁶⁴ - 1.
+            BadInput: the seed is not a whole number from 0 to 2⁶⁴ - 1, or there are ``options``.
         """
+        refuse_options(options)
         super().reset(seed=seed)
         if seed is not None:
             self._streams = training_streams(whole_number("seed", seed, minimum=0, maximum=LARGEST_SEED))

@@ -12,7 +12,14 @@ from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
 from wormwood.envs.bodies import Body
-from wormwood.envs.faces.common import SeededSimulation, action_space, choose_body, choose_task, observation_space
+from wormwood.envs.faces.common import (
+    SeededSimulation,
+    action_space,
+    choose_body,
+    choose_task,
+    observation_space,
+    refuse_options,
+)
 from wormwood.envs.faces.gymnasium import render_metadata
 from wormwood.envs.physics import Floats
 from wormwood.envs.randomness import EpisodeStreams
@@ -88,8 +95,9 @@ class SwimmerVectorEnv(VectorEnv[Floats, NDArray[np.float32], NDArray[Any]]):
             options: ``{"reset_mask": [N] of bool}`` leaves the environments as they are where it is False.
 
         Raises:
-            BadInput: a seed or the mask is wrong.
+            BadInput: a seed or the mask is wrong, or there are other options.
         """
+        refuse_options(options, known=["reset_mask"])
         rows = self._chosen_rows((options or {}).get("reset_mask"))
         if seed is None or isinstance(seed, int | np.integer):
             seeds = [None if seed is None else seed + i for i in range(self.num_envs)]

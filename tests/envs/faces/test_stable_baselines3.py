@@ -134,19 +134,25 @@ def test_attributes_and_methods_of_each_environment() -> None:
     assert environments.get_attr("body", 1) == [swimmer(4)]
     assert environments.get_attr("task")[0].name == "navigate"
     assert environments.get_attr("render_mode") == [None] * 3
-    environments.set_attr("label", "third", indices=2)
-    assert environments.get_attr("label", 2) == ["third"]
-    assert not environments.has_attr("label")
+    environments.set_attr("render_mode", "rgb_array", indices=2)
+    assert environments.get_attr("render_mode") == [None, None, "rgb_array"]
     assert environments.env_method("render", indices=[0, 1]) == [None, None]
     assert environments.env_is_wrapped(Monitor) == [True] * 3
     assert environments.env_is_wrapped(TimeLimit, [0]) == [False]
     assert environments.unwrapped is environments
-    for name in ("body", "task", "steps", "goal"):
-        with pytest.raises(AttributeError):
+    for name in ("body", "task", "steps", "goal", "viscosity"):
+        with pytest.raises(BadInput, match=f"attribute in set_attr of swimmers: expected render_mode.* got '{name}'"):
             environments.set_attr(name, None)
     with pytest.raises(AttributeError):
         environments.env_method("step", np.zeros(3))
     environments.close()
+
+
+def test_options_that_would_do_nothing_are_refused() -> None:
+    environments = SwimmerVecEnv("swimmer-4", 2, seed=5)
+    environments.set_options({"viscosity": 0.7})
+    with pytest.raises(BadInput, match="options in reset: expected none, got 'viscosity'"):
+        environments.reset()
 
 
 def test_seeds_are_taken_at_the_next_reset_and_only_once() -> None:
