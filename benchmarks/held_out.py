@@ -3,7 +3,7 @@
     python benchmarks/held_out.py --out runs/held-out            # all of them: hours on one core
     python benchmarks/held_out.py --out runs/held-out published  # one group
 
-Each agent is trained with seeds 1000 to 1004 and plays 60 starts of seed 60,000. A return is the median over
+Each agent is trained with seeds 1000 to 1004 and plays 60 starts of seed 60,000, or 10,000 trials. A return is the median over
 training seeds of the mean over starts. In brackets stand the percentile bootstrap's 95 % interval of that median,
 and the smallest and largest seed. Runs that are finished in ``--out`` are taken as they are, so the script can be
 stopped and started again.
@@ -25,7 +25,7 @@ import wormwood
 from wormwood.agents.policies.circuit_settings import NCAPConfig
 from wormwood.envs.bodies import Body, body_from_mapping
 
-SEEDS, STARTS, START_SEED = range(1000, 1005), 60, 60_000
+SEEDS, STARTS, TRIALS, START_SEED = range(1000, 1005), 60, 10_000, 60_000
 COMMAND = Path(sys.executable).with_name("wormwood")
 HOME = ("swimmer-6",)
 TABLE = (
@@ -78,6 +78,10 @@ GROUPS: dict[str, tuple[Row, ...]] = {
         ("both additions, 4 links", BOTH, ("body=swimmer-4", "iterations=37"), ("swimmer-4",), {}),
         ("both additions, head lesion", BOTH, ("body=head-lesion", "iterations=37"), ("head-lesion", "swimmer-6"), {}),
     ),
+    "trials": (
+        ("bandit-5-10-rl2", "bandit-5-10-rl2", (), ("",), {}),
+        ("tabular-mdp-10-transformer", "tabular-mdp-10-transformer", (), ("",), {}),
+    ),
     "long": (
         (
             "swim-boosted-joint-ppo",
@@ -103,21 +107,27 @@ def train(folder: Path, preset: str, changes: tuple[str, ...], seed: int) -> Pat
 
 
 def play(agent: wormwood.Agent, body: str, changed: dict[str, Any]) -> tuple[float, float]:
-    """Return the mean return and the speed in m/s of an agent on a body, over the starts."""
+    """Return the mean return over starts and the speed in m/s; over trials if there is no body."""
     if changed:
         assert isinstance(agent.config, NCAPConfig)
         agent = dataclasses.replace(agent, config=dataclasses.replace(agent.config, **changed))
-    outcome = wormwood.evaluate(agent, body=OTHER_BODIES.get(body, body), episodes=STARTS, seed=START_SEED)
+    if body:
+        outcome = wormwood.evaluate(agent, body=OTHER_BODIES.get(body, body), episodes=STARTS, seed=START_SEED)
+    else:
+        outcome = wormwood.evaluate(agent, episodes=TRIALS, seed=START_SEED)
     return float(outcome.returns.mean()), float(outcome.speeds.mean())
 
 
-def describe(returns: list[float]) -> str:
+def describe(returns: list[float], digits: int) -> str:
     """Return the median over training seeds, its bootstrap interval, and the smallest and largest."""
     if len(returns) == 1:
-        return f"{returns[0]:.0f}"
+        return f"{returns[0]:.{digits}f}"
     draws = np.random.default_rng(0).choice(returns, (10_000, len(returns)))
     low, high = np.percentile(np.median(draws, axis=1), [2.5, 97.5])
-    return f"{np.median(returns):.0f} ({low:.0f} to {high:.0f}; {min(returns):.0f} to {max(returns):.0f})"
+    median, low, high, least, most = (
+        f"{x:.{digits}f}" for x in (np.median(returns), low, high, min(returns), max(returns))
+    )
+    return f"{median} ({low} to {high}; {least} to {most})"
 
 
 def main() -> None:
@@ -133,7 +143,8 @@ def main() -> None:
             for body in bodies:
                 played = [play(wormwood.load_agent(str(place)), body, changed) for place in places]
                 returns, speeds = (list(column) for column in zip(*played, strict=True))
-                print(f"| {label} | {body} | {describe(returns)} | {100 * np.median(speeds):.1f} |", flush=True)
+                shown = describe(returns, digits=0 if body else 2)
+                print(f"| {label} | {body} | {shown} | {100 * np.median(speeds):.1f} |", flush=True)
                 with (options.out / "results.jsonl").open("a", encoding="utf-8") as file:
                     file.write(json.dumps({"agent": label, "body": body, "returns": returns, "speeds": speeds}) + "\n")
 
