@@ -23,6 +23,13 @@ class Parser(argparse.ArgumentParser):
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(allow_abbrev=False, **kwargs)
+        self.register("action", "once", _Once)
+
+    def add_argument(self, *names: Any, **kwargs: Any) -> argparse.Action:
+        """Add an argument. One that takes several values, such as ``nargs="+"``, collects those of every time."""
+        if kwargs.get("nargs") in ("+", "*"):
+            kwargs.setdefault("action", "extend")
+        return super().add_argument(*names, **kwargs)
 
     def error(self, message: str) -> NoReturn:
         raise BadInput(f"{message} (see {self.prog} --help)")
@@ -40,6 +47,15 @@ class Parser(argparse.ArgumentParser):
             raise bad_input(what, where=self.prog, expected=f"one of {', '.join(names)}", got=value, nearest_to=names)
 
 
+class _Once(argparse.Action):
+    """Takes the only value of an option that collects several elsewhere, and refuses a second one."""
+
+    def __call__(self, parser: argparse.ArgumentParser, namespace: Any, values: Any, option: str | None = None) -> None:
+        if getattr(namespace, self.dest) is not None:
+            raise bad_input("option", where=f"{parser.prog} {option}", expected="it once", got=values)
+        setattr(namespace, self.dest, values)
+
+
 def add_verb(verbs: Any, name: str, run: Any, summary: str, example: str) -> Parser:
     """Add a verb that ``run`` does, given its parsed arguments."""
     parser: Parser = verbs.add_parser(
@@ -51,14 +67,14 @@ def add_verb(verbs: Any, name: str, run: Any, summary: str, example: str) -> Par
 
 
 def add_trust(parser: Parser) -> None:
-    """Add the option that names the classes which files of somebody else's may name."""
+    """Add the option that names the code which files of somebody else's may name."""
     parser.add_argument(
         "--trust",
         action="append",
         default=[],
-        metavar="MODULE:CLASS",
-        help="a class that is not ours, and that files may name: loading them then runs its code. "
-        "Its module is in this folder, or installed. Of your own runs on this machine it is known",
+        metavar="MODULE[:NAME]",
+        help="a class, environment or module that is not ours, and that files may name: loading them then runs its "
+        "code. It is in this folder, or installed. Of your own runs on this machine it is known",
     )
 
 

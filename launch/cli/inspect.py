@@ -19,7 +19,7 @@ def add_inspect(verbs: Any) -> None:
     example = "wormwood inspect ncap --out circuit"
     parser = add_verb(verbs, "inspect", inspect_command, "show what an agent is made of", example)
     parser.add_argument("agent", help=AGENT_HELP)
-    parser.add_argument("--body", help="a name, a YAML or an MJCF file; default: the agent's own")
+    parser.add_argument("--body", action="once", help="a name, a YAML or an MJCF file; default: the agent's own")
     parser.add_argument("--out", help="folder for JSON and picture; default: print only")
     add_trust(parser)
 

@@ -23,7 +23,7 @@ def add_video(verbs: Any) -> None:
     summary = "draw an agent on a held-out start as MP4, GIF or PNG"
     parser = add_verb(verbs, "video", video_command, summary, example)
     parser.add_argument("agent", help=AGENT_HELP)
-    parser.add_argument("--body", help="a name, a YAML or an MJCF file; default: the agent's own")
+    parser.add_argument("--body", action="once", help="a name, a YAML or an MJCF file; default: the agent's own")
     parser.add_argument("--task", help="a name of `wormwood list tasks`; default: the agent's own")
     parser.add_argument("--seconds", type=seconds, default=12.0, help="simulated time; default 12")
     parser.add_argument("--seed", type=seed, default=0, help="of the held-out start; default 0")
