@@ -10,6 +10,7 @@ from pydantic import Field
 from wormwood.agents.learning.on_policy_settings import OnPolicyConfig
 from wormwood.agents.policies.perceptron_settings import HiddenLayers
 from wormwood.agents.policies.setting_types import Count, Positive, Rate
+from wormwood.configs.idle_settings import Uses
 from wormwood.trees.config import TreeConfig
 
 __all__ = ["PPOConfig"]
@@ -47,3 +48,9 @@ class PPOConfig(OnPolicyConfig):
     """Learning rate of a ``forest``."""
     critic_hidden: HiddenLayers = (64, 64)
     """Units of each hidden layer of the critic."""
+
+    def uses(self) -> Uses:
+        """Return which of the settings that not every critic uses are used here."""
+        forest = (self.critic == "forest", "critic is forest")
+        network = (self.critic != "forest", "critic is mlp or pooled")
+        return {"critic_tree": forest, "critic_tree_rate": forest, "critic_hidden": network}

@@ -8,6 +8,7 @@ from typing import Literal
 
 from pydantic import ConfigDict
 
+from wormwood.configs.idle_settings import Uses
 from wormwood.envs.bodies import Body, is_number
 from wormwood.errors import bad_input
 
@@ -130,6 +131,21 @@ class NCAPConfig:
             "turn": self.turn_control,
         }
         return tuple(name for name in SYNAPSES if present.get(name, True))
+
+    def uses(self) -> Uses:
+        """Return which of the settings that not every circuit uses are used here."""
+        clocked = self.oscillator or self.local_oscillators
+        clock = (clocked, "oscillator or local_oscillators is true")
+        searched = [*self.synapses, *("lag",) * self.local_oscillators, *("period",) * self.learn_period]
+        return {
+            "steering": (self.turn_control and self.speed_control, "turn_control and speed_control are true"),
+            "turn_joints": (self.turn_control, "turn_control is true"),
+            "full_speed": (self.speed_control, "speed_control is true"),
+            "phase_lag": (self.local_oscillators, "local_oscillators is true"),
+            "reach": (self.patience > 0, "patience is above 0"),
+            **dict.fromkeys(("patience", "period", "learn_period", "body_periods"), clock),
+            "bounds": (set(self.bounds) <= set(searched), f"they are of what is learned: {', '.join(searched)}"),
+        }
 
     def shape(self, synapse: str, joints: int) -> tuple[int, ...]:
         """Return the shape of one weight: () where shared, else ``(sides, joints it reaches)``; dorsal is side 0."""

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from pydantic import ConfigDict, Field
 
 from wormwood.agents.policies.circuit_settings import NCAPConfig
+from wormwood.configs.idle_settings import Uses
 from wormwood.errors import bad_input
 
 __all__ = ["WHERE", "Cue", "ModulatedNCAPConfig"]
@@ -49,6 +50,15 @@ class ModulatedNCAPConfig:
             if name not in known or self.modulated.count(name) > 1:
                 expected = f"some of {', '.join(known)}, each once"
                 raise bad_input("modulated", where=WHERE, expected=expected, got=name, nearest_to=known)
+
+    def uses(self) -> Uses:
+        """Return which of the settings that not every circuit uses are used here."""
+        told = (False, "a trial of swimmer-bodies told a speed or a target, which it does not")
+        return {
+            "modulated": (bool(self.cues), "there are cues"),
+            "circuit.speed_control": told,
+            "circuit.turn_control": told,
+        }
 
     @property
     def searched(self) -> tuple[str, ...]:

@@ -31,6 +31,7 @@ from wormwood.envs.faces.common import LARGEST_SEED
 from wormwood.envs.specs import SwimmerSpec
 from wormwood.errors import BadInput, bad_input
 from wormwood.launch.run.environment_settings import DEFAULTS, Spec, build_others, build_spec, settings_without_effect
+from wormwood.launch.run.idle_settings import refuse_idle_settings
 from wormwood.launch.run.old_names import use_new_names, with_old_names
 from wormwood.launch.run.rollouts import RolloutPlan
 from wormwood.launch.run.trust import admit, custom_names
@@ -217,7 +218,8 @@ def load_config(
         seed: in place of the file's.
 
     Raises:
-        BadInput: there is no such preset, or anything in it is wrong.
+        BadInput: there is no such preset, or anything in it is wrong or does nothing. Runs that exist already, which
+            ``parse_config`` reads, go on as they are.
     """
     if isinstance(preset, str):
         text, where = read_preset_or_file("train", preset, what="preset", where="train")
@@ -225,7 +227,9 @@ def load_config(
         text, where = _text_of(preset), "configuration"
     mapping = parse_mapping(text, where=where)
     load_modules(custom_names(mapping), config_folder(preset))
-    return _read(mapping, where=where, overrides=overrides, seed=seed, folder=config_folder(preset))
+    config = _read(mapping, where=where, overrides=overrides, seed=seed, folder=config_folder(preset))
+    refuse_idle_settings(config.agent, config.learner, config.spec, others=config.others, device=config.device)
+    return config
 
 
 def _text_of(mapping: Mapping[str, Any]) -> str:

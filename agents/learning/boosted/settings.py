@@ -11,6 +11,7 @@ from wormwood.agents.learning.on_policy_settings import OnPolicyConfig
 from wormwood.agents.policies import setting_types as numbers
 from wormwood.agents.policies.perceptron_settings import HiddenLayers
 from wormwood.agents.policies.setting_types import Count, Positive
+from wormwood.configs.idle_settings import Uses
 from wormwood.trees.schedules import RateSchedule
 
 __all__ = ["BoostedLearnerConfig", "BoostingConfig", "Rate"]
@@ -42,6 +43,11 @@ class BoostingConfig:
     """Rows on which the distilled forest has to agree with the large one: those that were learned from last."""
     noise_rate: Annotated[float, Field(ge=0, le=10, allow_inf_nan=False)] = 3e-4
     """Adam's step size for the noise of continuous actions; 0 leaves the noise as it is."""
+
+    def uses(self) -> Uses:
+        """Return which of the settings that not every forest uses are used here."""
+        bounded = (self.max_trees is not None, "max_trees is set")
+        return {"distilled_trees": bounded, "distilled_rows": bounded}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,3 +83,14 @@ class BoostedLearnerConfig(OnPolicyConfig):
     """Units of each hidden layer of an ``mlp``."""
     critic_rate: numbers.Rate = 1e-3
     """Adam's step size for an ``mlp``."""
+
+    def uses(self) -> Uses:
+        """Return which of the settings that not every loss or critic uses are used here."""
+        network = (self.critic == "mlp", "critic is mlp")
+        return {
+            "temperature": (self.loss == "awr", "loss is awr"),
+            "clip_range": (self.loss == "ppo", "loss is ppo"),
+            "critic_hidden": network,
+            "critic_rate": network,
+            "boosting.value_rate": (self.critic == "forest", "critic is forest"),
+        }

@@ -10,6 +10,7 @@ from pydantic import ConfigDict, Field
 from wormwood.agents.learning.memory.settings import FeedbackConfig, ScheduleConfig
 from wormwood.agents.learning.on_policy_settings import TrialPPOConfig
 from wormwood.agents.policies.setting_types import Count, Positive, Rate
+from wormwood.configs.idle_settings import Uses
 
 __all__ = ["FastSlowConfig", "KickstartConfig", "RecurrentPPOConfig"]
 
@@ -71,3 +72,10 @@ class FastSlowConfig(TrialPPOConfig):
     """When the controllers learn, and how fast. Its trials are minibatches; none is longer than its horizon."""
     feedback: FeedbackConfig = field(default_factory=FeedbackConfig)
     """How the feedback module learns."""
+
+    def uses(self) -> Uses:
+        """Return which of the settings that not every schedule uses are used here."""
+        predicts = (self.schedule.feedback, "schedule.feedback is true")
+        names = ("hidden", "rate", "clip", "decay", "trace")
+        shared = (self.schedule.feedback and self.memories > 1, "several memories have feedback to share")
+        return {**dict.fromkeys((f"feedback.{name}" for name in names), predicts), "feedback.name": shared}
