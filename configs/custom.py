@@ -35,6 +35,9 @@ __all__ = [
 ]
 
 
+WHERE = "configuration"
+
+
 def is_custom(name: object) -> bool:
     """Return whether a name is that of a class of the user's, such as ``my_agents:Wave``."""
     return isinstance(name, str) and re.fullmatch(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*", name) is not None
@@ -46,11 +49,11 @@ def kind_of(cls: type) -> str:
 
 
 def require_trusted(names: Iterable[str], trust: Collection[str], *, where: str) -> None:
-    """Check that all classes that a file names may be imported.
+    """Check that all that a file names may be imported.
 
     Args:
-        names: ``module:Class`` each.
-        trust: classes, or whole modules, that the user trusts.
+        names: ``module:Class`` each, or an environment's ``module:Name-v0``.
+        trust: such names, or whole modules, that the user trusts.
         where: the file.
 
     Raises:
@@ -59,30 +62,35 @@ def require_trusted(names: Iterable[str], trust: Collection[str], *, where: str)
     for name in names:
         if name not in trust and name.partition(":")[0] not in trust:
             expected = f"one that you trust: add --trust {name} if you know its code, which runs when it is loaded"
-            raise bad_input("class that is not ours", where=where, expected=expected, got=name)
+            raise bad_input("code that is not ours", where=where, expected=expected, got=name)
 
 
 def load_modules(names: Iterable[str], folder: Path | None) -> None:
     """Import the modules of some classes, from a folder where they are in it, whose other modules they may import.
 
     Raises:
-        BadInput: a module is not there, cannot be imported, or has the name of another that is loaded already.
+        BadInput: a module is not there, cannot be imported, has the name of another that is loaded already, or is no
+            module for classes: a script, or one of Python's own.
     """
     for name in names:
         module = name.partition(":")[0]
-        top = module.partition(".")[0]
-        if folder is not None:
+        top, is_script = module.partition(".")[0], module.endswith(".__main__")
+        if folder is not None and not is_script:
             _load_from(folder.resolve(), top, kind=name)
+        if top in sys.stdlib_module_names or is_script:
+            expected = "a module of yours, or an installed one: this is a script, or of Python itself"
+            raise bad_input(f"module of {name}", where=WHERE, expected=expected, got=module)
         _import(module, folder, kind=name)
 
 
-def load_class(name: str, *, what: str, needs: Mapping[str, str]) -> Any:
+def load_class(name: str, *, what: str, needs: Mapping[str, str], where: str = "kind") -> Any:
     """Return a class of the user's.
 
     Args:
         name: ``module:Class``.
         what: what it is to be, such as ``"agent"``, for error messages.
         needs: methods that it must have, each with its arguments, for error messages.
+        where: the setting that names it, for error messages.
 
     Raises:
         BadInput: the module is not there or cannot be imported, or it has no such class, or one without these methods.
@@ -96,11 +104,11 @@ def load_class(name: str, *, what: str, needs: Mapping[str, str]) -> Any:
         expected = f"a class of {getattr(module, '__file__', module_name)}" + (
             f" (nearest: {close!r})" if close else ""
         )
-        raise bad_input(f"{what} {name}", where="kind", expected=expected, got=class_name)
+        raise bad_input(f"{what} {name}", where=where, expected=expected, got=class_name)
     missing = [f"{method}{needs[method]}" for method in needs if not callable(getattr(cls, method, None))]
     if missing:
         expected = f"a class with the methods {', '.join(method + needs[method] for method in needs)}"
-        raise bad_input(f"{what} {name}", where="kind", expected=expected, got=f"none of {', '.join(missing)}")
+        raise bad_input(f"{what} {name}", where=where, expected=expected, got=f"none of {', '.join(missing)}")
     return cls
 
 
@@ -114,16 +122,16 @@ def _import(module: str, folder: Path | None, *, kind: str) -> ModuleType:
             expected = f"a module that can be imported, such as {module.partition('.')[0]}.py in {here.resolve()}"
             neighbours = [path.stem for path in here.glob("*.py")]
             raise bad_input(
-                f"module of {kind}", where="kind", expected=expected, got=module, nearest_to=neighbours
+                f"module of {kind}", where=WHERE, expected=expected, got=module, nearest_to=neighbours
             ) from None
         raise _failed(module, kind, error) from error
     except BadInput:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise _failed(module, kind, error) from error
 
 
-def _failed(module: str, kind: str, error: Exception) -> BadInput:
+def _failed(module: str, kind: str, error: BaseException) -> BadInput:
     """Say in one line what went wrong in a module of the user's, and in which line of it."""
     last, traceback = "", error.__traceback__
     while traceback is not None:
@@ -134,7 +142,7 @@ def _failed(module: str, kind: str, error: Exception) -> BadInput:
     is_circle = isinstance(error, ImportError) and error.name == module and not isinstance(error, ModuleNotFoundError)
     circle = f"; modules that {module} imports may not import it (circular import)" if is_circle else ""
     got = f"{type(error).__name__}: {' '.join(str(error).split())}{last}{circle}"
-    return BadInput(f"module of {kind} in kind: expected {module} to be imported without errors, got {got}")
+    return BadInput(f"module of {kind} in {WHERE}: expected {module} to be imported without errors, got {got}")
 
 
 def _load_from(folder: Path, top: str, *, kind: str) -> None:
@@ -151,7 +159,7 @@ def _load_from(folder: Path, top: str, *, kind: str) -> None:
         is_same = origin is not None and Path(origin).is_file() and filecmp.cmp(origin, spec.origin, shallow=False)
         if not is_same:
             expected = f"another name for {spec.origin}: {top} is loaded already, from {origin or 'Python itself'}"
-            raise bad_input(f"module of {kind}", where="kind", expected=expected, got=top)
+            raise bad_input(f"module of {kind}", where=WHERE, expected=expected, got=top)
         return
     module = module_from_spec(spec)
     sys.modules[top] = module
@@ -160,7 +168,7 @@ def _load_from(folder: Path, top: str, *, kind: str) -> None:
         spec.loader.exec_module(module)
     except BaseException as error:
         del sys.modules[top]
-        if isinstance(error, Exception):
+        if isinstance(error, Exception | SystemExit):
             raise _failed(top, kind, error) from error
         raise
 

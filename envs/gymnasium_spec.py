@@ -7,28 +7,59 @@ the observation they lead to is compared.
 
 from __future__ import annotations
 
+import contextlib
 import functools
-import importlib
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import gymnasium
 import numpy as np
-from gymnasium import spaces
 from numpy.typing import NDArray
 
+from wormwood.configs.custom import is_custom, load_class
+from wormwood.envs.gymnasium_spaces import action_space_of, flat_observation, layout_of, native_action
 from wormwood.envs.layouts import ObservationLayout
 from wormwood.envs.physics import Floats
 from wormwood.envs.randomness import EpisodeStreams
 from wormwood.envs.simulation import Step
 from wormwood.envs.specs import ActionSpace
-from wormwood.errors import bad_input
+from wormwood.errors import BadInput, bad_input
 
-__all__ = ["GymnasiumSpec", "ReplayedEnvironments"]
+__all__ = ["GymnasiumSpec", "ReplayedEnvironments", "foreign_names"]
+
+WHERE = "configuration"
 
 TIME_LIMIT, TERMINAL = 1, 3
 """Indices into ``wormwood.envs.simulation.ENDED_BY``."""
+
+
+KNOWN_MODULES = frozenset(
+    {
+        "gymnasium",
+        "gymnasium.wrappers",
+        "minigrid",
+        "minigrid.wrappers",
+        "wormwood.envs",
+        "wormwood.envs.minigrid_missions",
+    }
+)
+"""Modules whose environments and wrappers do nothing to the machine, so that files may name them."""
+MODULE = r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*"
+
+
+def foreign_names(environment: Any, wrappers: Any) -> list[str]:
+    """Return those of an environment's id and its wrappers whose modules are none of ``KNOWN_MODULES``.
+
+    Args:
+        environment: what a file has for the id, whatever that is.
+        wrappers: what it has for the wrappers.
+    """
+    several = [environment, *(wrappers if isinstance(wrappers, list | tuple) else [wrappers])]
+    named = [name for name in several if isinstance(name, str) and ":" in name]
+    return [name for name in named if name.partition(":")[0] not in KNOWN_MODULES]
 
 
 @dataclass(frozen=True)
@@ -42,26 +73,55 @@ class GymnasiumSpec:
     wrappers: tuple[str, ...] = ()
     """Wrappers, the innermost first, as ``module:Class``, such as ``minigrid.wrappers:ImgObsWrapper``."""
 
+    def __post_init__(self) -> None:
+        """Check that names have their form: what has not is imported by nobody.
+
+        Raises:
+            BadInput: one has not.
+        """
+        if not re.fullmatch(rf"({MODULE}:)?[^:\s]+", self.id):
+            expected = "an id of gymnasium, such as CartPole-v1, or module:Name-v0"
+            raise bad_input("environment", where=WHERE, expected=expected, got=self.id)
+        for wrapper in self.wrappers:
+            if not is_custom(wrapper):
+                expected = "module:Class, such as gymnasium.wrappers:FlattenObservation"
+                raise bad_input("environment_wrappers", where=WHERE, expected=expected, got=wrapper)
+
     def make(self) -> gymnasium.Env[Any, Any]:
         """Build one environment.
 
         Raises:
-            BadInput: there is no such environment, or it does not take these options.
+            BadInput: there is no such environment or wrapper, or it does not take these options.
         """
+        environment = self._bare()
+        for name in self.wrappers:
+            environment = _wrapped(environment, name)
+        return environment
+
+    def _bare(self) -> gymnasium.Env[Any, Any]:
         try:
-            environment = gymnasium.make(self.id, **self.options)
-            for wrapper in self.wrappers:
-                environment = _load(wrapper)(environment)
-            return environment
-        except (gymnasium.error.Error, ImportError, AttributeError, TypeError) as error:
-            reason = " ".join(str(error).split())
-            raise bad_input(
-                f"environment ({reason})",
-                where="configuration",
-                expected="an id that gymnasium knows, with options and wrappers that are there",
-                got=self.id,
-                nearest_to=gymnasium.registry,
-            ) from error
+            return gymnasium.make(self.id, **self.options)
+        except BadInput:
+            raise
+        except (Exception, SystemExit) as error:
+            raise self._refusal(error) from error
+
+    def _refusal(self, error: BaseException) -> BadInput:
+        """Say in one line why the environment cannot be built: by which of the options, if it can be without."""
+        reason = _reason(error)
+        for name in self.options:
+            others = {other: value for other, value in self.options.items() if other != name}
+            with contextlib.suppress(Exception, SystemExit):
+                gymnasium.make(self.id, **others).close()
+                what = f"environment_options.{name} ({reason})"
+                return bad_input(what, where=WHERE, expected=f"what {self.id} takes", got=self.options[name])
+        return bad_input(
+            f"environment ({reason})",
+            where=WHERE,
+            expected="an id that gymnasium knows, with options that it takes",
+            got=self.id,
+            nearest_to=gymnasium.registry,
+        )
 
     @property
     def name(self) -> str:
@@ -77,8 +137,8 @@ class GymnasiumSpec:
         try:
             limit = environment.spec.max_episode_steps if environment.spec else None
             limit = limit or getattr(environment.unwrapped, "max_steps", None)  # MiniGrid cuts its own episodes
-            layout = _layout(environment.observation_space, self.name)
-            return layout, _action_space(environment.action_space, self.name), limit
+            layout = layout_of(environment.observation_space, where=self.name)
+            return layout, action_space_of(environment.action_space, where=self.name), limit
         finally:
             environment.close()
 
@@ -95,45 +155,39 @@ class GymnasiumSpec:
         limit = self._described[2]
         if limit is None:
             expected = "a time limit, such as environment_options.max_episode_steps=1000"
-            raise bad_input("environment", where="configuration", expected=expected, got=f"{self.id} without one")
+            raise bad_input("environment", where=WHERE, expected=expected, got=f"{self.id} without one")
         return limit
 
     def simulate(self, count: int, *, streams: EpisodeStreams, first: int = 0) -> ReplayedEnvironments:
         return ReplayedEnvironments(self, count, streams=streams, first=first)
 
 
-def _load(path: str) -> Any:
-    """Return what ``module:Name`` names."""
-    module, _, name = path.partition(":")
-    return getattr(importlib.import_module(module), name)
+def _wrapped(environment: gymnasium.Env[Any, Any], name: str) -> gymnasium.Env[Any, Any]:
+    """Put the wrapper ``module:Class`` around an environment.
+
+    Raises:
+        BadInput: it is no wrapper of gymnasium's kind, which nothing but is called, or it does not fit.
+    """
+    wrapper = load_class(name, what="wrapper", needs={}, where=WHERE)
+    if not issubclass(wrapper, gymnasium.Wrapper):
+        expected = "a subclass of gymnasium.Wrapper"
+        raise bad_input(f"wrapper {name}", where=WHERE, expected=expected, got=wrapper)
+    try:
+        around: gymnasium.Env[Any, Any] = wrapper(environment)
+    except BadInput:
+        raise
+    except (Exception, SystemExit) as error:
+        what, expected = f"wrapper {name} ({_reason(error)})", "one that takes this environment and no more"
+        raise bad_input(what, where=WHERE, expected=expected, got=environment) from error
+    return around
 
 
-def _layout(space: spaces.Space[Any], name: str) -> ObservationLayout:
-    if not space.is_np_flattenable:
-        raise bad_input("observation space", where=name, expected="one that can be flattened", got=space)
-    size = spaces.flatdim(space)
-    return ObservationLayout(size=size, joints=slice(0, 0), velocities=slice(0, size))
-
-
-def _action_space(space: spaces.Space[Any], name: str) -> ActionSpace:
-    if isinstance(space, spaces.Box):
-        low, high = space.low.ravel().tolist(), space.high.ravel().tolist()
-        return ActionSpace(tuple(map(float, low)), tuple(map(float, high)))
-    if isinstance(space, spaces.Discrete):
-        return ActionSpace(choices=(int(space.n),))
-    if isinstance(space, spaces.MultiDiscrete):
-        return ActionSpace(choices=tuple(map(int, space.nvec.ravel())))
-    if isinstance(space, spaces.MultiBinary):
-        return ActionSpace(choices=(2,) * int(np.prod(space.shape)))
-    raise bad_input("action space", where=name, expected="Box, Discrete, MultiDiscrete or MultiBinary", got=space)
-
-
-def _to_native(action: NDArray[Any], space: spaces.Space[Any]) -> Any:
-    """Return one action ``[size]`` as the environment takes it."""
-    if isinstance(space, spaces.Discrete):
-        return space.dtype.type(action[0] + space.start)
-    shaped = action.reshape(space.shape)
-    return (shaped + getattr(space, "start", 0)).astype(space.dtype)
+def _reason(error: BaseException) -> str:
+    """Say in one line what was raised; of a file that is not there, also the folder it was looked for in."""
+    text = " ".join(str(error).split())
+    if isinstance(error, OSError) and str(error.filename or "/")[:1] != "/":
+        text += f", looked for in {Path.cwd()}"
+    return text if isinstance(error, gymnasium.error.Error) else f"{type(error).__name__}: {text}"
 
 
 class ReplayedEnvironments:
@@ -231,11 +285,10 @@ class ReplayedEnvironments:
 
     def _advance(self, row: int, action: NDArray[Any]) -> tuple[Floats, float, bool, bool]:
         environment = self._environments[row]
-        native = _to_native(action, environment.action_space)
+        native = native_action(environment.action_space, action)
         observation, reward, terminated, truncated, _ = environment.step(native)
         self._played[row].append(np.array(action))
         return self._flat(row, observation), float(reward), bool(terminated), bool(truncated)
 
     def _flat(self, row: int, observation: Any) -> Floats:
-        flat = spaces.flatten(self._environments[row].observation_space, observation)
-        return np.asarray(flat, dtype=np.float64)
+        return flat_observation(self._environments[row].observation_space, observation, where=self.spec.name)

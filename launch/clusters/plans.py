@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Self
 
-from wormwood.configs.custom import is_custom, load_modules
+from wormwood.configs.custom import load_modules
 from wormwood.errors import bad_input
 from wormwood.launch.clusters.files import SshCluster
 from wormwood.launch.clusters.state import ClusterState
@@ -117,8 +117,8 @@ def _plan_training(options: Any, place: Place, *, where: str) -> Job:
 
 
 def _own_code(classes: Sequence[str], folder: Path) -> tuple[list[str], tuple[str, ...]]:
-    """Return the options by which a job trusts the user's classes, and the folders with their modules."""
-    names = [name for name in dict.fromkeys(classes) if is_custom(name)]
+    """Return the options by which a job trusts what is the user's own, and the folders with the modules."""
+    names = list(dict.fromkeys(classes))
     load_modules(names, folder)
     folders = own_folders(name.partition(":")[0] for name in names)
     return [word for name in names for word in ("--trust", name)], tuple(

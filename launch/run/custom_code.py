@@ -104,9 +104,12 @@ def zip_files(files: Mapping[str, bytes]) -> bytes:
 
 
 def _own_modules(content: bytes) -> dict[str, Path]:
-    """Return the top-level modules that a pickle names and that are not installed, with their folders."""
-    named = {argument for _, argument, _ in pickletools.genops(content) if isinstance(argument, str)}
-    return own_folders(name for name in named if name in sys.modules)
+    """Return the top-level modules that a pickle names and that are not installed, with their folders.
+
+    A module may also be named in a text, as in ``module:Name-v0`` of an environment.
+    """
+    texts = {argument for _, argument, _ in pickletools.genops(content) if isinstance(argument, str)}
+    return own_folders(module for module in (text.partition(":")[0] for text in texts) if module in sys.modules)
 
 
 def own_folders(modules: Iterable[str]) -> dict[str, Path]:

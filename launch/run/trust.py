@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from wormwood.configs.custom import is_custom, load_modules, require_trusted
+from wormwood.envs.gymnasium_spec import foreign_names
 from wormwood.launch.storage.files import to_json, write_text_atomic
 from wormwood.launch.storage.mirrors import is_url
 
@@ -18,8 +19,14 @@ __all__ = ["admit", "custom_names", "recall", "remember"]
 
 
 def custom_names(mapping: Mapping[str, Any]) -> list[str]:
-    """Return the classes ``module:Class`` that a configuration or an agent's file names, each once."""
-    return list(dict.fromkeys(name for name in _kinds(mapping) if is_custom(name)))
+    """Return the names with a module that a configuration or an agent's file has, each once.
+
+    These are classes ``module:Class``, the environment where it is ``module:Name-v0``, and its wrappers. To import any
+    of these modules runs its code.
+    """
+    classes = [name for name in _kinds(mapping) if is_custom(name)]
+    around = mapping.get("environment_wrappers")
+    return list(dict.fromkeys([*classes, *foreign_names(mapping.get("environment"), around)]))
 
 
 def _kinds(mapping: Mapping[str, Any]) -> Iterator[Any]:
@@ -31,13 +38,13 @@ def _kinds(mapping: Mapping[str, Any]) -> Iterator[Any]:
 
 
 def admit(mapping: Mapping[str, Any], *, where: str, location: str | None = None, trust: Collection[str] = ()) -> None:
-    """Import the classes that a file names, once all of them are trusted.
+    """Import the modules of all that a file names, once all of it is trusted.
 
     Args:
         mapping: what the file holds.
         where: the file, for messages.
         location: the run that it is of, a folder or a URL: what it was made with is known, if this user made it here.
-        trust: classes ``module:Class``, or modules, that the user has named.
+        trust: names as ``custom_names`` gives them, or modules, that the user has named.
 
     Raises:
         BadInput: one is not trusted, and nothing was imported; or a module cannot be imported.

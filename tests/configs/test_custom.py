@@ -90,7 +90,11 @@ def test_a_class_without_settings_has_its_kind_alone(tmp_path: Path, write) -> N
             "THIS:Wave",
             r"expected a class with the methods act\(observation, state, rng\), got 'none of",
         ),
-        (GOOD, "THAT:Wave", r"module of THAT:Wave in kind: expected a module that can be imported, .*got 'THAT'"),
+        (
+            GOOD,
+            "THAT:Wave",
+            r"module of THAT:Wave in configuration: expected a module that can be imported, .*got 'THAT'",
+        ),
         ("import nothing_of_this_name", "THIS:Wave", "ModuleNotFoundError: No module named 'nothing_of_this_name'"),
         ("x = 1 / 0", "THIS:Wave", r"got ZeroDivisionError: division by zero \(own_\d+.py, line 1\)"),
         ("def broken(:", "THIS:Wave", "got SyntaxError: invalid syntax"),
@@ -100,6 +104,11 @@ def test_a_class_without_settings_has_its_kind_alone(tmp_path: Path, write) -> N
             r"got ImportError: cannot import name .*\(circular import\)",
         ),
         ("Wave = 3", "THIS:Wave", "expected a class of"),
+        ("raise SystemExit(3)", "THIS:Wave", "got SystemExit: 3"),
+        (GOOD, "os:system", "module of os:system in .*: expected a module of yours, .* got 'os'"),
+        (GOOD, "antigravity:Wave", "expected a module of yours"),
+        (GOOD, "venv.__main__:Wave", "expected a module of yours"),
+        (GOOD, "THIS.__main__:Wave", "expected a module of yours"),
     ],
 )
 def test_what_is_wrong_is_said_in_one_line(text: str, name: str, message: str, tmp_path: Path, write) -> None:

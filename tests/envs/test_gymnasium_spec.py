@@ -158,7 +158,11 @@ def test_an_episode_that_ends_earlier_when_repeated_is_lost() -> None:
     [
         ("CartPol-v1", {}, "Did you mean: `CartPole`.* in configuration: expected an id .*nearest: 'CartPole-v1'"),
         ("nothing:Nothing-v0", {}, "No module named 'nothing'.*expected an id that gymnasium knows"),
-        ("CartPole-v1", {"colour": 3}, "unexpected keyword argument 'colour'.* with options and wrappers"),
+        (
+            "CartPole-v1",
+            {"sutton_barto_reward": True, "colour": 3},
+            r"environment_options\.colour \(TypeError: .*unexpected keyword argument 'colour'.* expected .*, got 3",
+        ),
     ],
 )
 def test_what_cannot_be_made_is_one_line(name: str, options: dict[str, Any], message: str) -> None:
