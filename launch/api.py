@@ -7,8 +7,11 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from wormwood.configs.custom import is_custom, load_modules
 from wormwood.envs.bodies import Body, load_body
+from wormwood.envs.faces.common import LARGEST_SEED, choose_task
 from wormwood.envs.specs import SwimmerSpec
 from wormwood.envs.task_table import task_from_name
 from wormwood.envs.tasks import Task
@@ -22,7 +25,8 @@ from wormwood.launch.run.run_folder import Run, read_metrics
 from wormwood.launch.run.settings import RunConfig
 from wormwood.launch.run.training import Interrupted, Watcher
 from wormwood.launch.run.training import train as train_to_the_end
-from wormwood.launch.transfer.report import Report, ReportPlan, make_report
+from wormwood.launch.transfer.plan import ReportPlan
+from wormwood.launch.transfer.report import Report, make_report
 
 __all__ = ["evaluate", "spec_for", "train", "train_run", "transfer"]
 
@@ -65,8 +69,13 @@ def train(  # noqa: PLR0913 # the options of `wormwood train`
         BadInput: the preset, an override or the folder is wrong.
         Interrupted: the user pressed Ctrl-C; the message says how to go on.
     """
-    given = preset if preset is None or isinstance(preset, Mapping) else os.fspath(preset)
-    folder = None if out is None else os.fspath(out)
+    _check_whole("workers", workers, where="train")
+    if seed is not None:
+        _check_whole("seed", seed, where="train")
+    if isinstance(overrides, str):
+        raise bad_input("overrides", where="train", expected='a list such as ["body=swimmer-3"]', got=overrides)
+    given = preset if preset is None or isinstance(preset, Mapping) else _path(preset, "preset", "train")
+    folder = None if out is None else _path(out, "out", "train")
     with open_run(given, out=folder, resume=resume, seed=seed, overrides=overrides, trust=trust) as (run, config):
         return train_run(run, config, workers=workers, address=address, watcher=watcher)
 
@@ -115,9 +124,9 @@ def evaluate(
     Raises:
         BadInput: there is no such agent, body or task, or the agent does not fit.
     """
-    if episodes < 1:
-        raise bad_input("episodes", where="evaluate", expected="at least 1", got=episodes)
-    loaded = agent if isinstance(agent, Agent) else load_agent(os.fspath(agent), trust=trust)
+    _check_whole("episodes", episodes, where="evaluate", low=1)
+    _check_whole("seed", seed, where="evaluate")
+    loaded = agent if isinstance(agent, Agent) else load_agent(_path(agent, "agent", "evaluate"), trust=trust)
     return evaluate_in(loaded, spec_for(loaded, body, task), episodes=episodes, seed=seed)
 
 
@@ -132,8 +141,12 @@ def spec_for(agent: Agent, body: Body | Place | None = None, task: Task | str | 
     trained_in = agent.spec or SwimmerSpec(load_body("swimmer-6"), task_from_name("swim"))
     if isinstance(trained_in, SwimmerSpec):
         return SwimmerSpec(
-            trained_in.body if body is None else body if isinstance(body, Body) else load_body(Path(body)),
-            trained_in.task if task is None else task_from_name(task) if isinstance(task, str) else task,
+            trained_in.body
+            if body is None
+            else body
+            if isinstance(body, Body)
+            else load_body(_path(body, "body", "evaluate")),
+            trained_in.task if task is None else choose_task(task),
         )
     if body is not None or task is not None:
         where, expected = "--task" if body is None else "--body", f"none: the agent was trained in {trained_in.name}"
@@ -169,14 +182,27 @@ def transfer(
         BadInput: an agent, the suite or the folder is wrong.
         Interrupted: the user pressed Ctrl-C; the message says how to go on.
     """
+    _check_whole("seeds", seeds, where="transfer", low=1)
+    _check_whole("workers", workers, where="transfer")
     several = [agents] if isinstance(agents, Agent | str | os.PathLike) else agents
     return make_report(
         ReportPlan(
-            tuple(agent if isinstance(agent, Agent) else os.fspath(agent) for agent in several),
-            os.fspath(suite),
-            None if out is None else os.fspath(out),
+            tuple(agent if isinstance(agent, Agent) else _path(agent, "agent", "transfer") for agent in several),
+            _path(suite, "suite", "transfer"),
+            None if out is None else _path(out, "out", "transfer"),
             seeds=seeds,
             workers=workers,
             **options,
         )
     )
+
+
+def _check_whole(name: str, value: object, *, where: str, low: int = 0) -> None:
+    if not isinstance(value, int | np.integer) or isinstance(value, bool) or value < low or value > LARGEST_SEED:
+        raise bad_input(name, where=where, expected=f"a whole number of at least {low}", got=value)
+
+
+def _path(value: object, name: str, where: str) -> str:
+    if not isinstance(value, str | os.PathLike):
+        raise bad_input(name, where=where, expected="a name or a path", got=value)
+    return os.fspath(value)

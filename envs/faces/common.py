@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -41,6 +42,8 @@ def choose_body(body: str | Path | Body) -> Body:
     Raises:
         BadInput: there is no such body.
     """
+    if not isinstance(body, Body | str | os.PathLike):
+        raise bad_input("body", where="environment", expected="a Body, its name or its file", got=body)
     return body if isinstance(body, Body) else load_body(body)
 
 

@@ -126,7 +126,7 @@ def test_what_cannot_be_evaluated_is_said_in_one_line() -> None:
         ({"agent": "nacp"}, "nearest: 'ncap'"),
         ({"agent": "ncap", "body": "swimmer6"}, "nearest: 'swimmer-6'"),
         ({"agent": "ncap", "task": "swin"}, "nearest: 'swim'"),
-        ({"agent": "ncap", "episodes": 0}, "episodes in evaluate: expected at least 1, got 0"),
+        ({"agent": "ncap", "episodes": 0}, "episodes in evaluate: expected a whole number of at least 1, got 0"),
     ):
         with pytest.raises(BadInput, match=message):
             evaluate(**arguments)
@@ -150,3 +150,36 @@ def test_what_cannot_be_reported_is_said_in_one_line() -> None:
         transfer(["ncap", "ncap"], suite="suite.yaml")
     with pytest.raises(BadInput, match="nearest: 'quick'"):
         transfer("ncap", suite="quik")
+
+
+EVALUATE: Any = evaluate
+TRAIN: Any = train
+TRANSFER: Any = transfer
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (
+            lambda: EVALUATE("ncap", episodes=2.5),
+            "episodes in evaluate: expected a whole number of at least 1, got 2.5",
+        ),
+        (lambda: EVALUATE("ncap", episodes=True), "episodes in evaluate: .* got True"),
+        (lambda: EVALUATE("ncap", seed=-1), "seed in evaluate: expected a whole number of at least 0, got -1"),
+        (lambda: EVALUATE("ncap", seed=1.5), "seed in evaluate: .* got 1.5"),
+        (lambda: EVALUATE(None), "agent in evaluate: expected a name or a path, got None"),
+        (lambda: EVALUATE("ncap", body=5), "body in environment: expected a Body, its name or its file, got 5"),
+        (lambda: EVALUATE("ncap", task=5), "task in environment: expected a name or a Task, got 5"),
+        (lambda: TRAIN("preset.yaml", workers=-1), "workers in train: expected a whole number of at least 0, got -1"),
+        (lambda: TRAIN("preset.yaml", workers="2"), "workers in train: .* got '2'"),
+        (lambda: TRAIN("preset.yaml", seed="1"), "seed in train: .* got '1'"),
+        (lambda: TRAIN("preset.yaml", overrides="body=swimmer-3"), "overrides in train: expected a list such as"),
+        (lambda: TRAIN(3), "preset in train: expected a name or a path, got 3"),
+        (lambda: TRANSFER("ncap", suite="suite.yaml", seeds=0), "seeds in transfer: .* at least 1, got 0"),
+        (lambda: TRANSFER("ncap", suite=None), "suite in transfer: expected a name or a path, got None"),
+    ],
+)
+def test_arguments_of_the_wrong_kind_are_one_line_before_anything_is_made(call: Any, message: str) -> None:
+    with pytest.raises(BadInput, match=message):
+        call()
+    assert not Path("runs").exists()
