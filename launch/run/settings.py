@@ -6,6 +6,7 @@ import dataclasses
 import functools
 import hashlib
 import json
+import os
 import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -227,6 +228,8 @@ def load_config(
         text, where = _text_of(preset), "configuration"
     mapping = parse_mapping(text, where=where)
     load_modules(custom_names(mapping), config_folder(preset))
+    if isinstance(options := mapping.get("environment_options"), dict):
+        mapping["environment_options"] = {name: _from_here(value) for name, value in options.items()}
     config = _read(mapping, where=where, overrides=overrides, seed=seed, folder=config_folder(preset))
     refuse_idle_settings(config.agent, config.learner, config.spec, others=config.others, device=config.device)
     return config
@@ -311,7 +314,14 @@ def _override(mapping: dict[str, Any], override: str) -> None:
             parent = ".".join(keys[: depth + 1])
             raise bad_input("override", where="--set", expected=f"{parent} to be a mapping", got=override)
         mapping = inner
-    mapping[keys[-1]] = parse_value(text, where=f"--set {path}")
+    value = parse_value(text, where=f"--set {path}")
+    mapping[keys[-1]] = _from_here(value) if keys[0] == "environment_options" else value
+
+
+def _from_here(value: Any) -> Any:
+    """Return an option as it is, but a path such as ``./my.xml`` in full, so that it means one file from any folder."""
+    is_path = isinstance(value, str) and value.startswith(("./", "../"))
+    return os.path.abspath(value) if is_path else value
 
 
 def settings_in(settings: Any, path: Sequence[str]) -> Any:
