@@ -7,7 +7,6 @@ the observation they lead to is compared.
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import re
 from collections.abc import Mapping
@@ -47,6 +46,8 @@ KNOWN_MODULES = frozenset(
     }
 )
 """Modules whose environments and wrappers do nothing to the machine, so that files may name them."""
+OWN_PACKAGES = ("gymnasium", "wormwood")
+"""Packages whose environments every process has."""
 MODULE = r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*"
 
 
@@ -107,21 +108,33 @@ class GymnasiumSpec:
             raise self._refusal(error) from error
 
     def _refusal(self, error: BaseException) -> BadInput:
-        """Say in one line why the environment cannot be built: by which of the options, if it can be without."""
+        """Say in one line why the environment cannot be built: by which of the options, if it is by one."""
         reason = _reason(error)
-        for name in self.options:
+        for name in self.options if not isinstance(error, gymnasium.error.Error) else ():
             others = {other: value for other, value in self.options.items() if other != name}
-            with contextlib.suppress(Exception, SystemExit):
+            try:
                 gymnasium.make(self.id, **others).close()
-                what = f"environment_options.{name} ({reason})"
-                return bad_input(what, where=WHERE, expected=f"what {self.id} takes", got=self.options[name])
-        return bad_input(
-            f"environment ({reason})",
-            where=WHERE,
-            expected="an id that gymnasium knows, with options that it takes",
-            got=self.id,
-            nearest_to=gymnasium.registry,
-        )
+            except (Exception, SystemExit) as without:
+                if _reason(without) == reason:
+                    continue
+            what = f"environment_options.{name} ({reason})"
+            return bad_input(what, where=WHERE, expected=f"what {self.id} takes", got=self.options[name])
+        expected = "an id that gymnasium knows, with options that it takes"
+        what = f"environment ({reason})"
+        return bad_input(what, where=WHERE, expected=expected, got=self.id, nearest_to=gymnasium.registry)
+
+    def require_importable(self) -> None:
+        """Check that other processes find the environment, too.
+
+        Raises:
+            BadInput: it is registered in this process only, by a script or by a module that its id does not name.
+        """
+        module, _, name = self.id.rpartition(":")
+        entry = gymnasium.registry[name].entry_point if name in gymnasium.registry else "gymnasium"
+        origin = entry if isinstance(entry, str) else str(getattr(entry, "__module__", ""))
+        if module == "__main__" or not (module or re.split("[.:]", origin)[0] in OWN_PACKAGES):
+            expected = f"module:{name}, whose module registers it where workers import it; or no workers"
+            raise bad_input("environment", where="train with workers", expected=expected, got=self.id)
 
     @property
     def name(self) -> str:
@@ -184,7 +197,7 @@ def _wrapped(environment: gymnasium.Env[Any, Any], name: str) -> gymnasium.Env[A
 
 def _reason(error: BaseException) -> str:
     """Say in one line what was raised; of a file that is not there, also the folder it was looked for in."""
-    text = " ".join(str(error).split())
+    text = " ".join(str(error).split()).partition(" was raised from the environment creator")[0]
     if isinstance(error, OSError) and str(error.filename or "/")[:1] != "/":
         text += f", looked for in {Path.cwd()}"
     return text if isinstance(error, gymnasium.error.Error) else f"{type(error).__name__}: {text}"

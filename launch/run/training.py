@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from wormwood.agents.policies.interfaces import Arrays
+from wormwood.envs.gymnasium_spec import GymnasiumSpec
 from wormwood.launch.run.agent_files import Agent, save_agent
 from wormwood.launch.run.evaluation import Evaluation, evaluate
 from wormwood.launch.run.executors import Collection, Executor, InProcessExecutor
@@ -168,6 +169,8 @@ def _backend(config: RunConfig, workers: int, address: str) -> Iterator[tuple[Se
     if workers == 0:
         yield LearnerService(), InProcessExecutor(config.plan)
         return
+    if isinstance(config.spec, GymnasiumSpec):
+        config.spec.require_importable()
     from wormwood.launch.run.custom_code import Packed, pack
     from wormwood.launch.run.ray_service import RemoteService
     from wormwood.launch.run.ray_session import ray_session

@@ -171,6 +171,48 @@ def test_what_cannot_be_made_is_one_line(name: str, options: dict[str, Any], mes
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("name", "options", "message"),
+    [
+        ("FrozenLake-v1", {"is_slippery": True, "map_name": "9x9"}, r"\.map_name \(KeyError: '9x9'\)"),
+        ("Swimmer-v5", {"xml_file": "./missing.xml", "frame_skip": 2}, r"\.xml_file \(OSError: .*missing\.xml"),
+        ("Swimmer-v5", {"xml_file": "/dev/null"}, r"\.xml_file \(ValueError"),
+        ("CartPole-v1", {"max_episode_steps": 0}, r"\.max_episode_steps \(ValueError: .* positive, actually: 0\)"),
+        ("CartPole-v1", {"max_episode_steps": 2.5}, r"\.max_episode_steps \(TypeError: .* integer"),
+        ("CartPole-v1", {"entry_point": "os:system", "sutton_barto_reward": True}, r"\.entry_point \(TypeError: .*"),
+        ("CartPole-v1", {"id": "os:system"}, r"\.id \(TypeError: .*multiple values for argument 'id'"),
+        ("Blackjack-v1", {"sab": 1, "nat": True, "natural": 2}, r"\.nat \(TypeError"),
+        ("Strict-v0", {"least": 3}, r"\.least \(SystemExit: 3\)"),
+        ("Strict-v0", {"least": -1}, r"\.least \(ZeroDivisionError: .*"),
+    ],
+)
+def test_whatever_a_constructor_raises_is_one_line_that_names_the_option(name: str, options: Any, message: str) -> None:
+    def strict(least: int) -> gymnasium.Env[Any, Any]:
+        if least < 0:
+            raise ZeroDivisionError("least\nis\nless")
+        raise SystemExit(least)
+
+    gymnasium.register("Strict-v0", strict)
+    try:
+        with pytest.raises(BadInput, match=rf"environment(_options)?{message}.* in configuration: expected") as caught:
+            GymnasiumSpec(name, options).make()
+    finally:
+        del gymnasium.registry["Strict-v0"]
+    assert "\n" not in str(caught.value)
+
+
+def test_workers_have_to_find_the_environment_too() -> None:
+    for name in ("CartPole-v1", "CartPole", "wormwood.envs:Swim6-v0", "minigrid:MiniGrid-Empty-5x5-v0", "own:Own-v0"):
+        GymnasiumSpec(name).require_importable()
+    gymnasium.register("Text-v0", "__main__:Mine")
+    try:
+        for name in ("Text-v0", "__main__:Text-v0", "Mixed-v0"):
+            with pytest.raises(BadInput, match=r"train with workers: expected module:.*-v0, whose module"):
+                GymnasiumSpec(name).require_importable()
+    finally:
+        del gymnasium.registry["Text-v0"]
+
+
 def test_wrappers_are_put_around_it() -> None:
     spec = GymnasiumSpec("Mixed-v0", wrappers=("gymnasium.wrappers:FlattenObservation",))
     assert isinstance(spec.make(), gymnasium.wrappers.FlattenObservation)

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import wormwood
 from wormwood.agents.policies.table import initial_weights, make_policy
 from wormwood.envs.randomness import training_streams
 from wormwood.errors import BadInput
@@ -192,3 +193,66 @@ def test_code_of_a_container_is_the_users_and_packages_are_not(tmp_path: Path, m
     assert own_folders(["own_in_usr", "numpy.linalg", "json", "wormwood.envs"]) == {
         "own_in_usr": Path(sys.prefix, "src").resolve()
     }
+
+
+OWN_ENVIRONMENT = """
+import gymnasium
+import numpy as np
+
+class Table(gymnasium.Env):
+    observation_space, action_space = gymnasium.spaces.Box(-9, 9, (2,)), gymnasium.spaces.Discrete(2)
+
+    def __init__(self, file):
+        self.values = np.loadtxt(file, dtype=np.float32)
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        return self.values.copy(), {}
+
+    def step(self, action):
+        return self.values.copy(), float(action), False, False, {}
+
+class Double(gymnasium.ObservationWrapper):
+    def observation(self, observation):
+        return observation * 2
+
+gymnasium.register("Table-v0", Table, max_episode_steps=8)
+"""
+ENVIRONMENT = """
+agent: {kind: mlp, hidden: [4]}
+learner: {kind: openai-es, population: 4, starts: 1}
+iterations: 2
+shards: 2
+environment: own_table:Table-v0
+environment_options: {file: ./table.txt}
+environment_wrappers: [own_table:Double]
+evaluation_episodes: 1
+"""
+
+
+def test_an_environment_of_ones_own_goes_to_workers_and_is_refused_in_a_strangers_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for folder in ("code", "here", "there"):
+        (tmp_path / folder).mkdir()
+    (tmp_path / "code" / "own_table.py").write_text(OWN_ENVIRONMENT)
+    (tmp_path / "code" / "own.yaml").write_text(ENVIRONMENT)
+    monkeypatch.chdir(tmp_path / "here")
+    Path("table.txt").write_text("0.5 -1.5")
+    runs = [wormwood.train(tmp_path / "code" / "own.yaml", out=f"run-{k}", workers=k) for k in (0, 1)]
+    assert runs[0]["state_sha256"] == runs[1]["state_sha256"]
+    assert load_config(Path("run-0", "config.yaml").as_posix()).spec.options == {
+        "file": str(Path("table.txt").resolve())
+    }
+    # Its maker goes on with it and evaluates it from any folder; in another's hands it has to be trusted.
+    monkeypatch.chdir(tmp_path / "there")
+    assert wormwood.evaluate("../here/run-0").returns.mean() == runs[0]["return_mean"]
+    shutil.copytree(tmp_path / "here" / "run-0", "run")
+    for trust in ([], ["own_table:Table-v0"], ["own_table:Double"], ["own_tabl"]):
+        with pytest.raises(BadInput, match=r"code that is not ours .*: add --trust own_table:"):
+            wormwood.evaluate("run", trust=trust)
+    for trust in (["own_table"], ["own_table:Table-v0", "own_table:Double"]):
+        assert wormwood.evaluate("run", trust=trust).returns.mean() == runs[0]["return_mean"]
+    (tmp_path / "here" / "table.txt").unlink()
+    with pytest.raises(BadInput, match=r"environment_options.file \(FileNotFoundError: .*here/table.txt not found"):
+        wormwood.evaluate("../here/run-0")
