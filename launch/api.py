@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
@@ -157,9 +158,9 @@ def spec_for(agent: Agent, body: Body | Place | None = None, task: Task | str | 
 def transfer(
     agents: Sequence[Agent | Place] | Agent | Place,
     *,
-    suite: Place = "quick",
+    suite: Place | None = None,
     out: Place | None = None,
-    seeds: int = 10,
+    seeds: int | None = None,
     workers: int = 0,
     **options: Any,
 ) -> Report:
@@ -168,10 +169,11 @@ def transfer(
     Example: ``wormwood.transfer(["runs/worm", "ncap"], suite="links").results.rows``
 
     Args:
-        agents: agents, or what ``load_agent`` takes, each once.
-        suite: a name of `wormwood list suites`, or a YAML file.
+        agents: agents, or what ``load_agent`` takes, each once; training runs of one kind as ``"name=runs/worm-*"``.
+        suite: a name of `wormwood list suites`, or a YAML file; None takes ``"quick"``, or that of a report that goes
+            on.
         out: folder of the report; None makes a new one in ``runs/``.
-        seeds: held-out starts on each body.
+        seeds: held-out starts on each body; None takes 10, or those of a report that goes on.
         workers: Ray workers that measure; 0 measures in this process. The results are the same.
         options: other fields of ``ReportPlan``, such as ``adapt="pad"``, ``retention=True`` or ``resume=True``.
 
@@ -179,20 +181,29 @@ def transfer(
         The report: ``page`` is its HTML page, ``results.rows`` has one mapping for each agent and body.
 
     Raises:
-        BadInput: an agent, the suite or the folder is wrong.
+        BadInput: an agent, the suite, the folder or an option is wrong.
         Interrupted: the user pressed Ctrl-C; the message says how to go on.
     """
-    _check_whole("seeds", seeds, where="transfer", low=1)
+    known = [field.name for field in dataclasses.fields(ReportPlan)]
+    for name in options:
+        if name not in known:
+            expected = f"one of {', '.join(known)}"
+            raise bad_input("unknown option", where="transfer", expected=expected, got=name, nearest_to=known)
+    if seeds is not None:
+        _check_whole("seeds", seeds, where="transfer", low=1)
     _check_whole("workers", workers, where="transfer")
+    lists = {name: tuple(value) for name, value in options.items() if isinstance(value, list)}
     several = [agents] if isinstance(agents, Agent | str | os.PathLike) else agents
+    if suite is None and not options.get("resume"):
+        suite = "quick"
     return make_report(
         ReportPlan(
             tuple(agent if isinstance(agent, Agent) else _path(agent, "agent", "transfer") for agent in several),
-            _path(suite, "suite", "transfer"),
+            None if suite is None else _path(suite, "suite", "transfer"),
             None if out is None else _path(out, "out", "transfer"),
             seeds=seeds,
             workers=workers,
-            **options,
+            **{**options, **lists},
         )
     )
 

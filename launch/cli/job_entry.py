@@ -32,7 +32,7 @@ def job_arguments(job: dict[str, Any], *, address: str, folder: Path) -> list[st
         address: of the cluster.
         folder: for the file of a new run's configuration.
     """
-    from wormwood.launch.transfer.report import OUTCOMES
+    from wormwood.launch.transfer.plan import OUTCOMES
 
     words = [*job["words"], "--address", address, "--out", job["out"], "--json"]
     if job["verb"] == "transfer":
@@ -80,7 +80,7 @@ def _report(out: str, done: threading.Event) -> None:
 
 def _progress(out: Path, metrics: Iterator[dict[str, Any]]) -> str:
     """Return how far a run or report has come, or nothing."""
-    from wormwood.launch.transfer.report import OUTCOMES
+    from wormwood.launch.transfer.plan import OUTCOMES
 
     line = next(metrics, {})
     parts = [f"iteration {line['iteration']}, {line['steps']:,} steps"] if line else []

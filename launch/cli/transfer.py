@@ -5,11 +5,13 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import functools
+from collections.abc import Mapping
 from typing import Any
 
 from wormwood.launch.cli.arguments import AGENT_HELP, add_trust, add_verb, episodes, number, seed, workers
 from wormwood.launch.cli.console import note, print_json, print_table, print_text, progress_bar
-from wormwood.launch.transfer.report import SPECIALISTS, Report, ReportPlan, make_report
+from wormwood.launch.transfer.plan import SPECIALISTS, STANDARD, THRESHOLD, ReportPlan
+from wormwood.launch.transfer.report import Report, make_report
 from wormwood.launch.transfer.results import ROW_KEYS
 from wormwood.launch.transfer.suites import suite_names
 
@@ -21,27 +23,32 @@ def add_transfer(verbs: Any) -> None:
     example = "wormwood transfer ncap random --suite quick"
     summary = "measure what agents keep on bodies that they never saw"
     parser = add_verb(verbs, "transfer", transfer_command, summary, example)
-    parser.add_argument("agents", nargs="+", metavar="agent", help=AGENT_HELP)
+    parser.add_argument(
+        "agents", nargs="+", metavar="agent", help=f"{AGENT_HELP}; or a group of training runs as NAME=PATTERN"
+    )
     suites = ", ".join(suite_names())
-    parser.add_argument("--suite", default="standard", help=f"one of {suites}, or a YAML file; default standard")
-    parser.add_argument("--seeds", type=episodes, default=10, help="held-out starts on each body; default 10")
-    parser.add_argument("--seed", type=seed, default=0, help="of the held-out starts; default 0")
+    parser.add_argument("--suite", help=f"one of {suites}, or a YAML file; default {STANDARD}")
+    parser.add_argument("--seeds", type=episodes, help="held-out starts on each body; default 10")
+    parser.add_argument("--seed", type=seed, help="of the held-out starts; default 0")
     parser.add_argument("--workers", type=workers, default=0, help="Ray workers that measure; 0 uses none")
     parser.add_argument("--address", default="local", help="of a running Ray cluster; default: one of its own")
     parser.add_argument("--out", help="folder of the report; default: a new one in runs/")
-    parser.add_argument("--resume", action="store_true", help="go on with the report in --out")
     parser.add_argument(
-        "--adapt", choices=("no", "pad"), default="no", help="pad agents that do not fit a body, or (no) mark them"
+        "--resume", action="store_true", help="go on with the report in --out, which more agents may join"
     )
+    parser.add_argument("--adapt", choices=("no", "pad"), help="pad agents that do not fit a body, or (no) mark them")
     parser.add_argument("--retention", action="store_true", help="compare with specialists, trained on each body")
     parser.add_argument(
         "--fine-tune", nargs="+", type=_share, default=[], metavar="SHARE", help="of the budget; implies --retention"
     )
-    parser.add_argument("--specialists", default=SPECIALISTS, help=f"folder of training runs; default {SPECIALISTS}")
+    parser.add_argument(
+        "--threshold", type=_share, metavar="SHARE", help=f"of a specialist's return, to race to; default {THRESHOLD}"
+    )
+    parser.add_argument("--specialists", help=f"folder of training runs; default {SPECIALISTS}")
     add_trust(parser)
 
 
-_share = functools.partial(number, parse=float, what="a share of the budget", least=1e-6, most=100.0)
+_share = functools.partial(number, parse=float, what="a share", least=1e-6, most=100.0)
 
 
 def transfer_command(options: argparse.Namespace) -> None:
@@ -65,25 +72,44 @@ def transfer_command(options: argparse.Namespace) -> None:
 
 
 def _print(report: Report) -> None:
-    """Print a table of bodies, the reasons of what could not be measured, and where the report is."""
+    """Print a table of bodies, what intervals and marks mean, what could not be measured, and where the report is."""
     results = report.results
-    columns = ["agent", "body", "label", "return", "95 % interval", "speed (m/s)", "retention"]
-    shown = [
-        [
-            row["agent"],
-            row["body"],
-            row["label"],
-            "" if row["return_iqm"] is None else f"{row['return_iqm']:.1f}",
-            "cannot act" if row["return_iqm"] is None else f"{row['return_low']:.0f} to {row['return_high']:.0f}",
-            "" if row["speed_mean"] is None else f"{row['speed_mean']:.3f}",
-            "" if row["retention"] is None else f"{row['retention']:.2f}",
-        ]
-        for row in results.rows
-    ]
-    title = f"suite {results.suite.name}: interquartile mean over starts, of at most {results.suite.task.horizon}"
-    print_table(title, columns, shown)
+    columns = ["agent", "body", "label", "return", "95 % interval", "speed (m/s)"]
+    cells = [_cells(row) for row in results.rows]
+    if any(row["adapted"] for row in results.rows):
+        columns, cells = [*columns, "acts"], [[*line, _how(row)] for line, row in zip(cells, results.rows, strict=True)]
+    if any(row["retention"] is not None for row in results.rows):
+        columns, cells = (
+            [*columns, "retention"],
+            [[*line, _retention(row)] for line, row in zip(cells, results.rows, strict=True)],
+        )
+    title = f"suite {results.suite.name}: interquartile mean, of at most {results.suite.task.horizon}"
+    print_table(title, columns, cells)
+    note("; ".join(f"{agent}: {_basis(len(results.runs(agent)))}" for agent in results.agents))
     for agent in results.agents:
         reasons = [row["reason"] for row in results.rows if row["agent"] == agent and row["reason"]]
         if reasons:
             note(f"{agent} cannot act on {len(reasons)} bodies ({reasons[0]}); to pad and truncate it: --adapt pad")
     print_text(f"report: {report.page}")
+
+
+def _cells(row: Mapping[str, Any]) -> list[str]:
+    names = [row["agent"], row["body"], row["label"]]
+    if row["return_iqm"] is None:
+        return [*names, "", "cannot act", ""]
+    interval = f"{row['return_low']:z.0f} to {row['return_high']:z.0f}"
+    return [*names, f"{row['return_iqm']:z.1f}", interval, f"{row['speed_mean']:z.3f}"]
+
+
+def _how(row: Mapping[str, Any]) -> str:
+    return "padded" if row["adapted"] else ""
+
+
+def _retention(row: Mapping[str, Any]) -> str:
+    if row["retention"] is None:
+        return ""
+    return f"{row['retention']:z.2f} ({row['retention_low']:z.2f} to {row['retention_high']:z.2f})"
+
+
+def _basis(runs: int) -> str:
+    return f"intervals over {runs} training runs" if runs > 1 else "intervals over the starts of one policy"

@@ -129,27 +129,31 @@ def _own_code(classes: Sequence[str], folder: Path) -> tuple[list[str], tuple[st
 def _plan_transfer(words: Sequence[str], options: Any, place: Place, *, where: str) -> Job:
     """Plan a report. Agents and a suite of one's own are files, which have to be where the job runs."""
     from wormwood.launch.run.agent_files import BUILT_IN, load_agent
+    from wormwood.launch.transfer.entrants import runs_of_argument
+    from wormwood.launch.transfer.plan import SPECIALISTS, STANDARD
     from wormwood.launch.transfer.suites import load_suite, suite_names
 
-    files = [("agent", agent) for agent in options.agents if agent not in BUILT_IN]
-    files += [("--suite", options.suite)] if options.suite not in suite_names() else []
+    suite = options.suite or STANDARD
+    agents = [text for agent in options.agents for text in (runs_of_argument(agent)[1] if place.here else [agent])]
+    files = [("agent", agent) for agent in agents if agent not in BUILT_IN]
+    files += [("--suite", suite)] if suite not in suite_names() else []
     trains = options.retention or options.fine_tune
-    files += [("--specialists", options.specialists)] if trains else []
+    files += [("--specialists", options.specialists or SPECIALISTS)] if trains else []
     for what, path in files:
-        if not (place.here or re.sub(r"^\w+:", "", path).startswith("/")):
+        if not (place.here or re.sub(r"^([\w.-]+=)?(\w+:)?", "", path).startswith("/")):
             expected = "a path from the root, on a file system that all nodes share"
             raise bad_input(what, where=where, expected=expected, got=path)
     classes = list(options.trust)
-    for agent in options.agents:
+    for agent in agents:
         known, folder = recall(agent)
         load_modules(known, folder)
         classes += known
     if place.here:
-        load_suite(options.suite, trust=options.trust)
-        for agent in options.agents:
+        load_suite(suite, trust=options.trust)
+        for agent in agents:
             load_agent(agent, trust=options.trust)
     trusted, code = _own_code(classes, Path())
-    default = None if options.resume else f"transfer-{Path(options.suite).stem}"
+    default = None if options.resume else f"transfer-{Path(suite).stem}"
     out = _shared_folder(options, place, where=where, default=default)
     if not options.resume:
         _require_new(out, place, where=where)

@@ -28,20 +28,24 @@ class OutcomeFiles:
 
     def read(self, job: EvaluationJob) -> Outcome | None:
         """Return the outcome of a job, or None where there is none, or only a damaged one."""
+        return self.read_key(job.key, job.starts)
+
+    def read_key(self, key: str, starts: int) -> Outcome | None:
+        """Return the outcome of a job of this key and so many starts, or None as ``read`` does."""
         try:
-            outcome = _OUTCOME.validate_python(json.loads(self._path(job).read_text(encoding="utf-8"))["outcome"])
+            outcome = _OUTCOME.validate_python(json.loads(self._path(key).read_text(encoding="utf-8"))["outcome"])
         except (OSError, ValueError, LookupError, TypeError):
             return None
-        complete = outcome.reason is not None or len(outcome.returns) == job.starts
+        complete = outcome.reason is not None or len(outcome.returns) == starts
         return outcome if complete else None
 
     def write(self, job: EvaluationJob, outcome: Outcome) -> None:
         """Keep an outcome; a reader, or a crash, finds all of it or nothing."""
         described = {"agent": job.agent.name, "body": job.spec.body.name, "outcome": dataclasses.asdict(outcome)}
-        write_text_atomic(self._path(job), to_json(described) + "\n")
+        write_text_atomic(self._path(job.key), to_json(described) + "\n")
 
-    def _path(self, job: EvaluationJob) -> Path:
-        return self._folder / f"{job.key}.json"
+    def _path(self, key: str) -> Path:
+        return self._folder / f"{key}.json"
 
 
 def measure(

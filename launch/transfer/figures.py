@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from matplotlib import colormaps
+from matplotlib import colormaps, rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
@@ -30,6 +30,7 @@ __all__ = [
     "draw_profile",
     "png_bytes",
     "to_png",
+    "to_svg",
 ]
 
 # Okabe and Ito's colours, which all kinds of colour vision tell apart, without yellow, which is faint on white.
@@ -46,6 +47,14 @@ def to_png(figure: Figure, *, dpi: int = 130) -> Picture:
     """Return the pixels ``[height, width, 3]`` of a figure."""
     figure.set_dpi(dpi)
     return figure_pixels(figure)
+
+
+def to_svg(figure: Figure) -> str:
+    """Return a figure as SVG, the same text every time."""
+    text = io.StringIO()
+    with rc_context({"svg.hashsalt": "wormwood"}):  # of the names that its parts have
+        figure.savefig(text, format="svg", metadata={"Date": None})
+    return text.getvalue()
 
 
 def png_bytes(picture: Picture, *, colours: int = 128) -> bytes:
@@ -76,7 +85,7 @@ def draw_heat_map(results: Results) -> Figure:
         missing = np.isnan(share)
         colour = DARK if missing else cell_colours(share)[1]
         padded = "*" if results.by_name[agents[column], bodies[row]]["adapted"] else ""
-        text = "–" if missing else f"{values[row][column]:.0f}{padded}"
+        text = "–" if missing else f"{values[row][column]:z.0f}{padded}"
         axes.text(column, row, text, ha="center", va="center", color=colour, fontsize=8)
     axes.set_xticks(range(len(agents)), [_short(name) for name in agents], rotation=20, ha="left", parse_math=False)
     axes.set_yticks(range(len(bodies)), bodies, fontsize=8, parse_math=False)
@@ -96,7 +105,7 @@ def draw_profile(results: Results) -> Figure:
         axes.plot(THRESHOLDS, share, label=_short(agent), markevery=(2 * index, 20), **style)
         axes.fill_between(THRESHOLDS, low, high, color=style["color"], alpha=0.15, linewidth=0)
     axes.set(xlim=(0, 1), ylim=(0, 1.02), xlabel="threshold, as a share of the most possible return")
-    axes.set_ylabel("share of starts above it")
+    axes.set_ylabel("share of starts, or runs, above it")
     axes.xaxis.set_major_formatter(PercentFormatter(1.0))
     axes.yaxis.set_major_formatter(PercentFormatter(1.0))
     axes.grid(alpha=0.3)
@@ -157,12 +166,16 @@ def _along(results: Results, axis: str) -> tuple[list[SuiteBody], list[str]]:
 def _plot_curve(upper: Axes, lower: Axes, results: Results, axis: str) -> None:
     bodies, ticks = _along(results, axis)
     places = np.arange(len(bodies))
+    is_quantity = dict(results.suite.axes)[axis] is not None  # else its numbers are names, as those of joints
     for index, agent in enumerate(results.agents):
         rows = [results.by_name[agent, entry.body.name] for entry in bodies]
         middle, low, high = (_column(rows, f"return_{name}") for name in ("iqm", "low", "high"))
-        style = _style(index)
+        style = _style(index) if is_quantity else {**_style(index), "linestyle": "none"}
         upper.plot(places, middle, label=_short(agent), **style)
-        upper.fill_between(places, low, high, color=style["color"], alpha=0.2, linewidth=0)
+        if is_quantity:
+            upper.fill_between(places, low, high, color=style["color"], alpha=0.2, linewidth=0)
+        else:
+            upper.vlines(places, low, high, color=style["color"], alpha=0.5)
         lower.plot(places, 100 * _column(rows, "speed_mean"), **style)
     for axes in (upper, lower):
         home = [place for place, entry in enumerate(bodies) if entry.label == "home"]
@@ -175,6 +188,7 @@ def _plot_curve(upper: Axes, lower: Axes, results: Results, axis: str) -> None:
     upper.set_title(f"{axis} (dotted line: home)", fontsize=10, parse_math=False)
     upper.set_ylabel("return")
     lower.set_ylabel("speed (cm/s)")
+    lower.set_xlabel(dict(results.suite.units).get(axis, ""), fontsize=9, parse_math=False)
 
 
 def _column(rows: Sequence[dict[str, Any]], name: str) -> Floats:

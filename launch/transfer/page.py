@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from html import escape
 from typing import Any
 
+from wormwood.launch.transfer.comparison import Comparison
 from wormwood.launch.transfer.figures import cell_colours
 from wormwood.launch.transfer.results import GRAVITY, Results
 from wormwood.launch.transfer.statistics import Interval
 from wormwood.launch.transfer.suites import LABELS
-from wormwood.launch.transfer.tuning import SHARE_OF_SPECIALIST, Tuning
 
 __all__ = ["Illustration", "write_page"]
 
@@ -25,12 +25,11 @@ h1 { font-size: 1.6rem; line-height: 1.2; } h2 { font-size: 1.2rem; margin-top: 
 .scroll { overflow-x: auto; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
 th, td { padding: .25rem .5rem; text-align: right; vertical-align: top; font-weight: normal; }
-td { overflow-wrap: normal; } tbody th { min-width: 6.5rem; }
-.words thead th { overflow-wrap: normal; }
+th, td { overflow-wrap: normal; } tbody th { min-width: 6.5rem; }
 th[scope=row], th.text, td.text { text-align: left; }
 thead th { font-weight: 600; border-bottom: 2px solid #1a1a1a; vertical-align: bottom; }
 tbody tr { border-bottom: 1px solid #ddd; }
-.map td { text-align: center; min-width: 3.6rem; line-height: 1.15; overflow-wrap: normal; }
+.map td { text-align: center; min-width: 3.6rem; line-height: 1.15; }
 .map td small { display: block; font-size: .72rem; }
 .map td.none { background: repeating-linear-gradient(45deg, #fff 0 5px, #ddd 5px 6px); color: #000; }
 .map tr.group th { font-weight: 600; background: #eee; }
@@ -40,7 +39,12 @@ figure { margin: 0; } img { max-width: 100%; height: auto; display: block; }
 figcaption { font-size: .85rem; }
 pre { background: #f3f3f3; padding: .75rem; white-space: pre-wrap; }
 dt { font-weight: 600; } dd { margin: 0 0 .5rem; }
-@media (max-width: 30rem) { body { padding: .5rem; } th, td { padding: .2rem .3rem; } .map td { min-width: 3rem; } }
+@media (max-width: 30rem) {
+  body { padding: .5rem; } th, td { padding: .2rem .3rem; } .map td { min-width: 3rem; }
+  .long thead { display: none; } .long tr, .long th, .long td { display: block; } .long tr { padding: .4rem 0; }
+  .long th { font-weight: 600; } .long td { display: flex; justify-content: space-between; gap: 1rem; }
+  .long td::before { content: attr(data-label); color: #444; text-align: left; }
+}
 """
 
 
@@ -70,7 +74,7 @@ def write_page(
         versions: by package.
         curves: one figure for each axis.
         profile: the performance profile.
-        films: one strip for each body.
+        films: one strip for each body and agent.
         notes: what else a reader must know.
     """
     suite, starts = results.suite, max((len(o.returns) for o in results.outcomes.values()), default=0)
@@ -87,7 +91,7 @@ def write_page(
         "<h2>Every body</h2>",
         _heat_map(results),
         _reasons(results),
-        *(["<h2>Retention and fine-tuning</h2>", _tunings(results)] if results.tunings else []),
+        *(["<h2>Retention and fine-tuning</h2>", _comparisons(results)] if results.comparisons else []),
         *(["<h2>Along each axis</h2>", _figures(curves)] if curves else []),
         "<h2>Performance profile</h2>",
         _figures([profile]),
@@ -112,26 +116,38 @@ def write_page(
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]], *, kind: str = "") -> str:
     """Return a table of cells that are HTML already; the first column names its row."""
     top = "".join(f"<th scope=col{' class=text' if k == 0 else ''}>{cell}</th>" for k, cell in enumerate(head))
+    # On a phone a long row is a list, whose entries are labelled.
+    labels = [f' data-label="{cell}"' if kind == "long" else "" for cell in head[1:]]
     body = "".join(
-        f"<tr><th scope=row>{row[0]}</th>{''.join(f'<td>{cell}</td>' for cell in row[1:])}</tr>" for row in rows
+        f"<tr><th scope=row>{row[0]}</th>"
+        + "".join(f"<td{label}><span>{cell}</span></td>" for label, cell in zip(labels, row[1:], strict=True))
+        + "</tr>"
+        for row in rows
     )
     return f'<div class=scroll><table class="{kind}"><thead><tr>{top}</tr></thead><tbody>{body}</tbody></table></div>'
 
 
 def _percent(interval: Interval) -> str:
-    return f"{interval.estimate:.0%}<br><small>{interval.low:.0%} to {interval.high:.0%}</small>"
+    return f"{interval.estimate:z.0%}<br><small>{interval.low:z.0%} to {interval.high:z.0%}</small>"
 
 
 def _summary(results: Results) -> str:
     present = [label for label in ("all", *LABELS) if label in results.summary[0]]
     rows = [[label, *(_percent(line[label]) for line in results.summary)] for label in present]
-    rows.append(["optimality gap", *(f"{line['optimality_gap']:.0%}" for line in results.summary)])
+    rows.append(["optimality gap", *(f"{line['optimality_gap']:z.0%}" for line in results.summary)])
     bodies = len(results.suite.bodies)
     rows.append(["can act on", *(f"{line['bodies']} of {bodies}" for line in results.summary)])
+    rows.append(["interval over", *(_counted(results, agent) for agent in results.agents)])
     return (
         "<p>Interquartile mean of the returns as a share of the most possible, with its 95&nbsp;% interval. A body "
-        "that an agent cannot act on counts as 0.</p>" + _table(["bodies", *map(escape, results.agents)], rows)
+        "that an agent cannot act on counts as 0. An interval over training runs tells how another run would do; one "
+        "over the starts of one policy does not.</p>" + _table(["bodies", *map(escape, results.agents)], rows)
     )
+
+
+def _counted(results: Results, agent: str) -> str:
+    runs = len(results.runs(agent))
+    return "starts" if runs == 1 else f"{runs} runs"
 
 
 def _improvements(results: Results) -> str:
@@ -167,47 +183,66 @@ def _cell(results: Results, row: Mapping[str, Any]) -> str:
         return "<td class=none>cannot act</td>"
     back, text = cell_colours(row["return_iqm"] / results.suite.task.horizon)
     padded = " *" if row["adapted"] else ""
-    speed = f"<small>{100 * row['speed_mean']:.1f}</small>"
-    return f'<td style="background:{back};color:{text}">{row["return_iqm"]:.0f}{padded}{speed}</td>'
+    speed = f"<small>{100 * row['speed_mean']:z.1f}</small>"
+    return f'<td style="background:{back};color:{text}">{row["return_iqm"]:z.0f}{padded}{speed}</td>'
 
 
-def _tunings(results: Results) -> str:
-    """Return one table for each agent: narrow ones, for a phone."""
+def _comparisons(results: Results) -> str:
+    """Return one table for each agent beside its specialists."""
     tables = []
-    for agent in dict.fromkeys(tuning.agent for tuning in results.tunings):
-        tunings = [tuning for tuning in results.tunings if tuning.agent == agent]
-        shares = list(dict.fromkeys(share for tuning in tunings for share, _ in tuning.tuned))
+    for agent in dict.fromkeys(agent for agent, _ in results.comparisons):
+        compared = [comparison for (name, _), comparison in results.comparisons.items() if name == agent]
+        shares = list(dict.fromkeys(share for comparison in compared for share in comparison.tuned))
         head = ["body", "zero-shot", "specialist", "best here", "retention", "jumpstart"]
         head += [f"tuned {share:.4g}" for share in shares]
-        head += ["steps tuned", "steps from scratch"] if shares else []
-        rows = [_tuning_row(results, tuning, shares) for tuning in tunings]
-        tables.append(f"<h3>{escape(agent)}</h3>" + _table(head, rows, kind="words"))
+        head += ["threshold", "steps tuned", "steps from scratch"] if shares else []
+        rows = [_comparison_row(results, comparison, shares) for comparison in compared]
+        tables.append(f"<h3>{escape(agent)}</h3>" + _table(head, rows, kind="long"))
     return (
-        "<p>Interquartile means of the returns on the same starts. The specialist was trained from scratch on the "
-        "body, with the agent's preset, seed and budget; <b>best here</b> is the best return on the body in this "
-        "report. <b>Retention</b> is zero-shot over specialist, <b>jumpstart</b> zero-shot less untrained. "
-        "<b>Tuned</b> is after fine-tuning for that share of the budget, and <b>steps</b> are those until one "
-        f"evaluation reached {SHARE_OF_SPECIALIST:.0%} of the specialist's return.</p>" + "".join(tables)
+        "<p>Interquartile means of the returns on the same starts, in brackets their 95&nbsp;% intervals. The "
+        "specialist was trained from scratch on the body, with the agent's preset, seed and budget; <b>best here</b> "
+        "is the best return on the body in this report. <b>Retention</b> is zero-shot over specialist, "
+        "<b>jumpstart</b> zero-shot less untrained. <b>Tuned</b> is after fine-tuning for that share of the budget, "
+        "and <b>steps</b> count until the return reached the threshold: a share of the specialist's. Of several runs "
+        "each has a specialist and a threshold of its own; steps are their median.</p>" + "".join(tables)
     )
 
 
-def _tuning_row(results: Results, tuning: Tuning, shares: Sequence[float]) -> list[str]:
-    scores = dict(tuning.tuned)
-    known = [row["return_iqm"] for row in results.rows if row["body"] == tuning.body]
-    known += [score for other in results.tunings if other.body == tuning.body for _, score in other.tuned]
-    known += [other.specialist for other in results.tunings if other.body == tuning.body]
+def _comparison_row(results: Results, comparison: Comparison, shares: Sequence[float]) -> list[str]:
+    known = [row["return_iqm"] for row in results.rows if row["body"] == comparison.body]
+    for other in results.comparisons.values():
+        if other.body == comparison.body:
+            known += [other.specialist, *(interval.estimate for interval in other.tuned.values())]
     row = [
-        escape(tuning.body),
-        _number(tuning.zero_shot, ".0f"),
-        _number(tuning.specialist, ".0f"),
-        _number(max(score for score in known if score is not None), ".0f"),
-        _number(tuning.retention, ".2f"),
-        _number(tuning.jumpstart, "+.0f"),
-        *(_number(scores.get(share), ".0f") for share in shares),
+        escape(comparison.body),
+        _number(comparison.zero_shot, "z.0f"),
+        _number(comparison.specialist, "z.0f"),
+        _number(max(score for score in known if score is not None), "z.0f"),
+        _interval(comparison.retention, "z.2f"),
+        _interval(comparison.jumpstart, "z.0f"),
+        *(_interval(comparison.tuned.get(share), "z.0f") for share in shares),
     ]
     if shares:
-        row += [_number(tuning.steps_tuned, ",d"), _number(tuning.steps_from_scratch, ",d")]
+        row += [
+            _number(comparison.threshold, "z.0f"),
+            _steps(comparison.steps_tuned),
+            _steps(comparison.steps_from_scratch),
+        ]
     return row
+
+
+def _interval(interval: Interval | None, form: str) -> str:
+    if interval is None:
+        return "–"
+    return f"{interval.estimate:{form}} <small>({interval.low:{form}} to {interval.high:{form}})</small>"
+
+
+def _steps(steps: Sequence[int | None]) -> str:
+    """Return the median over runs, of which those that never arrived count as later than all others."""
+    arrived = sorted(count for count in steps if count is not None)
+    middle = (len(steps) - 1) // 2
+    median = f"{arrived[middle]:,d}" if middle < len(arrived) else "–"
+    return median if len(steps) == 1 else f"{median} <small>({len(arrived)} of {len(steps)} runs)</small>"
 
 
 def _reasons(results: Results) -> str:
@@ -234,23 +269,25 @@ def _figures(pictures: Sequence[Illustration]) -> str:
 
 
 def _numbers(results: Results) -> str:
-    head = ["body", "return", "95&nbsp;% interval", "cm/s", "body lengths/s", "cost of transport", "retention"]
+    kept = any(row["retention"] is not None for row in results.rows)
+    head = ["body", "return", "95&nbsp;% interval", "cm/s", "body lengths/s", "cost of transport"]
+    head += ["retention"] if kept else []
     tables = []
     for agent in results.agents:
         rows = [
             [
-                escape(row["body"]),
-                _number(row["return_iqm"], ".1f"),
-                "–" if row["return_low"] is None else f"{row['return_low']:.0f} to {row['return_high']:.0f}",
-                _number(None if row["speed_mean"] is None else 100 * row["speed_mean"], ".2f"),
-                _number(row["body_lengths_per_second"], ".3f"),
+                escape(row["body"]) + (" *" if row["adapted"] else ""),
+                _number(row["return_iqm"], "z.1f"),
+                "–" if row["return_low"] is None else f"{row['return_low']:z.0f} to {row['return_high']:z.0f}",
+                _number(None if row["speed_mean"] is None else 100 * row["speed_mean"], "z.2f"),
+                _number(row["body_lengths_per_second"], "z.3f"),
                 _number(row["cost_of_transport"], ".3g"),
-                _number(row["retention"], ".2f"),
+                *([_number(row["retention"], "z.2f")] if kept else []),
             ]
             for row in results.rows
             if row["agent"] == agent
         ]
-        tables.append(f"<details><summary>{escape(agent)}</summary>{_table(head, rows, kind='words')}</details>")
+        tables.append(f"<details><summary>{escape(agent)}</summary>{_table(head, rows, kind='long')}</details>")
     return "".join(tables)
 
 
@@ -260,10 +297,12 @@ def _number(value: float | None, form: str) -> str:
 
 def _definitions(most: int) -> str:
     meanings = {
-        "Interquartile mean": "the mean of the middle half of the returns. Its interval is the 95&nbsp;% percentile "
-        "bootstrap, stratified by body.",
+        "Interquartile mean": "the mean of the middle half of the returns: of one policy those of its starts, of "
+        "several training runs the mean returns of the runs. Its interval is the 95&nbsp;% percentile "
+        "bootstrap over starts or runs, stratified by body.",
         "Optimality gap": f"how far returns fall short of {most}, on average.",
-        "Performance profile": "which share of starts returned more than a threshold, each body with the same weight.",
+        "Performance profile": "which share of starts, or of runs, returned more than a threshold, each body with the "
+        "same weight.",
         "Cost of transport": f"work of the motors over weight times forward distance, without a unit; weight at "
         f"{GRAVITY} m/s².",
         "Retention": "zero-shot return as a share of that of a specialist, which was trained on the body with the same "

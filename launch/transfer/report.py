@@ -7,31 +7,26 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import shlex
-from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-from wormwood.envs.specs import SwimmerSpec
 from wormwood.errors import BadInput, bad_input
-from wormwood.launch.run.agent_files import Agent, load_agent
 from wormwood.launch.run.opening import free_folder
 from wormwood.launch.run.training import Interrupted
-from wormwood.launch.transfer.execution import measure
+from wormwood.launch.transfer.entrants import Entrant, load_entrants, name_entrants
+from wormwood.launch.transfer.execution import OutcomeFiles, measure
+from wormwood.launch.transfer.plan import OUTCOMES, SPECIALISTS, STANDARD, ReportPlan, known_terms, terms_of
+from wormwood.launch.transfer.record import Member, Record
 from wormwood.launch.transfer.results import Results
 from wormwood.launch.transfer.specialists import config_of
-from wormwood.launch.transfer.suites import Suite, load_suite
+from wormwood.launch.transfer.suites import Suite, SuiteBody, load_suite
 from wormwood.launch.transfer.tuning import Request, Tuning, tune
-from wormwood.launch.transfer.zero_shot import EvaluationJob
+from wormwood.launch.transfer.zero_shot import EvaluationJob, Outcome
 
-__all__ = ["OUTCOMES", "SPECIALISTS", "Report", "ReportPlan", "make_report"]
-
-OUTCOMES = "outcomes"
-"""Folder of finished jobs: a folder that has it holds a report, or the beginning of one."""
-SPECIALISTS = "runs/specialists"
+__all__ = ["Report", "make_report"]
 
 Bar = Callable[[str, float], AbstractContextManager[Any]]
 """Shows, while a block runs, what is being done; gives a function of how much of the total is, and what now."""
@@ -49,61 +44,6 @@ class Report:
     """What else a reader must know."""
 
 
-@dataclass(frozen=True)
-class ReportPlan:
-    """What `wormwood transfer` is asked for."""
-
-    agents: tuple[str | Agent, ...]
-    """Anything that ``load_agent`` takes, or agents."""
-    suite: str = "standard"
-    """A name of `wormwood list suites`, or a YAML file."""
-    out: str | None = None
-    """Folder of the report; None makes a new one in ``runs/``."""
-    resume: bool = False
-    """Go on with the report in ``out``."""
-    seeds: int = 10
-    """Held-out starts on each body."""
-    seed: int = 0
-    """Of the held-out starts."""
-    adapt: Literal["no", "pad"] = "no"
-    """What is done with agents that do not fit a body: they are marked, or padded."""
-    retention: bool = False
-    """Compare with specialists, trained on each body that the suite names for that."""
-    fine_tune: tuple[float, ...] = ()
-    """Shares of the training budget at which fine-tuned agents are judged; implies ``retention``."""
-    specialists: str = SPECIALISTS
-    """Folder of training runs."""
-    workers: int = 0
-    """Ray workers that measure; 0 measures in this process. The results are the same."""
-    address: str = "local"
-    """Of a running Ray cluster; ``"local"`` starts one."""
-    trust: tuple[str, ...] = ()
-    """Classes ``module:Class``, or modules, that the files of the agents may name."""
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """The agents as they were named."""
-        return tuple(agent.name if isinstance(agent, Agent) else agent for agent in self.agents)
-
-    @property
-    def trains(self) -> bool:
-        """Whether specialists are trained."""
-        return self.retention or bool(self.fine_tune)
-
-    def command(self, folder: Path) -> str:
-        """Return the command that makes the same report in a folder, whatever of it is there already."""
-        words: list[object] = ["wormwood", "transfer", *self.names, "--suite", self.suite, "--seeds", self.seeds]
-        words += ["--seed", self.seed] if self.seed else []
-        words += ["--adapt", self.adapt] if self.adapt != "no" else []
-        words += ["--retention"] if self.retention else []
-        words += ["--fine-tune", *self.fine_tune] if self.fine_tune else []
-        words += ["--specialists", self.specialists] if self.specialists != SPECIALISTS else []
-        words += ["--workers", self.workers] if self.workers else []
-        words += ["--address", self.address] if self.address != "local" else []
-        words += [word for name in self.trust for word in ("--trust", name)]
-        return shlex.join(map(str, [*words, "--out", folder]))
-
-
 def _no_bar(doing: str, total: float) -> AbstractContextManager[Any]:
     return contextlib.nullcontext(lambda done, doing=None: None)
 
@@ -119,49 +59,31 @@ def make_report(plan: ReportPlan, *, bar: Bar = _no_bar) -> Report:
         BadInput: an agent, the suite or the output folder is wrong.
         Interrupted: the user stopped it; the message says how to go on.
     """
-    suite, agents = load_suite(plan.suite, trust=plan.trust), _load_agents(plan)
+    known = known_terms(plan)
+    name = plan.suite or (known.suite if known else STANDARD)
+    suite, entrants = load_suite(name, trust=plan.trust), load_entrants(plan.agents, trust=plan.trust)
     if plan.trains and not suite.retention:
         expected = "a suite that names bodies under `retention`"
         raise bad_input("--retention", where="transfer", expected=expected, got=suite.name)
-    work = _Work(plan, suite, agents, _open_folder(plan, suite), bar)
-    results, (tunings, notes) = work.measure(), work.tune() if plan.trains else ((), ())
-    results = dataclasses.replace(results, tunings=tunings)
-    # matplotlib is slow to load: only who draws waits for it.
-    from wormwood.launch.transfer.report_files import write_report
-
-    with work.resumable(lambda: "while drawing"), bar("drawing", 1.0) as show:
-        page = write_report(results, work.folder, command=work.command, notes=notes, progress=show)
-    return Report(page, results, notes)
-
-
-def _load_agents(plan: ReportPlan) -> list[tuple[str, Agent]]:
-    """Return the agents by the names that rows call them: their own, or where two have the same, what was typed."""
-    texts = plan.names
-    for text, count in Counter(texts).items():
-        if count > 1:
-            raise bad_input("agent", where="transfer", expected="each agent once", got=text)
-    agents = [agent if isinstance(agent, Agent) else load_agent(agent, trust=plan.trust) for agent in plan.agents]
-    for text, agent in zip(texts, agents, strict=True):
-        if agent.spec is not None and not isinstance(agent.spec, SwimmerSpec):
-            expected = "an agent that swims"
-            raise bad_input("agent", where="transfer", expected=expected, got=f"{text}, trained in {agent.spec.name}")
-    names = Counter(agent.name for agent in agents)
-    return [(agent.name if names[agent.name] == 1 else text, agent) for text, agent in zip(texts, agents, strict=True)]
+    terms = terms_of(plan, name, suite, known)
+    joined = {entry.key: entry for entry in (*(m.entry for m in terms.members), *(e.entry for e in entrants))}
+    name_entrants(list(joined.values()))  # which refuses what cannot be told apart
+    work = _Work(plan, suite, terms, entrants, _open_folder(plan, suite), bar)
+    work.measure()
+    if plan.trains:
+        work.tune()
+    return work.write()
 
 
 def _open_folder(plan: ReportPlan, suite: Suite) -> Path:
     """Return the folder of the report, which is made where it is new.
 
     Raises:
-        BadInput: it cannot be written, or is not what the plan says.
+        BadInput: it cannot be written, or has something else in it.
     """
-    if plan.resume and not plan.out:
-        raise bad_input("missing option", where="transfer --resume", expected="--out with the folder", got=None)
     folder = Path(plan.out) if plan.out else free_folder(f"transfer-{suite.name}")
-    begun = (folder / OUTCOMES).is_dir()
-    if plan.resume and not begun:
-        raise bad_input("--out", where="transfer --resume", expected="the folder of a report", got=str(folder))
     if not plan.resume and folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        begun = (folder / OUTCOMES).is_dir()
         what = "already has a report: add --resume" if begun else "is not empty and has no report:"
         raise BadInput(f"--out {folder} {what} or choose another --out")
     try:
@@ -171,28 +93,31 @@ def _open_folder(plan: ReportPlan, suite: Suite) -> Path:
     return folder
 
 
-@dataclass(frozen=True)
+@dataclass
 class _Work:
     """A report on its way."""
 
     plan: ReportPlan
     suite: Suite
-    agents: list[tuple[str, Agent]]
+    terms: Record
+    """Its members are those that were in the report before, and then those that it has."""
+    entrants: list[Entrant]
     folder: Path
     bar: Bar
+    notes: list[str] = field(default_factory=list)
 
     @property
     def command(self) -> str:
-        return self.plan.command(self.folder)
+        return self.plan.command(self.folder, self.terms)
 
-    def measure(self) -> Results:
-        """Play every agent on every body."""
-        plan = self.plan
-        places = [(name, agent, entry) for entry in self.suite.bodies for name, agent in self.agents]
-        jobs = [
-            EvaluationJob(agent, self.suite.spec(entry), starts=plan.seeds, seed=plan.seed, pad=plan.adapt == "pad")
-            for _, agent, entry in places
-        ]
+    def measure(self) -> None:
+        """Play every agent on every body. Whoever was in the report before is not played again."""
+        places = [(entrant, entry) for entry in self.suite.bodies for entrant in self.entrants]
+        jobs = [self._job(entrant, entry) for entrant, entry in places]
+        keys: dict[Any, dict[str, str]] = {entrant.entry.key: {} for entrant in self.entrants}
+        for (entrant, entry), job in zip(places, jobs, strict=True):
+            keys[entrant.entry.key][entry.body.name] = job.key
+        self._join(keys)
         done = 0
 
         def count(finished: int) -> None:
@@ -200,43 +125,111 @@ class _Work:
             done = finished
             show(finished)
 
+        workers = {"workers": self.plan.workers, "address": self.plan.address}
         with self.resumable(lambda: f"after {done} of {len(jobs)}"), self.bar("measuring", len(jobs)) as show:
-            outcomes = measure(jobs, self.folder / OUTCOMES, workers=plan.workers, address=plan.address, progress=count)
-        by_place = {(name, entry.body.name): o for (name, _, entry), o in zip(places, outcomes, strict=True)}
-        return Results(self.suite, tuple(name for name, _ in self.agents), by_place, seed=plan.seed)
+            measure(jobs, self.folder / OUTCOMES, progress=count, **workers)  # type: ignore[arg-type]
 
-    def tune(self) -> tuple[tuple[Tuning, ...], tuple[str, ...]]:
-        """Return agents beside specialists, and why some have none."""
-        plan = self.plan
+    def _job(self, entrant: Entrant, entry: SuiteBody) -> EvaluationJob:
+        terms = self.terms
+        return EvaluationJob(
+            entrant.agent, self.suite.spec(entry), starts=terms.seeds, seed=terms.seed, pad=terms.adapt == "pad"
+        )
+
+    def _join(self, keys: Mapping[Any, dict[str, str]]) -> None:
+        """Put the agents that are to be played into the record, where they have their places already or at its end."""
+        members = {}
+        for member in self.terms.members:
+            if member.entry.key in keys or self._outcomes(member) is not None:
+                members[member.entry.key] = member
+            else:
+                self.notes.append(
+                    f"{member.entry.text} was not finished in this report: to have it there, name it, too."
+                )
+        for entrant in self.entrants:
+            key, before = entrant.entry.key, members.get(entrant.entry.key)
+            is_same = before is not None and before.outcomes == keys[key]
+            members[key] = Member(entrant.entry, keys[key], before.tunings if before and is_same else ())
+        self._keep(members.values())
+
+    def _keep(self, members: Iterable[Member]) -> None:
+        self.terms = dataclasses.replace(self.terms, members=tuple(members))
+        self.terms.write(self.folder)
+
+    def _outcomes(self, member: Member) -> dict[str, Outcome] | None:
+        """Return the outcomes of a member by body, or None where one is missing."""
+        files = OutcomeFiles(self.folder / OUTCOMES)
+        read = {body: files.read_key(key, self.terms.seeds) for body, key in member.outcomes.items()}
+        found = {body: outcome for body, outcome in read.items() if outcome is not None}
+        return found if len(found) == len(self.suite.bodies) else None
+
+    def tune(self) -> None:
+        """Train specialists, and fine-tune where that is asked for."""
         entries = [entry for entry in self.suite.bodies if entry.body.name in self.suite.retention]
-        request = Request(
-            self.folder / OUTCOMES,
-            Path(plan.specialists),
-            tuple(sorted(plan.fine_tune)),
-            starts=plan.seeds,
-            seed=plan.seed,
-            pad=plan.adapt == "pad",
-            workers=plan.workers,
-            address=plan.address,
-        )
-        tunings: list[Tuning] = []
-        configs = [None if isinstance(agent, Agent) else config_of(agent, trust=plan.trust) for agent in plan.agents]
-        notes = tuple(
-            f"{name} is from no run of `wormwood train` on a swimmer: there is no specialist to compare it with."
-            for (name, _), config in zip(self.agents, configs, strict=True)
-            if config is None
-        )
-        pairs = zip(self.agents, configs, strict=True)
-        places = [(n, a, c, e) for (n, a), c in pairs if c is not None for e in entries]
+        trust = self.plan.trust
+        configs = {e.entry.key: config_of(e.entry.text, trust=trust) if e.is_file else None for e in self.entrants}
+        self.notes += [
+            f"{entrant.entry.text} is from no run of `wormwood train` on a swimmer: there is no specialist to compare "
+            "it with."
+            for entrant in self.entrants
+            if configs[entrant.entry.key] is None
+        ]
+        places = [(e, config, body) for e in self.entrants if (config := configs[e.entry.key]) for body in entries]
+        tunings: dict[Any, list[Tuning]] = {}
+        done = 0
         with (
-            self.resumable(lambda: f"after {len(tunings)} of {len(places)} bodies"),
+            self.resumable(lambda: f"after {done} of {len(places)} bodies"),
             self.bar("training", len(places)) as show,
             self._ray(),
         ):
-            for name, agent, config, entry in places:
-                tuning = tune(agent, config, self.suite.spec(entry), request, progress=_added(show, len(tunings)))
-                tunings.append(dataclasses.replace(tuning, agent=name))
-        return tuple(tunings), notes
+            for done, (entrant, config, entry) in enumerate(places):
+                spec, progress = self.suite.spec(entry), _added(show, done)
+                tuning = tune(entrant.agent, config, spec, self._request, progress=progress)
+                tunings.setdefault(entrant.entry.key, []).append(tuning)
+        self._keep(
+            dataclasses.replace(member, tunings=tuple(tunings.get(member.entry.key, member.tunings)))
+            for member in self.terms.members
+        )
+
+    @property
+    def _request(self) -> Request:
+        plan, terms = self.plan, self.terms
+        return Request(
+            self.folder / OUTCOMES,
+            Path(plan.specialists or SPECIALISTS),
+            tuple(sorted(plan.fine_tune)),
+            threshold=terms.threshold or 0.0,
+            starts=terms.seeds,
+            seed=terms.seed,
+            pad=terms.adapt == "pad",
+            workers=plan.workers,
+            address=plan.address,
+        )
+
+    def write(self) -> Report:
+        """Write the report of all that is measured."""
+        results = self._results()
+        # matplotlib is slow to load: only who draws waits for it.
+        from wormwood.launch.transfer.report_files import write_report
+
+        with self.resumable(lambda: "while drawing"), self.bar("drawing", 1.0) as show:
+            page = write_report(results, self.folder, command=self.command, notes=self.notes, progress=show)
+        return Report(page, results, tuple(self.notes))
+
+    def _results(self) -> Results:
+        named = list(zip(name_entrants([m.entry for m in self.terms.members]), self.terms.members, strict=True))
+        groups: dict[str, list[str]] = {}
+        for (name, run), _ in named:
+            groups.setdefault(name, []).append(run)
+        outcomes = {(run, body): o for (_, run), m in named for body, o in (self._outcomes(m) or {}).items()}
+        tunings = [dataclasses.replace(tuning, agent=run) for (_, run), member in named for tuning in member.tunings]
+        return Results(
+            self.suite,
+            tuple(groups),
+            outcomes,
+            seed=self.terms.seed,
+            tunings=tuple(tunings),
+            groups={name: tuple(runs) for name, runs in groups.items() if runs != [name]},
+        )
 
     @contextlib.contextmanager
     def resumable(self, place: Callable[[], str]) -> Iterator[None]:

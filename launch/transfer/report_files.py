@@ -1,4 +1,4 @@
-"""The report in files: one page for people, and the same as JSON, CSV and PNG."""
+"""The report in files: one page for people, and the same as JSON, CSV, PNG and SVG."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ import io
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from wormwood.envs.pictures.files import write_picture
+from matplotlib.figure import Figure
+
+from wormwood.envs.pictures.files import Picture, write_picture
 from wormwood.launch.storage.files import to_json, write_text_atomic
 from wormwood.launch.transfer.figures import (
     draw_curve,
@@ -18,6 +20,7 @@ from wormwood.launch.transfer.figures import (
     draw_profile,
     png_bytes,
     to_png,
+    to_svg,
 )
 from wormwood.launch.transfer.page import Illustration, write_page
 from wormwood.launch.transfer.results import Results
@@ -26,7 +29,8 @@ from wormwood.launch.transfer.zero_shot import versions
 __all__ = ["PAGE", "write_report"]
 
 PAGE, JSON, CSV = "report.html", "results.json", "results.csv"
-HEAT_MAP, CURVES, PROFILE = "heat-map.png", "curves.png", "profile.png"
+HEAT_MAP, CURVES, PROFILE = "heat-map", "curves", "profile"
+"""Figures, each as .png and .svg."""
 
 
 def write_report(
@@ -48,11 +52,10 @@ def write_report(
     """
     write_text_atomic(folder / JSON, to_json(_described(results, command), indent=1) + "\n")
     write_text_atomic(folder / CSV, _csv(results.rows))
-    write_picture(folder / HEAT_MAP, to_png(draw_heat_map(results)))
+    _write_figure(folder, HEAT_MAP, draw_heat_map(results))
     if (curves := draw_curves(results)) is not None:
-        write_picture(folder / CURVES, to_png(curves, dpi=100))
-    profile = to_png(draw_profile(results))
-    write_picture(folder / PROFILE, profile)
+        _write_figure(folder, CURVES, curves, dpi=100)
+    profile = _write_figure(folder, PROFILE, draw_profile(results))
     page = write_page(
         results,
         command=command,
@@ -64,6 +67,14 @@ def write_report(
     )
     write_text_atomic(folder / PAGE, page)
     return folder / PAGE
+
+
+def _write_figure(folder: Path, name: str, figure: Figure, *, dpi: int = 130) -> Picture:
+    """Write a figure as PNG and as SVG, and return its pixels."""
+    picture = to_png(figure, dpi=dpi)
+    write_picture(folder / f"{name}.png", picture)
+    write_text_atomic(folder / f"{name}.svg", to_svg(figure))
+    return picture
 
 
 def _described(results: Results, command: str) -> Mapping[str, object]:
@@ -81,24 +92,31 @@ def _described(results: Results, command: str) -> Mapping[str, object]:
         "rows": results.rows,
         "summary": summary,
         "probability_of_improvement": improvement,
-        "tuning": [
-            {**dataclasses.asdict(tuning), "retention": tuning.retention, "jumpstart": tuning.jumpstart}
-            for tuning in results.tunings
-        ],
+        "tuning": [dataclasses.asdict(comparison) for comparison in results.comparisons.values()],
+        "tuning_runs": [dataclasses.asdict(tuning) for tuning in results.tunings],
         "returns": starts,
     }
 
 
-def _returns(results: Results, agent: str) -> Mapping[str, Sequence[float]]:
-    return {entry.body.name: results.outcomes[agent, entry.body.name].returns for entry in results.suite.bodies}
+def _returns(results: Results, agent: str) -> Mapping[str, object]:
+    """Return the returns of each start by body; of a group by body and run."""
+    runs, bodies = results.runs(agent), [entry.body.name for entry in results.suite.bodies]
+    if agent not in results.groups:
+        return {body: results.outcomes[agent, body].returns for body in bodies}
+    return {body: {run: results.outcomes[run, body].returns for run in runs} for body in bodies}
 
 
 def _csv(rows: Sequence[Mapping[str, object]]) -> str:
     text = io.StringIO()
     writer = csv.DictWriter(text, fieldnames=list(rows[0]), lineterminator="\n")
     writer.writeheader()
-    writer.writerows(rows)
+    writer.writerows({name: _as_cell(value) for name, value in row.items()} for row in rows)
     return text.getvalue()
+
+
+def _as_cell(value: object) -> object:
+    """Quote a text that a spreadsheet would take for a formula, as any name may be."""
+    return f"'{value}" if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r")) else value
 
 
 def _curves(results: Results) -> list[Illustration]:
@@ -109,15 +127,17 @@ def _curves(results: Results) -> list[Illustration]:
 
 
 def _films(results: Results, progress: Callable[[float], None]) -> list[Illustration]:
-    """Return one strip for each body, of the first agent that can act on it."""
+    """Return one strip for each body and each agent that can act on it; of a group, of its first run."""
     films = []
     for done, entry in enumerate(results.suite.bodies):
         progress(done / len(results.suite.bodies))
-        agents = [agent for agent in results.agents if results.outcomes[agent, entry.body.name].poses]
-        if agents:
-            outcome = results.outcomes[agents[0], entry.body.name]
-            film = draw_film(entry, results.suite.spec(entry), outcome)
-            row = results.by_name[agents[0], entry.body.name]
-            numbers = f"return {row['return_iqm']:.0f}, {100 * row['speed_mean']:.1f} cm/s"
-            films.append(Illustration(png_bytes(film, colours=64), f"{entry.body.name}, {agents[0]}: {numbers}"))
+        for agent in results.agents:
+            outcome, row = (
+                results.outcomes[results.runs(agent)[0], entry.body.name],
+                results.by_name[agent, entry.body.name],
+            )
+            if outcome.poses and row["return_iqm"] is not None:
+                film = draw_film(entry, results.suite.spec(entry), outcome)
+                numbers = f"return {row['return_iqm']:z.0f}, {100 * row['speed_mean']:z.1f} cm/s"
+                films.append(Illustration(png_bytes(film, colours=64), f"{entry.body.name}, {agent}: {numbers}"))
     return films

@@ -5,12 +5,13 @@ from __future__ import annotations
 import functools
 import itertools
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from wormwood.agents.policies.interfaces import Floats
+from wormwood.launch.transfer.comparison import Comparison, compare, scores_of_runs
 from wormwood.launch.transfer.statistics import (
     Interval,
     improvement_interval,
@@ -39,11 +40,32 @@ class Results:
     suite: Suite
     agents: tuple[str, ...]
     outcomes: Mapping[tuple[str, str], Outcome]
-    """By agent and body."""
+    """By policy and body."""
+    groups: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """The policies of agents that are several training runs; all others are one policy of the same name."""
     seed: int = 0
     """Of the held-out starts, and of the resamples."""
     tunings: tuple[Tuning, ...] = ()
-    """Agents beside specialists, on the bodies where there are any."""
+    """Policies beside specialists, on the bodies where there are any."""
+
+    def runs(self, agent: str) -> tuple[str, ...]:
+        """Return the names of an agent's policies: the training runs of a group, or itself."""
+        return self.groups.get(agent, (agent,))
+
+    def outcomes_of(self, agent: str, body: str) -> list[Outcome]:
+        """Return how each of an agent's policies did on a body."""
+        return [self.outcomes[run, body] for run in self.runs(agent)]
+
+    @functools.cached_property
+    def comparisons(self) -> dict[tuple[str, str], Comparison]:
+        """Agents beside their specialists, by agent and body, where there are any."""
+        tunings = {(tuning.agent, tuning.body): tuning for tuning in self.tunings}
+        found = {}
+        for agent, entry in itertools.product(self.agents, self.suite.bodies):
+            own = [tunings[run, entry.body.name] for run in self.runs(agent) if (run, entry.body.name) in tunings]
+            if len(own) == len(self.runs(agent)):
+                found[agent, entry.body.name] = compare(agent, own, seed=self.seed)
+        return found
 
     @functools.cached_property
     def rows(self) -> list[dict[str, Any]]:
@@ -56,7 +78,9 @@ class Results:
         return {(row["agent"], row["body"]): row for row in self.rows}
 
     def _row(self, agent: str, entry: SuiteBody) -> dict[str, Any]:
-        body, outcome = entry.body, self.outcomes[agent, entry.body.name]
+        body, outcomes = entry.body, self.outcomes_of(agent, entry.body.name)
+        comparison = self.comparisons.get((agent, body.name))
+        kept = None if comparison is None else comparison.retention
         row: dict[str, Any] = {
             "agent": agent,
             "body": body.name,
@@ -65,36 +89,46 @@ class Results:
             "value": entry.value,
             **dict.fromkeys(("return_iqm", "return_low", "return_high", "return_mean")),
             **dict.fromkeys(("speed_mean", "body_lengths_per_second", "cost_of_transport")),
-            "retention": next((t.retention for t in self.tunings if (t.agent, t.body) == (agent, body.name)), None),
-            "adapted": outcome.adapted,
-            "reason": outcome.reason,
+            "retention": kept and kept.estimate,
+            "retention_low": kept and kept.low,
+            "retention_high": kept and kept.high,
+            "runs": len(outcomes),
+            "interval_over": "starts" if len(outcomes) == 1 else "runs",
+            "adapted": any(outcome.adapted for outcome in outcomes),
+            "reason": next((outcome.reason for outcome in outcomes if outcome.reason is not None), None),
         }
-        if outcome.reason is not None:
+        if row["reason"] is not None:
             return row
-        interval = iqm_interval([np.array(outcome.returns)], seed=self.seed)
-        speed, distance = float(np.mean(outcome.speeds)), sum(outcome.distance)
+        interval = iqm_interval([scores_of_runs([outcome.returns for outcome in outcomes])], seed=self.seed)
+        speed = float(np.mean([outcome.speeds for outcome in outcomes]))
+        work, distance = (sum(sum(getattr(outcome, name)) for outcome in outcomes) for name in ("work", "distance"))
         weight = sum(body.link_mass) * GRAVITY
         return row | {
             "return_iqm": interval.estimate,
             "return_low": interval.low,
             "return_high": interval.high,
-            "return_mean": float(np.mean(outcome.returns)),
+            "return_mean": float(np.mean([outcome.returns for outcome in outcomes])),
             "speed_mean": speed,
             "body_lengths_per_second": speed / sum(body.link_length),
-            "cost_of_transport": sum(outcome.work) / (weight * distance) if distance > 0 else None,
+            "cost_of_transport": work / (weight * distance) if distance > 0 else None,
         }
 
     def scores(self, agent: str, *, label: str | None = None) -> list[Floats]:
-        """Return the returns ``[E]`` on each body as shares of the most possible; zeros where the agent cannot act."""
-        nothing = np.zeros(max((len(outcome.returns) for outcome in self.outcomes.values()), default=0) or 1)
+        """Return on each body the scores ``[K]`` as shares of the most possible; zeros where a policy cannot act.
+
+        What there are K of is said by ``scores_of_runs``.
+        """
+        nothing = (0.0,) * (max((len(outcome.returns) for outcome in self.outcomes.values()), default=0) or 1)
         entries = [entry for entry in self.suite.bodies if label in (None, entry.label)]
-        outcomes = [self.outcomes[agent, entry.body.name] for entry in entries]
-        returns = [np.array(outcome.returns) if outcome.reason is None else nothing for outcome in outcomes]
-        return [values / self.suite.task.horizon for values in returns]
+        returns = [
+            [nothing if outcome.reason is not None else outcome.returns for outcome in self.outcomes_of(agent, name)]
+            for name in (entry.body.name for entry in entries)
+        ]
+        return [scores_of_runs(values) / self.suite.task.horizon for values in returns]
 
     @functools.cached_property
     def summary(self) -> list[dict[str, Any]]:
-        """One mapping for each agent: interquartile mean over bodies and starts by label and in all, optimality gap."""
+        """One mapping for each agent: interquartile mean over bodies and scores by label and in all, optimality gap."""
         lines = []
         for agent in self.agents:
             groups = [("all", self.scores(agent))]
@@ -102,7 +136,8 @@ class Results:
             line: dict[str, Any] = {"agent": agent}
             line |= {name: iqm_interval(scores, seed=self.seed) for name, scores in groups}
             line["optimality_gap"] = optimality_gap(np.concatenate(groups[0][1]))
-            line["bodies"] = sum(self.outcomes[agent, e.body.name].reason is None for e in self.suite.bodies)
+            line["bodies"] = sum(self.by_name[agent, e.body.name]["reason"] is None for e in self.suite.bodies)
+            line["runs"] = len(self.runs(agent))
             lines.append(line)
         return lines
 

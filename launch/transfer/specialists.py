@@ -7,8 +7,9 @@ again by whoever asks for the same, and goes on where it was stopped.
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import shutil
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,10 +33,20 @@ from wormwood.launch.run.trust import custom_names
 from wormwood.launch.storage.checkpoints import save_checkpoint
 from wormwood.launch.storage.states import nest, state_sha256
 
-__all__ = ["Training", "config_of", "on_body", "steps_to", "untrained"]
+__all__ = ["Stage", "Training", "config_of", "on_body", "untrained"]
 
-EVALUATIONS = 10
-"""Evaluations on held-out starts over a whole budget: how finely the steps to a threshold are known."""
+STAGES = 10
+"""Of a whole budget, after each of which the agent is kept: how finely the steps to a threshold are known."""
+
+
+@dataclass(frozen=True)
+class Stage:
+    """How far a training has come."""
+
+    iterations: int
+    steps: int
+    """Environment steps so far."""
+    agent: Agent
 
 
 @dataclass(frozen=True)
@@ -50,62 +61,69 @@ class Training:
     """Weights to go on from; None starts from scratch."""
 
     @property
-    def folder(self) -> RunFolder:
-        """Where it keeps its files."""
-        origin = "scratch" if self.start is None else state_sha256(self.start)[:16]
-        return RunFolder(self.cache / f"{self.config.hash[:16]}-{origin}")
+    def stages(self) -> list[int]:
+        """The iterations after which the agent is kept, in rising order; the last is the whole budget."""
+        return sorted({self.iterations((number + 1) / STAGES) for number in range(STAGES)})
 
     def iterations(self, share: float) -> int:
         """Return the iterations that a share of the budget buys, at least one."""
         return max(1, round(share * self.config.iterations))
 
-    def run(
+    def folders(self) -> Iterator[RunFolder]:
+        """Give where it keeps its files. No run goes back: who asks for less than it has done needs another."""
+        origin = "scratch" if self.start is None else state_sha256(self.start)[:16]
+        first = self.cache / f"{self.config.hash[:16]}-{origin}"
+        yield RunFolder(first)
+        yield from (RunFolder(first.with_name(f"{first.name}-{number}")) for number in itertools.count(2))
+
+    def reach(
         self,
-        share: float = 1.0,
+        iterations: int,
         *,
         workers: int = 0,
         address: str = "local",
         progress: Callable[[int], None] = lambda iteration: None,
-    ) -> Agent:
-        """Train up to a share of the budget, unless that is done, and return the agent as it is there.
-
-        Shares must be asked for in rising order.
+    ) -> Stage:
+        """Train until so many iterations are done, unless they are, and return the agent as it is then.
 
         Raises:
             Interrupted: the user stopped it; the next call goes on.
             BadInput: the folder cannot be written, or the agent cannot learn on this body.
         """
-        iterations, folder = self.iterations(share), self.folder
-        stage = folder.path / f"stage-{iterations}"
-        if not stage.is_dir():
+        folder = next(folder for folder in self.folders() if _can_reach(folder, iterations))
+        kept = _stage_folder(folder, iterations)
+        if not kept.is_dir():
             config = dataclasses.replace(self.config, iterations=iterations)
-            with self._open(config) as run:
+            with self._open(folder, config) as run:
                 watcher = Watcher(advanced=lambda metrics: progress(metrics["iteration"]))
                 train(run, config, workers=workers, address=address, watcher=watcher)
-                draft = stage.with_name(f".{stage.name}")
+                draft = kept.with_name(f".{kept.name}")
                 shutil.rmtree(draft, ignore_errors=True)
                 shutil.copytree(run.agent, draft)
-                draft.rename(stage)
-        return load_agent(str(stage), trust=custom_names(self.config.to_mapping()))
+                draft.rename(kept)
+        lines = read_metrics(folder.metrics)
+        steps = next(int(line["steps"]) for line in lines if line["iteration"] == iterations)
+        return Stage(iterations, steps, load_agent(str(kept), trust=custom_names(self.config.to_mapping())))
 
-    def _open(self, config: RunConfig) -> Run:
-        if self.folder.config.is_file():
-            run = Run.resume(self.folder.path)
+    def _open(self, folder: RunFolder, config: RunConfig) -> Run:
+        if folder.config.is_file():
+            run = Run.resume(folder.path)
             run.replace_config(config.to_yaml())
         else:
-            run = Run.create(self.folder.path, config.to_yaml())
+            run = Run.create(folder.path, config.to_yaml())
         if self.start is not None and not run.metrics.exists():
             _write_start(run, config, self.start)
         return run
 
-    def curve(self) -> list[tuple[int, float]]:
-        """Return environment steps and mean return on held-out starts of every evaluation so far."""
-        lines = read_metrics(self.folder.metrics)
-        return [
-            (line["steps"], line["held_out_return_mean"])
-            for line in lines
-            if line.get("held_out_return_mean") is not None
-        ]
+
+def _stage_folder(folder: RunFolder, iterations: int) -> Path:
+    return folder.path / f"stage-{iterations}"
+
+
+def _can_reach(folder: RunFolder, iterations: int) -> bool:
+    """Tell whether a run has been at so many iterations and kept the agent, or has not come farther."""
+    done = max((line["iteration"] for line in read_metrics(folder.metrics)), default=0)
+    return done <= iterations or _stage_folder(folder, iterations).is_dir()
 
 
 def _write_start(run: Run, config: RunConfig, weights: Arrays) -> None:
@@ -141,7 +159,7 @@ def on_body(config: RunConfig, spec: SwimmerSpec) -> RunConfig:
         other_bodies=(),
         task=task_name(spec.task),
         task_options=options_of(spec.task),
-        evaluate_every=max(1, config.iterations // EVALUATIONS),
+        evaluate_every=0,
     )
 
 
@@ -153,8 +171,3 @@ def untrained(config: RunConfig) -> Agent:
     """Return the agent that a training from scratch starts with."""
     weights = initial_weights(config.agent, config.spec, stream(config.seed, "update"))
     return Agent("untrained", config.agent, weights, config.spec)
-
-
-def steps_to(threshold: float, curve: list[tuple[int, float]]) -> int | None:
-    """Return the environment steps at the first evaluation that reached a threshold, or None where none did."""
-    return next((steps for steps, value in curve if value >= threshold), None)

@@ -24,7 +24,7 @@ LABELS = ("home", "interpolation", "extrapolation", "combination")
 TASKS = tuple(task().name for task in (Swim, SwimAtSpeed, Navigate))
 """Tasks whose reward is at most 1 a step, so that returns of all bodies have one scale."""
 
-KEYS = ("task", "task_options", "axes", "bodies", "retention")
+KEYS = ("task", "task_options", "axes", "units", "bodies", "retention")
 BODY_KEYS = ("body", "label", "axis", "value")
 FARTHEST = 1e9  # of a place on an axis
 
@@ -52,6 +52,8 @@ class Suite:
     """In the order of the file; their names differ."""
     axes: tuple[tuple[str, float | None], ...] = ()
     """Name of each axis, and where home stands on it; None where it has no place, as on that of lesioned joints."""
+    units: tuple[tuple[str, str], ...] = ()
+    """Of axes, what their numbers are, as figures say it."""
     retention: tuple[str, ...] = ()
     """Names of the bodies on which specialists are trained."""
 
@@ -114,7 +116,9 @@ def parse_suite(text: str, *, name: str, where: str, folder: Path | None = None,
     options = mapping.get("task_options", {})
     if not isinstance(options, dict):
         raise bad_input("task_options", where=where, expected="a mapping of options to values", got=options)
-    return Suite(name, task_from_name(task, options=options), bodies, tuple(axes.items()), tuple(retention))
+    units = _units(mapping.get("units", {}), axes, where=where)
+    task = task_from_name(task, options=options)
+    return Suite(name, task, bodies, tuple(axes.items()), units=units, retention=tuple(retention))
 
 
 def _check_keys(mapping: Mapping[Any, Any], known: tuple[str, ...], *, where: str) -> None:
@@ -134,6 +138,17 @@ def _axes(axes: Any, *, where: str) -> dict[str, float | None]:
         if home is not None and not is_number(home, low=-FARTHEST, high=FARTHEST):
             raise bad_input(f"axis {name}", where=where, expected="a number, or null without a home", got=home)
     return axes
+
+
+def _units(units: Any, axes: Mapping[str, float | None], *, where: str) -> tuple[tuple[str, str], ...]:
+    if not isinstance(units, dict) or not all(isinstance(unit, str) and len(unit) <= 40 for unit in units.values()):
+        expected = "a mapping of axes to what their numbers are, of up to 40 letters"
+        raise bad_input("units", where=where, expected=expected, got=units)
+    for name in units:
+        if name not in axes:
+            expected = f"one of the suite's axes: {', '.join(axes) or 'it has none'}"
+            raise bad_input("unknown axis", where=f"{where}, units", expected=expected, got=name, nearest_to=axes)
+    return tuple(units.items())
 
 
 def _bodies(
@@ -176,6 +191,6 @@ def _build(body: Any, *, where: str, folder: Path | None) -> Body:
         return body_from_mapping(body, name="body", where=where, folder=folder)
     if not isinstance(body, str):
         raise bad_input("body", where=where, expected="a name, a YAML or MJCF file, or the fields of a body", got=body)
-    if folder is not None and Path(body).suffix in (".yaml", ".yml", ".xml"):
+    if folder is not None and Path(body).suffix.lower() in (".yaml", ".yml", ".xml"):
         return load_body(folder / body)
     return load_body(body)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,14 +15,11 @@ from wormwood.launch.run.agent_files import Agent
 from wormwood.launch.run.settings import RunConfig
 from wormwood.launch.transfer.adaptation import NotTransferable, PaddedAgent, fit_agent
 from wormwood.launch.transfer.execution import measure
-from wormwood.launch.transfer.specialists import Training, on_body, steps_to, untrained
+from wormwood.launch.transfer.specialists import Stage, Training, on_body, untrained
 from wormwood.launch.transfer.statistics import interquartile_mean
 from wormwood.launch.transfer.zero_shot import EvaluationJob
 
-__all__ = ["SHARE_OF_SPECIALIST", "Request", "Tuning", "tune"]
-
-SHARE_OF_SPECIALIST = 0.9
-"""The threshold that fine-tuning and training from scratch race to, as a share of the specialist's return."""
+__all__ = ["Request", "Returns", "Tuning", "score", "tune"]
 
 
 @dataclass(frozen=True)
@@ -34,6 +32,8 @@ class Request:
     """Folder of training runs."""
     shares: tuple[float, ...] = ()
     """Of the budget, at which fine-tuned agents are judged, in rising order; none does not fine-tune."""
+    threshold: float = 0.9
+    """What fine-tuning and training from scratch race to, as a share of the specialist's return."""
     starts: int = 10
     seed: int = 0
     pad: bool = False
@@ -41,36 +41,31 @@ class Request:
     address: str = "local"
 
 
+Returns = tuple[float, ...]
+"""Of each held-out start, the same starts for all."""
+
+
 @dataclass(frozen=True)
 class Tuning:
-    """One agent on one body beside a specialist. Returns are interquartile means over the same held-out starts."""
+    """One policy on one body beside a specialist, all on the same held-out starts."""
 
     agent: str
+    """The policy: an agent, or one training run of a group."""
     body: str
-    zero_shot: float | None
-    """None where the agent cannot act on the body."""
-    specialist: float
+    zero_shot: Returns
+    """Empty where the agent cannot act on the body."""
+    specialist: Returns
     """Trained from scratch on the body with the agent's preset, seed and budget."""
-    from_scratch: float
+    from_scratch: Returns
     """The agent that the specialist was before any training."""
-    tuned: tuple[tuple[float, float], ...] = ()
-    """Share of the budget, and return after as much fine-tuning; empty where there was none."""
+    tuned: tuple[tuple[float, Returns], ...] = ()
+    """Share of the budget, and returns after as much fine-tuning; empty where there was none."""
     threshold: float | None = None
-    """What both race to: a share of the specialist's mean return over its own held-out starts."""
+    """The return that both race to, a share of the specialist's; None where that is not positive."""
     steps_tuned: int | None = None
     """Environment steps until fine-tuning reached the threshold, 0 at once; None where it did not."""
     steps_from_scratch: int | None = None
     """The same for training from scratch."""
-
-    @property
-    def retention(self) -> float | None:
-        """Zero-shot return as a share of the specialist's."""
-        return None if self.zero_shot is None or self.specialist <= 0 else self.zero_shot / self.specialist
-
-    @property
-    def jumpstart(self) -> float | None:
-        """By how much the agent starts better than one that knows nothing."""
-        return None if self.zero_shot is None else self.zero_shot - self.from_scratch
 
 
 def tune(
@@ -83,6 +78,9 @@ def tune(
 ) -> Tuning:
     """Train a specialist, and fine-tune the agent where that is asked for.
 
+    Every return is the interquartile mean over the request's held-out starts, while training, too: whoever is better
+    by one of them is better by all.
+
     Args:
         agent: from a run.
         config: of that run.
@@ -93,41 +91,45 @@ def tune(
     Raises:
         Interrupted: the user stopped it; the next call goes on.
     """
-    there = on_body(config, spec)
+    there, name = on_body(config, spec), spec.body.name
     specialist = Training(there, request.cache)
-    expert = _train(specialist, 1.0, request, lambda share: progress(f"specialist on {spec.body.name}", share))
-    zero_shot, best, scratch = _judge([agent, expert, untrained(there)], spec, request)
-    assert best is not None
-    assert scratch is not None
-    curve = specialist.curve()
+    stages = _train(specialist, specialist.stages, request, lambda share: progress(f"specialist on {name}", share))
+    zero_shot, best, scratch = _judge([agent, stages[-1].agent, untrained(there)], spec, request)
+    tuning = Tuning(agent.name, name, zero_shot, best, scratch)
     if not request.shares or not _can_go_on(agent, spec):
-        return Tuning(agent.name, spec.body.name, zero_shot, best, scratch)
-    training, tuned = Training(there, request.cache, start=agent.weights), []
-    for share in request.shares:
-        learned = _train(training, share, request, lambda done: progress(f"fine-tuning on {spec.body.name}", done))
-        (score,) = _judge([learned], spec, request)
-        assert score is not None
-        tuned.append((share, score))
-    threshold = SHARE_OF_SPECIALIST * curve[-1][1]
-    at_once = 0 if zero_shot is not None and zero_shot >= threshold else None
-    return Tuning(
-        agent.name,
-        spec.body.name,
-        zero_shot,
-        best,
-        scratch,
-        tuple(tuned),
-        threshold,
-        steps_tuned=steps_to(threshold, training.curve()) if at_once is None else at_once,
-        steps_from_scratch=0 if scratch >= threshold else steps_to(threshold, curve),
+        return tuning
+    fine = Training(there, request.cache, start=agent.weights)
+    asked = {fine.iterations(share): share for share in request.shares}
+    steps = sorted({*asked, *(stage for stage in fine.stages if stage < max(asked))})
+    tuned = _train(fine, steps, request, lambda share: progress(f"fine-tuning on {name}", share))
+    curve = _judged(tuned, spec, request)
+    scores = {stage.iterations: returns for stage, returns in curve}
+    aim = request.threshold * score(best)
+    return dataclasses.replace(
+        tuning,
+        tuned=tuple((share, scores[fine.iterations(share)]) for share in request.shares),
+        threshold=aim if aim > 0 else None,
+        steps_tuned=_steps_to(aim, zero_shot, curve),
+        steps_from_scratch=_steps_to(aim, scratch, _judged(stages, spec, request)),
     )
 
 
-def _train(training: Training, share: float, request: Request, progress: Callable[[float], None]) -> Agent:
-    total = training.iterations(share)
-    return training.run(
-        share, workers=request.workers, address=request.address, progress=lambda done: progress(done / total)
-    )
+def score(returns: Returns) -> float:
+    """Return what one policy is judged by: the interquartile mean of its returns ``[E]``."""
+    return float(interquartile_mean(np.array(returns)))
+
+
+def _train(
+    training: Training, iterations: Sequence[int], request: Request, progress: Callable[[float], None]
+) -> list[Stage]:
+    """Train up to some iterations, in rising order, and return the agent at each."""
+    last = iterations[-1]
+    return [
+        training.reach(
+            stage, workers=request.workers, address=request.address, progress=lambda done: progress(done / last)
+        )
+        for stage in iterations
+    ]
 
 
 def _can_go_on(agent: Agent, spec: SwimmerSpec) -> bool:
@@ -139,7 +141,19 @@ def _can_go_on(agent: Agent, spec: SwimmerSpec) -> bool:
     return fits and agent.weights is not None and not isinstance(agent.config, ForestConfig)
 
 
-def _judge(agents: Sequence[Agent], spec: SwimmerSpec, request: Request) -> list[float | None]:
+def _judge(agents: Sequence[Agent], spec: SwimmerSpec, request: Request) -> list[Returns]:
     jobs = [EvaluationJob(agent, spec, starts=request.starts, seed=request.seed, pad=request.pad) for agent in agents]
-    outcomes = measure(jobs, request.outcomes)
-    return [float(interquartile_mean(np.array(o.returns))) if o.reason is None else None for o in outcomes]
+    return [outcome.returns for outcome in measure(jobs, request.outcomes)]
+
+
+def _judged(stages: Sequence[Stage], spec: SwimmerSpec, request: Request) -> list[tuple[Stage, Returns]]:
+    return list(zip(stages, _judge([stage.agent for stage in stages], spec, request), strict=True))
+
+
+def _steps_to(aim: float, start: Returns, curve: Sequence[tuple[Stage, Returns]]) -> int | None:
+    """Return the environment steps at which a return was reached first: 0 at the start, None never."""
+    if aim <= 0:
+        return None
+    if start and score(start) >= aim:
+        return 0
+    return next((stage.steps for stage, returns in curve if score(returns) >= aim), None)

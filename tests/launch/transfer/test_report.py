@@ -8,12 +8,13 @@ import shutil
 import subprocess
 from html.parser import HTMLParser
 from pathlib import Path
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from wormwood.launch.transfer.figures import cell_colours, png_bytes
+from wormwood.launch.transfer.figures import cell_colours, draw_curve, png_bytes
 from wormwood.launch.transfer.report_files import write_report
 from wormwood.launch.transfer.results import Results
 from wormwood.launch.transfer.suites import parse_suite
@@ -51,8 +52,18 @@ bodies:
             )
     outcomes["small", "<both>"] = Outcome(reason="it is <too> small")
     tunings = (
-        Tuning("ncap", "swimmer-5", 776.0, 800.0, 500.0, ((0.01, 780.0), (1.0, 820.0)), 720.0, 0, 50_000),
-        Tuning(LONG, "head-lesion", None, 300.0, 90.0),
+        Tuning(
+            "ncap",
+            "swimmer-5",
+            (776.0, 776.0),
+            (800.0, 800.0),
+            (500.0, 500.0),
+            ((0.01, (780.0, 780.0)), (1.0, (820.0, 820.0))),
+            720.0,
+            0,
+            50_000,
+        ),
+        Tuning(LONG, "head-lesion", (), (300.0,), (90.0,)),
     )
     folder = tmp_path_factory.mktemp("report")
     shown: list[float] = []
@@ -109,12 +120,12 @@ def test_the_page_says_what_it_shows_and_how_it_was_made(report: Path) -> None:
         "mujoco 3.",
         "0.97",
         "50,000",
-        "+276",
+        "276 <small>(276 to 276)</small>",
         "Padded: it acts as",
         "3 of 4",
     ):
         assert what in text
-    assert text.count("<figure>") == 2 + 1 + 4  # axes, profile, films
+    assert text.count("<figure>") == 2 + 1 + 4 * 4 - 1  # axes, profile, films of each body and each agent that acts
 
 
 def test_the_same_is_in_json_csv_and_png(report: Path) -> None:
@@ -127,9 +138,53 @@ def test_the_same_is_in_json_csv_and_png(report: Path) -> None:
     assert described["command"] == "wormwood transfer 'a & b'"
     assert len(described["probability_of_improvement"]) == 6
     assert len(described["returns"]["ncap"]["swimmer-4"]) == 3
-    for name in ("heat-map.png", "curves.png", "profile.png"):
-        with Image.open(report.parent / name) as image:
+    for name in ("heat-map", "curves", "profile"):
+        with Image.open(report.parent / f"{name}.png") as image:
             assert min(image.size) > 200
+        assert ElementTree.parse(report.parent / f"{name}.svg").getroot().tag.endswith("svg")
+
+
+def test_no_text_is_a_formula_in_a_spreadsheet(tmp_path: Path) -> None:
+    suite = parse_suite("bodies: [{body: {name: '=1+1', links: 3}, label: home}]", name="s", where="test")
+    agents = ("=HYPERLINK(0)", "+1", "-1", "@a", "a=1")
+    outcomes = {(agent, "=1+1"): Outcome(reason="-none") for agent in agents}
+    write_report(Results(suite, agents, outcomes), tmp_path, command="")
+    with (tmp_path / "results.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [row["agent"] for row in rows] == ["'=HYPERLINK(0)", "'+1", "'-1", "'@a", "a=1"]
+    assert {(row["body"], row["reason"], row["return_iqm"]) for row in rows} == {("'=1+1", "'-none", "")}
+    assert json.loads((tmp_path / "results.json").read_text())["rows"][0]["body"] == "=1+1"
+
+
+def test_only_what_was_measured_has_a_column_and_nothing_is_minus_zero(tmp_path: Path) -> None:
+    suite = parse_suite("bodies: [{body: swimmer-3, label: home}]", name="s", where="test")
+    outcomes = {("a", "swimmer-3"): Outcome((-0.01,), (-1e-9,), (0.1,), (1.0,), adapted=True)}
+    page = write_report(Results(suite, ("a",), outcomes), tmp_path, command="").read_text(encoding="utf-8")
+    assert "<th scope=col>retention" not in page
+    assert re.search(r"-0(\.0+)?\D", re.sub(r"data:image[^\"]*|<style>.*</style>", "", page, flags=re.DOTALL)) is None
+    assert "swimmer-3 *" in page, "padded cells are marked in the numbers, too"
+
+
+def test_names_of_joints_are_not_joined_and_quantities_have_their_unit() -> None:
+    suite = parse_suite(
+        """
+axes: {viscosity: 0, lesioned motor: null}
+units: {viscosity: Pa·s}
+bodies:
+- {body: swimmer-3, label: home}
+- {body: viscous, label: extrapolation, axis: viscosity, value: 0.1}
+- {body: head-lesion, label: extrapolation, axis: lesioned motor, value: 0}
+""",
+        name="s",
+        where="test",
+    )
+    bodies = [entry.body.name for entry in suite.bodies]
+    results = Results(suite, ("a",), {("a", body): Outcome((1.0,), (0.1,), (0.1,), (1.0,)) for body in bodies})
+    styles = {}
+    for axis in ("viscosity", "lesioned motor"):
+        upper, lower = draw_curve(results, axis).axes
+        styles[axis] = upper.lines[0].get_linestyle(), lower.get_xlabel()
+    assert styles == {"viscosity": ("-", "Pa·s"), "lesioned motor": ("None", "")}
 
 
 def test_text_in_cells_stands_out_for_any_value() -> None:
@@ -169,7 +224,7 @@ def test_a_browser_draws_everything_without_errors_or_scrolling(width: int, repo
         f'srcdoc="{page}"></iframe></body>'
     )
     shown, errors = _browse("--dump-dom", f"--window-size={width + 100},3000", tmp_path / "frame.html", tmp_path)
-    assert f'data-probe="{width} false 7 7"' in shown
+    assert f'data-probe="{width} false 18 18"' in shown
     assert "CONSOLE" not in errors
 
 

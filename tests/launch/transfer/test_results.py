@@ -37,7 +37,9 @@ def make_results() -> Results:
         ("b", "swimmer-5"): _outcome(20, 20, 20, 20),
         ("b", "swimmer-9"): Outcome(reason="nine is too many"),
     }
-    return Results(SUITE, ("a", "b"), outcomes, tunings=(Tuning("a", "swimmer-9", 25.0, 50.0, 10.0),))
+    return Results(
+        SUITE, ("a", "b"), outcomes, tunings=(Tuning("a", "swimmer-9", (25.0,) * 4, (50.0,) * 4, (10.0,) * 4),)
+    )
 
 
 def test_rows_have_the_keys_that_scripts_rely_on_and_null_for_what_is_not_there() -> None:
@@ -97,3 +99,47 @@ def test_improvement_and_profile_weigh_bodies_alike() -> None:
     assert share[50] == pytest.approx((1 + 1 + 0.25) / 3)
     assert np.all(low <= share + 1e-12)
     assert np.all(share <= high + 1e-12)
+
+
+def make_group() -> Results:
+    """Return a group of three training runs, of four starts each, and an agent by itself, on two bodies."""
+    suite = parse_suite(
+        "task_options: {horizon: 100}\n"
+        "bodies: [{body: swimmer-4, label: home}, {body: swimmer-5, label: interpolation}]",
+        name="test",
+        where="test",
+    )
+    outcomes = {
+        ("g=a", "swimmer-4"): _outcome(80, 80, 80, 80),
+        ("g=b", "swimmer-4"): _outcome(60, 90, 60, 90),
+        ("g=c", "swimmer-4"): _outcome(10, 10, 10, 10),
+        ("alone", "swimmer-4"): _outcome(0, 40, 60, 100),
+        **{(run, "swimmer-5"): _outcome(20, 20, 20, 20) for run in ("g=a", "g=b", "alone")},
+        ("g=c", "swimmer-5"): Outcome(reason="too long"),
+    }
+    return Results(suite, ("g", "alone"), outcomes, groups={"g": ("g=a", "g=b", "g=c")})
+
+
+def test_the_scores_of_training_runs_are_their_means_over_starts() -> None:
+    rows = {(row["agent"], row["body"]): row for row in make_group().rows}
+    group, alone = rows["g", "swimmer-4"], rows["alone", "swimmer-4"]
+    # Means 80, 75 and 10: of three, no whole one is a quarter.
+    assert group["return_iqm"] == pytest.approx(55)
+    assert (group["return_low"], group["return_high"]) == pytest.approx((10, 80))
+    assert (group["runs"], group["interval_over"]) == (3, "runs")
+    assert (alone["return_iqm"], alone["runs"], alone["interval_over"]) == (50, 1, "starts")
+    assert rows["g", "swimmer-5"]["reason"] == "too long"
+
+
+def test_intervals_of_a_group_are_over_its_runs_as_those_of_rliable() -> None:
+    results = make_group()
+    scores = results.scores("g")
+    # One number for each run and body, which are resampled apart for each body; who cannot act has 0.
+    np.testing.assert_allclose(scores, [[0.8, 0.75, 0.1], [0.2, 0.2, 0.0]])
+    summary = results.summary[0]
+    assert (summary["runs"], summary["bodies"]) == (3, 1)
+    rng = np.random.default_rng(0)
+    resampled = np.stack([rng.choice(values, size=(20_000, 3)) for values in scores], axis=1).reshape(20_000, 6)
+    middle = np.sort(resampled, axis=1)[:, 1:5].mean(axis=1)
+    low, high = np.percentile(middle, [2.5, 97.5])
+    assert (summary["all"].low, summary["all"].high) == pytest.approx((low, high), abs=0.02)

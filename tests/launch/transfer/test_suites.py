@@ -61,6 +61,16 @@ bodies:
     assert (lame.name, lame.mjcf, lame.lesioned) == ("lame", model.read_text(), (0,))
 
 
+def test_units_are_of_axes_of_the_suite() -> None:
+    bodies = "bodies: [{body: swimmer-5, label: home}]"
+    suite = parse_suite(f"axes: {{gear: 1}}\nunits: {{gear: times home's}}\n{bodies}", name="s", where="test")
+    assert suite.units == (("gear", "times home's"),)
+    with pytest.raises(BadInput, match=r"unknown axis in test, units: .* got 'geer' .nearest: 'gear'"):
+        parse_suite(f"axes: {{gear: 1}}\nunits: {{geer: m}}\n{bodies}", name="s", where="test")
+    with pytest.raises(BadInput, match="units in test: expected a mapping"):
+        parse_suite(f"units: [m]\n{bodies}", name="s", where="test")
+
+
 def test_a_suite_of_ones_own_names_bodies_in_three_ways(tmp_path: Path) -> None:
     (tmp_path / "mine.yaml").write_text("links: 7")
     (tmp_path / "suite.yaml").write_text("""
