@@ -83,7 +83,7 @@ def native_action(space: Space, action: NDArray[Any]) -> Any:
 def _numbers(space: spaces.Box, action: Floats) -> NDArray[Any]:
     if space.dtype.kind == "f":
         most = float(np.finfo(space.dtype).max)  # type: ignore[type-var]
-        return np.clip(np.clip(action, -most, most), space.low, space.high).astype(space.dtype)
+        return np.asarray(np.clip(np.clip(action, -most, most), space.low, space.high), dtype=space.dtype)
     # The largest whole numbers of 64 bits are no floats: what is beyond them takes the bound itself.
     low, high = space.low.astype(np.float64), space.high.astype(np.float64)
     inside = (action > low) & (action < high)
@@ -100,8 +100,8 @@ def flat_observation(space: Space, observation: Any, *, where: str) -> Floats:
     try:
         return np.asarray(_flat(space, observation), dtype=np.float64)
     except (LookupError, TypeError, ValueError, OverflowError) as error:
-        got = f"{observation!r} ({type(error).__name__}: {' '.join(str(error).split())})"
-        raise bad_input("observation", where=where, expected=f"one of {space}", got=got) from error
+        what = f"observation ({type(error).__name__}: {' '.join(str(error).split())})"
+        raise bad_input(what, where=where, expected=f"one of {space}", got=observation) from error
 
 
 @singledispatch
@@ -146,7 +146,7 @@ def _(space: spaces.MultiDiscrete, observation: Any) -> NDArray[Any]:
         raise ValueError(f"shape {given.shape}")
     chosen = [_whole(value) for value in given.ravel()]
     # As 64 bits: the difference of two choices may have more than the space's own.
-    return _one_hot(np.array(chosen) - space.start.ravel().astype(np.int64), space.nvec.ravel())
+    return _one_hot(np.array(chosen, dtype=np.int64) - space.start.ravel().astype(np.int64), space.nvec.ravel())
 
 
 def _whole(value: Any) -> int:

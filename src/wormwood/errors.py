@@ -29,6 +29,6 @@ def bad_input(what: str, *, where: str, expected: str, got: object, nearest_to: 
         nearest_to: the valid names, from which the closest is suggested.
     """
     text = repr(got) if len(repr(got)) <= 80 else repr(got)[:77] + "..."
-    line = f"{what} in {where}: expected {expected}, got {text}"
+    line = " ".join(f"{what} in {where}: expected {expected}, got {text}".splitlines())
     suggestion = nearest(got, nearest_to) if isinstance(got, str) else None
     return BadInput(f"{line} (nearest: {suggestion!r})" if suggestion else line)
