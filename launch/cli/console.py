@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -104,19 +105,52 @@ def _are_numbers(cells: Sequence[str]) -> bool:
         return False
 
 
+PAUSE = 10.0
+"""Seconds between two lines about progress, where there is no terminal that could show a bar."""
+
+
+class _Lines:
+    """Says on stderr how far something is, now and then."""
+
+    def __init__(self) -> None:
+        self._said = time.monotonic()
+
+    def say(self, text: str) -> None:
+        """Print a line, unless the last one, or the beginning, was a moment ago."""
+        now = time.monotonic()
+        if now - self._said >= PAUSE:
+            self._said = now
+            note(text)
+
+
 @contextmanager
 def progress_bar(description: str, total: float) -> Iterator[Any]:
-    """Show a bar on stderr, and give a function that sets how much is done, and what is being done if that changed."""
+    """Show a bar on stderr, and give a function that sets how much is done, and what is being done if that changed.
+
+    Where stderr is no terminal, there is a line now and then.
+    """
+    if not _ERRORS.is_terminal:
+        lines, current = _Lines(), description
+
+        def say(done: float, doing: str | None = None) -> None:
+            nonlocal current
+            current = doing or current
+            lines.say(f"{current}: {100 * done / total:.0f} %")
+
+        yield say
+        return
     columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f} %"))
-    hidden = not _ERRORS.is_terminal
-    with Progress(*columns, TimeRemainingColumn(), console=_ERRORS, transient=True, disable=hidden) as progress:
+    with Progress(*columns, TimeRemainingColumn(), console=_ERRORS, transient=True) as progress:
         task = progress.add_task(description, total=total)
         yield lambda done, doing=None: progress.update(task, completed=done, description=doing)
 
 
 @contextmanager
 def training_watcher(iterations: int, *, quiet: bool = False) -> Iterator[Watcher]:
-    """Show on stderr what a run has to say, and on a terminal its iterations and last return, unless ``quiet``."""
+    """Show on stderr what a run has to say, its iterations and last return, unless ``quiet``.
+
+    A terminal has a bar, and anything else a line now and then.
+    """
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -124,7 +158,8 @@ def training_watcher(iterations: int, *, quiet: bool = False) -> Iterator[Watche
         TextColumn("iterations"),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=_ERRORS, disable=quiet or not _ERRORS.is_terminal) as progress:
+    lines, has_bar = _Lines(), _ERRORS.is_terminal and not quiet
+    with Progress(*columns, console=_ERRORS, disable=not has_bar) as progress:
         task = progress.add_task("starting", total=iterations)
 
         def started(run: RunProgress) -> None:
@@ -136,7 +171,9 @@ def training_watcher(iterations: int, *, quiet: bool = False) -> Iterator[Watche
         def advanced(metrics: Mapping[str, Any]) -> None:
             shown = [f"{metrics['steps']:,} steps"]
             if "return_mean" in metrics:
-                shown.append(f"return {metrics['return_mean']:.0f}")
+                shown.append(f"return {metrics['return_mean']:z.0f}")
             progress.update(task, completed=metrics["iteration"], description=", ".join(shown))
+            if not has_bar and not quiet:
+                lines.say(f"iteration {metrics['iteration']} of {iterations}, {', '.join(shown)}")
 
         yield Watcher(started, advanced)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -68,9 +69,13 @@ def evaluate_command(options: argparse.Namespace) -> None:
 
 def _print(results: list[dict[str, Any]], spec: Spec) -> None:
     swims = isinstance(spec, SwimmerSpec)
-    columns = ["agent", "body" if swims else "environment", "episodes", "return", "± over episodes", "speed (m/s)"]
+    columns = ["agent", "body" if swims else "environment", "episodes", "return", "95 % interval", "± over episodes"]
     activity = f"task {spec.task.name}" if isinstance(spec, SwimmerSpec) else spec.name
-    print_table(f"{activity}, {spec.horizon} steps", columns, [_result_row(row) for row in results])
+    rows = [_result_row(row) for row in results]
+    if swims:
+        columns = [*columns, "speed (m/s)"]
+        rows = [(*cells, f"{row['speed_mean']:z.3f}") for cells, row in zip(rows, results, strict=True)]
+    print_table(f"{activity}, {spec.horizon} steps", columns, rows)
     for row in results:
         if 1 < len(row.get("episode_means", [])) <= LONGEST_TABLE:
             print_table("by episode of the trial", ["episode", "return", "95 % interval"], list(_episode_rows(row)))
@@ -88,6 +93,17 @@ def _episode_rows(row: dict[str, Any]) -> Iterator[tuple[object, ...]]:
 
 
 def _result_row(row: dict[str, Any]) -> tuple[object, ...]:
-    returns = f"{row['return_mean']:.1f}", f"{row['return_std']:.1f}"
-    speed = "" if row["speed_mean"] is None else f"{row['speed_mean']:.3f}"
-    return row["agent"], row["body"], row["episodes"], *returns, speed
+    mean, deviation, episodes = row["return_mean"], row["return_std"], row["episodes"]
+    error = deviation / math.sqrt(episodes - 1) if episodes > 1 else 0.0
+    # Two digits of the error of the mean.
+    digits = min(max(1, 1 - math.floor(math.log10(error))), 6) if error > 0 else 1
+    half = error * _quantile_of_t(episodes - 1) if error > 0 else 0.0
+    interval = f"{mean - half:z.{digits}f} to {mean + half:z.{digits}f}" if episodes > 1 else ""
+    returns = f"{mean:z.{digits}f}", interval, f"{deviation:z.{digits}f}"
+    return row["agent"], row["body"], episodes, *returns
+
+
+def _quantile_of_t(freedom: int) -> float:
+    from scipy import stats  # slow to load
+
+    return float(stats.t.ppf(0.975, freedom))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from typing import Any
 
 from wormwood.agents.learners import LEARNERS
@@ -45,11 +46,11 @@ def _bodies() -> list[tuple[str, str]]:
 
 
 def _tasks() -> list[tuple[str, str]]:
-    return [(name, (task.__doc__ or "").split("\n")[0].rstrip(":")) for name, task in TASKS.items()]
+    return [(name, _summary(task)) for name, task in TASKS.items()]
 
 
 def _families() -> list[tuple[str, str]]:
-    return [(name, (family.__doc__ or "").split("\n")[0].rstrip(".:")) for name, family in FAMILIES.items()]
+    return [(name, _summary(family)) for name, family in FAMILIES.items()]
 
 
 def _agents() -> list[tuple[str, str]]:
@@ -76,5 +77,16 @@ LISTS = {
 
 
 def _first_comment(folder: str, name: str) -> str:
+    """Return the sentence that a preset begins with, which may be longer than a line."""
     text, _ = read_preset_or_file(folder, name, what="preset", where="list")
-    return text.split("\n")[0].lstrip("# ")
+    return _first_sentence([line.lstrip("# ") for line in text.splitlines() if line.startswith("#")])
+
+
+def _summary(of: type) -> str:
+    """Return the sentence that a class's documentation begins with."""
+    return _first_sentence((of.__doc__ or "").strip().splitlines())
+
+
+def _first_sentence(lines: Sequence[str]) -> str:
+    end = next((k for k, line in enumerate(lines, start=1) if line.rstrip().endswith((".", "!", "?"))), len(lines))
+    return " ".join(line.strip() for line in lines[:end])

@@ -33,7 +33,8 @@ tbody tr { border-bottom: 1px solid #ddd; }
 .map td small { display: block; font-size: .72rem; }
 .map td.none { background: repeating-linear-gradient(45deg, #fff 0 5px, #ddd 5px 6px); color: #000; }
 .map tr.group th { font-weight: 600; background: #eee; }
-small, .note, figcaption { color: #444; } td small { color: inherit; }
+small, .note, figcaption { color: #444; }
+td small { color: inherit; white-space: nowrap; }
 .figures { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(20rem, 100%), 1fr)); gap: 1rem; }
 figure { margin: 0; } img { max-width: 100%; height: auto; display: block; }
 figcaption { font-size: .85rem; }
@@ -41,7 +42,8 @@ pre { background: #f3f3f3; padding: .75rem; white-space: pre-wrap; }
 dt { font-weight: 600; } dd { margin: 0 0 .5rem; }
 @media (max-width: 30rem) {
   body { padding: .5rem; } th, td { padding: .2rem .3rem; } .map td { min-width: 3rem; }
-  .long thead { display: none; } .long tr, .long th, .long td { display: block; } .long tr { padding: .4rem 0; }
+  .long thead { display: none; } .long, .long tbody, .long tr, .long th, .long td { display: block; }
+  .long tr { padding: .4rem 0; }
   .long th { font-weight: 600; } .long td { display: flex; justify-content: space-between; gap: 1rem; }
   .long td::before { content: attr(data-label); color: #444; text-align: left; }
 }

@@ -136,6 +136,28 @@ def test_a_bar_is_shown_on_a_terminal_only(
     assert terminal or not captured.err
 
 
+def test_without_a_terminal_there_is_a_line_now_and_then(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seconds = iter([0.0, 4.0, 11.0, 12.0, 30.0])
+    monkeypatch.setattr(console.time, "monotonic", lambda: next(seconds))
+    with training_watcher(40) as watcher:
+        for iteration in (1, 2, 3, 4):
+            watcher.advanced({"iteration": iteration, "steps": 1000 * iteration, "return_mean": 3.2})
+    assert capsys.readouterr().err == (
+        "iteration 2 of 40, 2,000 steps, return 3\niteration 4 of 40, 4,000 steps, return 3\n"
+    )
+    seconds = iter([0.0, 4.0, 11.0, 30.0, 0.0, *range(99)])
+    with progress_bar("measuring", 8) as show:
+        show(1)
+        show(2)
+        show(4, "drawing")
+    assert capsys.readouterr().err == "measuring: 25 %\ndrawing: 50 %\n"
+    with training_watcher(40, quiet=True) as watcher:
+        watcher.advanced({"iteration": 5, "steps": 5})
+    assert capsys.readouterr().err == ""
+
+
 @pytest.mark.parametrize("quiet", [False, True])
 def test_a_resumed_run_says_which_checkpoint_it_set_aside(
     quiet: bool,

@@ -89,6 +89,50 @@ def test_lists_say_what_each_entry_is(what: str, capsys) -> None:
     assert all(entry["name"] and len(entry["summary"]) > 10 for entry in entries)
 
 
+def test_what_is_listed_is_whole_sentences(capsys) -> None:
+    listed = {
+        what: {entry["name"]: entry["summary"] for entry in _json(capsys, "list", what)[what]}
+        for what in ("presets", "tasks", "families", "bodies", "suites")
+    }
+    assert listed["presets"]["swim-ncap-lame-cma"].endswith(
+        "two bodies at once: whole, and with a dead motor at the head."
+    )
+    assert listed["presets"]["tabular-mdp-10-transformer"].endswith("a classic policy for them, then by itself.")
+    for what in ("presets", "tasks", "families", "suites"):
+        for name, summary in listed[what].items():
+            assert summary.endswith((".", "!", "?")), name
+            assert len(summary) < 200, name
+
+
+def _table(shown: str) -> list[list[str]]:
+    """Return the cells of the first table that was printed: two blanks part columns."""
+    lines = [re.split(r" {2,}", line.strip()) for line in shown.splitlines() if line.strip()]
+    start = next(number for number, line in enumerate(lines) if line[0] == "agent")
+    return [lines[start], *(line for line in lines[start + 1 : start + 3] if len(line) > 1)]
+
+
+def test_returns_have_their_interval_and_as_many_digits_as_it_leaves(capsys) -> None:
+    assert (
+        main(["train", "bandit-5-10-rl2", "--set", "iterations=1", "--set", "evaluation_episodes=9", "--out", "b"]) == 0
+    )
+    capsys.readouterr()
+    (row,) = _json(capsys, "evaluate", "b", "--episodes", "400")["results"]
+    assert main(["evaluate", "b", "--episodes", "400"]) == 0
+    head, cells = _table(capsys.readouterr().out)[:2]
+    assert head == ["agent", "environment", "episodes", "return", "95 % interval", "± over episodes"], (
+        "it does not swim"
+    )
+    # A deviation of about 3 over 400 trials: the mean is known to 0.15, and t to 1.97.
+    half = 1.966 * row["return_std"] / 399**0.5
+    mean = row["return_mean"]
+    assert cells[3:] == [f"{mean:.2f}", f"{mean - half:.2f} to {mean + half:.2f}", f"{row['return_std']:.2f}"]
+    assert main(["evaluate", "zero", "--episodes", "2"]) == 0
+    assert main(["evaluate", "ncap", "--episodes", "1"]) == 0
+    zero, ncap = capsys.readouterr().out.split("task swim")[1:]
+    assert _table(zero)[1][3:] == ["0.0", "0.0 to 0.0", "0.0", "0.000"]
+    assert _table(ncap)[1][:3] == ["ncap", "swimmer-6", "1"]
+
+
 def test_the_untrained_circuit_from_the_command_line(capsys) -> None:
     (row,) = _json(capsys, "evaluate", "ncap")["results"]
     assert (row["body"], row["episodes"]) == ("swimmer-6", 10)

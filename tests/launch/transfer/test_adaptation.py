@@ -6,7 +6,7 @@ import pytest
 from wormwood.agents.policies.circuit_settings import NCAPConfig
 from wormwood.agents.policies.perceptron_settings import MLPConfig
 from wormwood.agents.policies.table import initial_weights
-from wormwood.agents.stable_baselines3.zips import ZippedPolicy
+from wormwood.agents.stable_baselines3.zipped_policies import ZippedPolicy
 from wormwood.envs.bodies import GYMNASIUM_SWIMMER, swimmer
 from wormwood.envs.randomness import stream
 from wormwood.envs.specs import SwimmerSpec

@@ -215,7 +215,17 @@ def test_a_browser_draws_everything_without_errors_or_scrolling(width: int, repo
     probe = (
         "<script>addEventListener('load', () => { const root = document.documentElement;"
         "parent.document.body.dataset.probe = [innerWidth, root.scrollWidth > root.clientWidth,"
-        "[...document.images].filter(image => image.naturalWidth > 0).length, document.images.length].join(' ') })"
+        "[...document.images].filter(image => image.naturalWidth > 0).length, document.images.length].join(' ');"
+        # A word in a cell stands on one line.
+        "document.querySelectorAll('details').forEach(part => part.open = true);"
+        "const words = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT); let broken = [];"
+        "while (words.nextNode()) { const node = words.currentNode, range = document.createRange();"
+        "if (!node.parentElement.closest('td, th') || !/^[A-Za-z0-9,]+$/.test(node.data)) continue;"
+        "range.selectNodeContents(node); if (range.getClientRects().length > 1) broken.push(node.data) }"
+        "parent.document.body.dataset.broken = broken.join(' ') || 'none';"
+        # Nor is any cell of the tables that are lists on a phone beyond its edge.
+        "const edges = [...document.querySelectorAll('.long td')].map(cell => cell.getBoundingClientRect().right);"
+        "parent.document.body.dataset.cut = innerWidth < 480 && Math.max(...edges) > innerWidth })"
         "</script></body>"
     )
     page = html.escape(report.read_text(encoding="utf-8").replace("</body>", probe))
@@ -225,6 +235,8 @@ def test_a_browser_draws_everything_without_errors_or_scrolling(width: int, repo
     )
     shown, errors = _browse("--dump-dom", f"--window-size={width + 100},3000", tmp_path / "frame.html", tmp_path)
     assert f'data-probe="{width} false 18 18"' in shown
+    assert 'data-broken="none"' in shown
+    assert 'data-cut="false"' in shown
     assert "CONSOLE" not in errors
 
 
