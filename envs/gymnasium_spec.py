@@ -120,8 +120,8 @@ class GymnasiumSpec:
             what = f"environment_options.{name} ({reason})"
             return bad_input(what, where=WHERE, expected=f"what {self.id} takes", got=self.options[name])
         expected = "an id that gymnasium knows, with options that it takes"
-        what = f"environment ({reason})"
-        return bad_input(what, where=WHERE, expected=expected, got=self.id, nearest_to=gymnasium.registry)
+        what, names = f"environment ({reason})", () if self.id in gymnasium.registry else gymnasium.registry
+        return bad_input(what, where=WHERE, expected=expected, got=self.id, nearest_to=names)
 
     def require_importable(self) -> None:
         """Check that other processes find the environment, too.

@@ -1,0 +1,114 @@
+"""Whole trainings in random spaces of gymnasium: they end, in actions that the environment takes, or are refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import gymnasium
+import numpy as np
+import pytest
+from gymnasium import spaces
+
+import wormwood
+from wormwood.errors import BadInput
+
+PPO = {"kind": "ppo", "environments": 2, "steps": 8, "batch_size": 8, "epochs": 1}
+LEARNERS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
+    "openai-es": ({"kind": "mlp", "hidden": [3]}, {"kind": "openai-es", "population": 2, "starts": 1}),
+    "ppo": ({"kind": "mlp", "hidden": [3]}, PPO),
+    "boosted": ({"kind": "forest", "tree": {"max_depth": 2}}, {**PPO, "kind": "boosted"}),
+    "td3": (
+        {"kind": "mlp", "hidden": [3]},
+        {"kind": "td3", "environments": 2, "steps": 8, "batch_size": 4, "buffer_size": 40, "critic_hidden": [4]},
+    ),
+}
+BOXES = [
+    spaces.Box(-1, 1, (3,), np.int32),
+    spaces.Box(-np.inf, np.inf, (2, 2), np.float32),
+    spaces.Box(0, 255, (2, 3), np.uint8),
+    spaces.Box(np.array([-1, -np.inf]), np.array([np.inf, 3]), dtype=np.float64),
+    spaces.Box(-2, 1, (), np.float16),
+    spaces.Box(0, 1, (2,), np.bool_),  # type: ignore[arg-type]
+]
+CHOICES = [
+    spaces.Discrete(3, start=5),
+    spaces.Discrete(4, start=-120, dtype=np.int8),
+    spaces.MultiDiscrete([[2, 3], [4, 5]], start=[[1, -1], [0, 7]]),
+    spaces.MultiBinary((2, 2)),
+]
+NESTED = [
+    spaces.Dict({"b": spaces.Tuple([BOXES[2], CHOICES[0]]), "a": spaces.OneOf([BOXES[1], CHOICES[2]])}),
+    spaces.Tuple([CHOICES[1], spaces.Text(3, charset="ab"), spaces.Dict({"x": CHOICES[3], "y": BOXES[4]})]),
+    spaces.Discrete(1000),
+]
+ODD = [
+    spaces.Sequence(BOXES[0]),
+    spaces.Graph(BOXES[4], None),
+    spaces.Tuple([]),
+    spaces.Dict({"a": spaces.Sequence(CHOICES[0])}),
+]
+
+
+def _name(space: spaces.Space[Any]) -> str:
+    return f"{type(space).__name__}-{space.dtype}"
+
+
+class Anything(gymnasium.Env[Any, Any]):
+    """Shows samples of a space, and asserts that actions are of another."""
+
+    def __init__(self, observations: spaces.Space[Any], actions: spaces.Space[Any]) -> None:
+        self.observation_space, self.action_space = observations, actions
+
+    def reset(self, *, seed: int | None = None, options: Any = None) -> tuple[Any, dict[str, Any]]:
+        super().reset(seed=seed)
+        self.observation_space.seed(seed)
+        return self.observation_space.sample(), {}
+
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        assert self.action_space.contains(action), f"{action!r} is not in {self.action_space}"
+        return self.observation_space.sample(), float(np.sum(np.clip(action, -9, 9))), False, False, {}
+
+
+def _train(observations: spaces.Space[Any], actions: spaces.Space[Any], learner: str) -> dict[str, Any]:
+    agent, settings = LEARNERS[learner]
+    gymnasium.register(
+        "Anything-v0", lambda: Anything(observations, actions), max_episode_steps=5, disable_env_checker=True
+    )
+    try:
+        config = {"agent": agent, "learner": settings, "environment": "Anything-v0"}
+        summary = wormwood.train({**config, "iterations": 2, "shards": 2, "evaluation_episodes": 2}, out="run")
+        assert wormwood.evaluate("run", episodes=2).returns.mean() == summary["return_mean"]
+        return summary
+    finally:
+        del gymnasium.registry["Anything-v0"]
+
+
+@pytest.mark.parametrize("learner", ["openai-es", "ppo", "boosted"])
+@pytest.mark.parametrize("space", [*BOXES, *CHOICES, *NESTED], ids=_name)
+def test_any_space_is_observed_and_acted_in(space: spaces.Space[Any], learner: str) -> None:
+    flat = [*BOXES, *CHOICES]
+    actions = space if space in flat else flat[NESTED.index(space)]
+    assert np.isfinite(_train(space, actions, learner)["return_mean"])
+
+
+@pytest.mark.parametrize("space", [*BOXES, *CHOICES], ids=_name)
+def test_off_policy_learners_take_numbers_with_bounds(space: spaces.Space[Any]) -> None:
+    if isinstance(space, spaces.Box) and space.is_bounded():
+        assert np.isfinite(_train(space, space, "td3")["return_mean"])
+        return
+    with pytest.raises(BadInput, match="action") as caught:
+        _train(space, space, "td3")
+    assert "\n" not in str(caught.value)
+    assert not Path("run").exists()
+
+
+@pytest.mark.parametrize("space", ODD, ids=_name)
+def test_spaces_that_cannot_be_taken_are_refused_before_anything_is_written(space: spaces.Space[Any]) -> None:
+    for observations, actions in ((space, CHOICES[0]), (BOXES[0], space), (BOXES[0], NESTED[0])):
+        with pytest.raises(
+            BadInput, match=r"(observation|action) space in environment Anything-v0: expected"
+        ) as caught:
+            _train(observations, actions, "ppo")
+        assert "\n" not in str(caught.value)
+        assert not Path("run").exists()
