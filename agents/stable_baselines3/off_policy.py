@@ -16,7 +16,7 @@ from wormwood.agents.learning.optimizers import ProjectedAdam
 from wormwood.agents.policies.interfaces import Arrays
 from wormwood.agents.policies.table import AgentConfig, initial_weights
 from wormwood.agents.stable_baselines3.off_policy_modules import BoundedActor, Critics
-from wormwood.agents.stable_baselines3.spaces import body_of, check_spaces
+from wormwood.agents.stable_baselines3.spaces import body_of, check_clock, check_spaces
 from wormwood.envs.bodies import Body
 from wormwood.envs.randomness import stream
 from wormwood.envs.specs import EnvironmentSpec, SwimmerSpec
@@ -129,6 +129,17 @@ class StructuredOffPolicy(TD3Policy):
     @property
     def _standardized(self) -> bool:
         return actor_kind(self._agent.kind).standardized(self._agent)
+
+    def obs_to_tensor(self, observation: Any) -> tuple[Any, bool]:
+        """Return observations ``[N, D]`` as a tensor, and whether there were several, after ``check_clock``."""
+        tensor, several = super().obs_to_tensor(observation)
+        check_clock(tensor, self.spec)
+        return tensor, several
+
+    @property
+    def agent(self) -> AgentConfig:
+        """What acts."""
+        return self._agent
 
     def policy_weights(self) -> Arrays:
         """Return the weights of the policy in NumPy: the actor's, and what it standardises by."""

@@ -19,7 +19,7 @@ from wormwood.agents.policies.circuit_settings import NCAPConfig
 from wormwood.agents.policies.interfaces import Arrays
 from wormwood.agents.policies.table import AgentConfig, initial_weights
 from wormwood.agents.stable_baselines3.critics import make_critic
-from wormwood.agents.stable_baselines3.spaces import body_of, check_spaces
+from wormwood.agents.stable_baselines3.spaces import body_of, check_clock, check_spaces
 from wormwood.envs.bodies import Body
 from wormwood.envs.randomness import stream
 from wormwood.envs.specs import EnvironmentSpec, SwimmerSpec
@@ -142,6 +142,26 @@ class StructuredPolicy(ActorCriticPolicy):
     @property
     def _standardized(self) -> bool:
         return actor_kind(self._agent.kind).standardized(self._agent)
+
+    def forward(self, obs: Any, deterministic: bool = False) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Return actions, values ``[N, 1]`` and log-probabilities ``[N]`` of observations ``[N, D]``.
+
+        Raises:
+            BadInput: somebody has standardised the observations.
+        """
+        check_clock(obs, self.spec)
+        return super().forward(obs, deterministic)
+
+    def obs_to_tensor(self, observation: Any) -> tuple[Any, bool]:
+        """Return observations ``[N, D]`` as a tensor, and whether there were several, after ``check_clock``."""
+        tensor, several = super().obs_to_tensor(observation)
+        check_clock(tensor, self.spec)
+        return tensor, several
+
+    @property
+    def agent(self) -> AgentConfig:
+        """What acts."""
+        return self._agent
 
     def policy_weights(self) -> Arrays:
         """Return the weights of the policy in NumPy: the actor's, its noise, and what it standardises by."""

@@ -11,7 +11,7 @@ from wormwood.envs.bodies import Body, load_body
 from wormwood.envs.specs import EnvironmentSpec
 from wormwood.errors import bad_input
 
-__all__ = ["body_of", "check_spaces", "sb3_spaces"]
+__all__ = ["body_of", "check_clock", "check_spaces", "sb3_spaces"]
 
 
 def sb3_spaces(spec: EnvironmentSpec) -> tuple[Space[Any], Space[Any]]:
@@ -36,6 +36,25 @@ def check_spaces(spec: EnvironmentSpec, observation_space: Space[Any], action_sp
         if not isinstance(given, type(space)) or space.shape != given.shape:
             wanted = f"{space.shape} numbers" if isinstance(space, Box) else str(space)
             raise bad_input(f"{what} space", where="policy", expected=f"{wanted}, as {spec.name} has", got=given.shape)
+
+
+def check_clock(observation: Any, spec: EnvironmentSpec) -> None:
+    """Refuse observations that somebody has standardised: a circuit reads joints in units of their limits, and steps.
+
+    Args:
+        observation: ``[N, D]``, a tensor or an array.
+        spec: what was observed; the clock counts whole control steps.
+
+    Raises:
+        BadInput: a clock is no whole number.
+    """
+    clock = spec.layout.clock
+    if clock is None:
+        return
+    column = observation[..., clock]
+    if not bool((column == column.round()).all()):
+        expected = "whole control steps, as the task gives them: VecNormalize(..., norm_obs=False)"
+        raise bad_input("clock", where="observation", expected=expected, got=float(column.reshape(-1)[0]))
 
 
 def body_of(body: str | Body | None, action_space: Space[Any]) -> Body:

@@ -1,36 +1,31 @@
-"""Policies from the zips of Stable-Baselines3, of which only the tensors are read: nothing in a file is run.
+"""Policies from the zips of Stable-Baselines3. Nothing in a file is run.
 
-Such a zip holds pickled fields, which could hold any command: they are never decoded. ``policy.pth`` is read with
-``weights_only=True``. The shapes of its tensors say what the policy is; algorithm and activation are said by whoever
-names the file, as in ``ppo:model.zip?activation=relu``.
+Algorithm and path are said by whoever names the file, as in ``ppo:model.zip``. The shapes of the tensors say how large
+the policy is, and the plain JSON beside them what lies between its layers. What neither tells is refused, not guessed.
 """
 
 from __future__ import annotations
 
 import re
-import warnings
-import zipfile
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import parse_qsl
 
 import numpy as np
-from numpy.typing import NDArray
 
-from wormwood.agents.policies.interfaces import Arrays, Floats, Policy
+from wormwood.agents.policies.interfaces import Arrays
+from wormwood.agents.stable_baselines3.zip_files import ZipContents, read_normalization, read_zip
+from wormwood.agents.stable_baselines3.zipped_policies import ACTIVATIONS, ZippedPolicy
 from wormwood.envs.bodies import GYMNASIUM_SWIMMER, swimmer
-from wormwood.envs.faces.swimmer_v5 import action_from_swimmer_v5, to_swimmer_v5
-from wormwood.envs.specs import EnvironmentSpec, SwimmerSpec
+from wormwood.envs.specs import SwimmerSpec
 from wormwood.envs.tasks import GymnasiumForward, Navigate, Swim, SwimAtSpeed, Task
 from wormwood.errors import bad_input
 
-__all__ = ["ZippedPolicy", "load_zip"]
+__all__ = ["ALGORITHMS", "load_zip", "policy_of"]
 
-TENSORS = "policy.pth"
-LARGEST = 2**30  # bytes of the tensors
 MOST_LINKS = 200
 
 
@@ -42,88 +37,105 @@ class _Algorithm(NamedTuple):
     activation: str
     """Between layers, where the user set no other."""
     squashes: bool
-    """The output goes through tanh."""
+    """The output always goes through tanh."""
+    module: str
+    """Of the policies that come with it."""
 
 
-_ON_POLICY = _Algorithm(("mlp_extractor.policy_net.", "action_net."), "tanh", squashes=False)
-_DETERMINISTIC = _Algorithm(("actor.mu.",), "relu", squashes=True)
+_ON_POLICY = _Algorithm(
+    ("mlp_extractor.policy_net.", "action_net."), "tanh", squashes=False, module="stable_baselines3.common.policies"
+)
+_DETERMINISTIC = _Algorithm(("actor.mu.",), "relu", squashes=True, module="stable_baselines3.td3.policies")
+_SOFT = _Algorithm(("actor.latent_pi.", "actor.mu."), "relu", squashes=True, module="stable_baselines3.sac.policies")
 ALGORITHMS: Mapping[str, _Algorithm] = {
     "ppo": _ON_POLICY,
     "a2c": _ON_POLICY,
-    "sac": _Algorithm(("actor.latent_pi.", "actor.mu."), "relu", squashes=True),
+    "trpo": _ON_POLICY,
+    "sac": _SOFT,
+    "tqc": _SOFT._replace(module="sb3_contrib.tqc.policies"),
+    "crossq": _SOFT._replace(module="sb3_contrib.crossq.policies"),
     "td3": _DETERMINISTIC,
     "ddpg": _DETERMINISTIC,
 }
-ACTIVATIONS: Mapping[str, Callable[[Floats], Floats]] = {
-    "tanh": np.tanh,
-    "relu": lambda x: np.maximum(x, 0.0),
-    "elu": lambda x: np.where(x > 0, x, np.expm1(np.minimum(x, 0.0))),
-    "leaky_relu": lambda x: np.where(x > 0, x, 0.01 * x),
-    "silu": lambda x: x / (1.0 + np.exp(-np.clip(x, -700.0, None))),
+
+HARMLESS = {
+    *(
+        "net_arch",
+        "ortho_init",
+        "log_std_init",
+        "full_std",
+        "use_expln",
+        "share_features_extractor",
+        "normalize_images",
+    ),
+    *(
+        "optimizer_class",
+        "optimizer_kwargs",
+        "n_critics",
+        "n_quantiles",
+        "top_quantiles_to_drop_per_net",
+        "dropout_rate",
+    ),
+    *("batch_norm", "batch_norm_momentum", "renorm_warmup_steps"),
 }
-
-
-@dataclass(frozen=True)
-class ZippedPolicy:
-    """A perceptron that Stable-Baselines3 trained on one of our environments or on gymnasium's Swimmer-v5."""
-
-    name: str
-    """Of the file, without its ending."""
-    weights: Arrays
-    """``layer<k>_weight [in, out]`` and ``layer<k>_bias [out]`` from input to output."""
-    spec: SwimmerSpec
-    """What it was trained in."""
-    activation: str = "tanh"
-    """One of ``ACTIVATIONS``."""
-    squashes: bool = False
-    """The output goes through tanh."""
-
-    def policy(self, spec: EnvironmentSpec) -> Policy:
-        """Build the policy for an environment.
-
-        A policy for Swimmer-v5 swims with any three links: through the table of ``wormwood.envs.faces.swimmer_v5``.
-
-        Raises:
-            BadInput: its sizes do not fit the environment.
-        """
-        network = _Network(self.weights, self.activation, squashes=self.squashes)
-        size, outputs = spec.layout.size, spec.actions.outputs
-        clockless = _is_swim(spec) and network.inputs == size - 1
-        if not spec.actions.choices and network.outputs == outputs and (network.inputs == size or clockless):
-            return _Perceptron(network)
-        if isinstance(spec, SwimmerSpec) and _is_swim(spec) and (network.inputs, network.outputs, outputs) == (8, 2, 2):
-            return _OfSwimmerV5(network, timestep=spec.body.control_timestep)
-        expected = f"{size} inputs to {outputs} outputs"
-        got = f"{network.inputs} inputs to {network.outputs} outputs"
-        raise bad_input("agent does not fit the environment", where=f"agent {self.name}", expected=expected, got=got)
-
-
-def _is_swim(spec: EnvironmentSpec) -> bool:
-    return isinstance(spec, SwimmerSpec) and isinstance(spec.task, Swim)
+"""Settings of policies that change nothing of how they act without noise, or that the tensors tell."""
+PICKLE = {":type:", ":serialized:"}
+"""What Stable-Baselines3 writes beside the plain JSON of a pickled field."""
 
 
 def load_zip(text: str) -> ZippedPolicy:
     """Return the policy in a zip of Stable-Baselines3.
 
     Args:
-        text: ``ALGORITHM:PATH``, optionally with ``?activation=NAME``.
+        text: ``ALGORITHM:PATH``, optionally with ``?activation=NAME`` in place of the one that the zip names, and
+            ``?normalize=FILE.npz`` of what ``VecNormalize`` did, or both with ``&`` between them.
 
     Raises:
-        BadInput: the file is no such zip, its policy is no perceptron with continuous actions, or it is made for an
-            environment that is no swimmer.
+        BadInput: the file is no such zip, its policy is no perceptron with continuous actions, something about it
+            cannot be told, or it is made for an environment that is no swimmer.
     """
-    algorithm, path, activation = _parse(text)
-    tensors = _read_tensors(path)
-    known = ALGORITHMS[algorithm]
-    weights = _layers(tensors, known, where=str(path), algorithm=algorithm)
-    depth = len(weights) // 2
-    inputs, outputs = len(weights["layer0_weight"]), len(weights[f"layer{depth - 1}_bias"])
-    spec = _home(inputs, outputs, where=str(path))
-    return ZippedPolicy(path.stem, weights, spec, activation or known.activation, known.squashes)
+    algorithm, path, options = _parse(text)
+    policy = _build(
+        read_zip(path, where=str(path)),
+        algorithm,
+        name=path.stem,
+        where=str(path),
+        activation=options.get("activation"),
+    )
+    normalize = options.get("normalize")
+    return policy if normalize is None else _normalized(policy, read_normalization(Path(normalize)), where=normalize)
 
 
-def _parse(text: str) -> tuple[str, Path, str | None]:
-    """Return the algorithm, the path, and the activation if it is said."""
+def policy_of(model: Any, *, name: str) -> ZippedPolicy:
+    """Return the policy of a model of Stable-Baselines3, with what a ``VecNormalize`` around its environments does.
+
+    Raises:
+        BadInput: as ``load_zip``.
+    """
+    algorithm, where = type(model).__name__.lower(), f"model {type(model).__name__}"
+    if algorithm not in ALGORITHMS:
+        raise bad_input("model", where="export", expected=f"one of {', '.join(ALGORITHMS)}", got=type(model).__name__)
+    file = BytesIO()
+    model.save(file)
+    policy = _build(read_zip(file, where=where), algorithm, name=name, where=where, activation=None)
+    around = model.get_vec_normalize_env()
+    if around is None or not around.norm_obs:
+        return policy
+    deviation = np.sqrt(np.asarray(around.obs_rms.var) + around.epsilon)
+    statistics = {"mean": np.array(around.obs_rms.mean), "deviation": deviation, "clip": np.array(around.clip_obs)}
+    return _normalized(policy, statistics, where=where)
+
+
+def _normalized(policy: ZippedPolicy, statistics: Arrays, *, where: str) -> ZippedPolicy:
+    inputs = len(policy.weights["layer0_weight"])
+    if len(statistics["mean"]) != inputs:
+        got = f"{len(statistics['mean'])} numbers"
+        raise bad_input("normalize", where=where, expected=f"means of the policy's {inputs} inputs", got=got)
+    return replace(policy, normalization=statistics)
+
+
+def _parse(text: str) -> tuple[str, Path, dict[str, str]]:
+    """Return the algorithm, the path, and the options that are said."""
     match = re.fullmatch(r"(\w+):([^?]+)(?:\?(.*))?", text, flags=re.DOTALL)
     if match is None:
         expected = "the algorithm before the path of a zip, as in ppo:model.zip?activation=relu"
@@ -132,40 +144,107 @@ def _parse(text: str) -> tuple[str, Path, str | None]:
     if algorithm not in ALGORITHMS:
         expected = f"one of {', '.join(ALGORITHMS)}"
         raise bad_input("unknown algorithm", where="agent", expected=expected, got=algorithm, nearest_to=ALGORITHMS)
-    options = dict(parse_qsl(query or "", keep_blank_values=True))
-    for name in options:
-        if name != "activation":
-            where, known = f"agent {algorithm}:{path}", ["activation"]
-            raise bad_input("unknown option", where=where, expected="activation", got=name, nearest_to=known)
-    activation = options.get("activation")
-    if activation is not None and activation not in ACTIVATIONS:
-        where, expected = f"agent {algorithm}:{path}", f"one of {', '.join(ACTIVATIONS)}"
+    where, options = f"agent {algorithm}:{path}", dict[str, str]()
+    for name, value in parse_qsl(query or "", keep_blank_values=True):
+        if name not in {"activation", "normalize"}:
+            known = ["activation", "normalize"]
+            expected = " or ".join(known)
+            raise bad_input("unknown option", where=where, expected=expected, got=name, nearest_to=known)
+        if name in options:
+            raise bad_input("option", where=where, expected=f"{name} once", got=query)
+        options[name] = value
+    activation = options.get("activation", "tanh")
+    if activation not in ACTIVATIONS:
+        expected = f"one of {', '.join(ACTIVATIONS)}"
         raise bad_input("activation", where=where, expected=expected, got=activation, nearest_to=ACTIVATIONS)
-    return algorithm, Path(path), activation
+    return algorithm, Path(path), options
 
 
-def _read_tensors(path: Path) -> Arrays:
-    """Return the tensors of the policy and its critics by name."""
-    # torch is slow to load: only who reads its files waits for it.
-    import torch
+def _build(contents: ZipContents, algorithm: str, *, name: str, where: str, activation: str | None) -> ZippedPolicy:
+    known, settings = ALGORITHMS[algorithm], contents.settings
+    kwargs = settings.get("policy_kwargs")
+    if not isinstance(kwargs, dict):
+        raise bad_input("policy_kwargs", where=where, expected="plain JSON of them", got=kwargs)
+    tensors = _without_batch_norm(contents.tensors, kwargs)
+    weights = _layers(tensors, known, where=where, algorithm=algorithm)
+    _check_settings(settings, kwargs, known, where=where)
+    depth = len(weights) // 2
+    inputs, outputs = len(weights["layer0_weight"]), len(weights[f"layer{depth - 1}_bias"])
+    spec = _home(inputs, outputs, where=where)
+    _check_spaces(settings, inputs, outputs, where=where)
+    return ZippedPolicy(
+        name,
+        weights,
+        spec,
+        activation or (_activation(kwargs, where=where) if depth > 1 else None) or known.activation,
+        squashes=known.squashes or kwargs.get("squash_output") is True,
+        # With state-dependent exploration, SAC and TQC put a Hardtanh behind the last layer, which has a number then.
+        bound=float(kwargs.get("clip_mean", 2.0))
+        if "actor.mu.0.weight" in tensors and known.module != _DETERMINISTIC.module
+        else None,
+    )
 
-    expected = f"a zip that Stable-Baselines3 saved, with a {TENSORS} of weights alone"
-    try:
-        with zipfile.ZipFile(path) as archive:
-            if archive.getinfo(TENSORS).file_size > LARGEST:
-                raise ValueError(f"{TENSORS} of more than {LARGEST} bytes")
-            data = archive.read(TENSORS)
-        with warnings.catch_warnings(action="ignore"):  # of formats that are refused anyway
-            tensors = torch.load(BytesIO(data), map_location="cpu", weights_only=True)
-        if not isinstance(tensors, dict):
-            raise ValueError(f"{TENSORS} is a {type(tensors).__name__}")
-        kept = {str(name): value for name, value in tensors.items() if isinstance(value, torch.Tensor)}
-        return {name: value.detach().to(torch.float64).numpy() for name, value in kept.items()}
-    except Exception as error:
-        # Whatever a damaged or malicious file makes of the readers, it is the file that is wrong. The first sentence
-        # says what: torch goes on with how to trust the file all the same.
-        summary = re.split(r"\.\s|\n", str(error).strip())[0]
-        raise bad_input("unreadable zip", where=str(path), expected=expected, got=summary) from error
+
+def _check_settings(settings: Mapping[str, Any], kwargs: Mapping[str, Any], known: _Algorithm, *, where: str) -> None:
+    """Refuse policies that may act otherwise than their tensors say."""
+    described = settings.get("policy_class")
+    module = described.get("__module__") if isinstance(described, dict) else None
+    if module != known.module:
+        expected = (
+            f"a policy of {known.module}; wormwood.export(model, FOLDER) in your script writes others that it knows"
+        )
+        raise bad_input("policy class", where=where, expected=expected, got=module)
+    told = {"activation_fn", "use_sde", "squash_output", "clip_mean", "batch_norm_eps"}
+    extractor = str(kwargs.get("features_extractor_class", "FlattenExtractor"))
+    if not extractor.endswith(("FlattenExtractor", "FlattenExtractor'>")) or kwargs.get("features_extractor_kwargs"):
+        raise bad_input("features_extractor_class", where=where, expected="FlattenExtractor", got=extractor)
+    for key in kwargs.keys() - PICKLE - HARMLESS - told - {"features_extractor_class", "features_extractor_kwargs"}:
+        raise bad_input("policy_kwargs", where=where, expected="settings that are known to us", got=key)
+
+
+def _activation(kwargs: Mapping[str, Any], *, where: str) -> str | None:
+    """Return the activation that the settings name, or None where they name none."""
+    described = kwargs.get("activation_fn")
+    if described is None:
+        return None
+    names = {name.replace("_", ""): name for name in ACTIVATIONS}
+    match = re.fullmatch(r"<class 'torch\.nn\.modules\.(?:activation|linear)\.(\w+)'>", str(described))
+    if match is None or match[1].lower() not in names:
+        expected = f"one of {', '.join(ACTIVATIONS)}; say which is nearest by ?activation=NAME"
+        raise bad_input("activation_fn", where=where, expected=expected, got=str(described))
+    return names[match[1].lower()]
+
+
+def _check_spaces(settings: Mapping[str, Any], inputs: int, outputs: int, *, where: str) -> None:
+    """Refuse actions that are scaled: those of swimmers are between -1 and 1."""
+    space, seen = settings.get("action_space"), settings.get("observation_space")
+    space, seen = (part if isinstance(part, dict) else {} for part in (space, seen))
+    bounds = [re.findall(r"[^\s\[\]]+", str(space.get(side))) for side in ("low", "high")]
+    if {*bounds[0]} - {"-1.", "-1"} or {*bounds[1]} - {"1.", "1"} or [len(side) for side in bounds] != [outputs] * 2:
+        got = f"from {space.get('low')} to {space.get('high')}"
+        raise bad_input("action_space", where=where, expected=f"{outputs} numbers from -1 to 1", got=got)
+    if seen.get("_shape") != [inputs]:
+        raise bad_input("observation_space", where=where, expected=f"{inputs} numbers", got=seen.get("_shape"))
+
+
+def _without_batch_norm(tensors: Arrays, kwargs: Mapping[str, Any]) -> Arrays:
+    """Return the tensors with each normalisation of CrossQ within the layer behind it.
+
+    It is ``x -> scale (x - ra_mean) / sqrt(ra_var + eps) + bias``, and a layer ``W x + b`` follows each.
+    """
+    kept = dict(tensors)
+    for name in [name for name in tensors if name.endswith(".ra_mean")]:
+        prefix = name.removesuffix("ra_mean")
+        scale, shift, mean, var = (kept.pop(f"{prefix}{part}") for part in ("scale", "bias", "ra_mean", "ra_var"))
+        number = re.search(r"(\d+)\.$", prefix)
+        behind = f"{prefix[: number.start()]}{int(number[1]) + 1}." if number else ""
+        layer = behind if f"{behind}weight" in kept else "actor.mu."
+        if f"{layer}weight" in kept and prefix.startswith("actor."):
+            factor = scale / np.sqrt(var + float(kwargs.get("batch_norm_eps", 0.001)))
+            weight = kept[f"{layer}weight"]
+            kept[f"{layer}bias"] = kept[f"{layer}bias"] + weight @ (shift - mean * factor)
+            kept[f"{layer}weight"] = weight * factor
+    return kept
 
 
 def _layers(tensors: Arrays, known: _Algorithm, *, where: str, algorithm: str) -> Arrays:
@@ -207,57 +286,3 @@ def _home(inputs: int, outputs: int, *, where: str) -> SwimmerSpec:
                 return SwimmerSpec(body, task)
     expected = "a policy for gymnasium's Swimmer-v5 (8 inputs to 2 outputs) or for a swimmer of ours"
     raise bad_input("sizes", where=where, expected=expected, got=f"{inputs} inputs to {outputs} outputs")
-
-
-class _Network:
-    """Fully connected layers."""
-
-    def __init__(self, weights: Arrays, activation: str, *, squashes: bool) -> None:
-        depth = len(weights) // 2
-        self._layers = [(weights[f"layer{k}_weight"], weights[f"layer{k}_bias"]) for k in range(depth)]
-        self._activate, self._squashes = ACTIVATIONS[activation], squashes
-        self.inputs, self.outputs = len(self._layers[0][0]), len(self._layers[-1][1])
-
-    def __call__(self, x: Floats) -> Floats:
-        *hidden, (weight, bias) = self._layers
-        for inner_weight, inner_bias in hidden:
-            x = self._activate(x @ inner_weight + inner_bias)
-        x = x @ weight + bias
-        return np.tanh(x) if self._squashes else x
-
-
-class _Perceptron:
-    """Acts on the observation that the network was trained on."""
-
-    def __init__(self, network: _Network) -> None:
-        self._network = network
-
-    def act(
-        self, observation: Floats, state: Arrays, rng: np.random.Generator | None
-    ) -> tuple[NDArray[Any], Arrays, Arrays]:
-        """Return actions ``[N, J]``; see ``Policy.act``. A clock that the network does not know is left out."""
-        return self._network(observation[:, : self._network.inputs]), state, {}
-
-
-class _OfSwimmerV5:
-    """Acts in the swim task as in Swimmer-v5.
-
-    Swim does not tell the heading. It is reckoned from the head's yaw rate by the trapezoidal rule, and counts from the
-    start of the episode: the policy swims to where the body looked then.
-    """
-
-    def __init__(self, network: _Network, *, timestep: float) -> None:
-        """Reckon the heading over control steps of ``timestep`` s."""
-        self._network, self._timestep = network, timestep
-
-    def act(
-        self, observation: Floats, state: Arrays, rng: np.random.Generator | None
-    ) -> tuple[NDArray[Any], Arrays, Arrays]:
-        """Return actions ``[N, 2]`` for swim observations ``[N, 12]`` of three links; see ``Policy.act``."""
-        rate, began = observation[:, 4], observation[:, -1] == 0
-        heading = np.zeros(len(rate))
-        if state:
-            heading = state["heading"] + self._timestep * (state["rate"] + rate) / 2
-            heading = np.where(began, 0.0, heading)
-        action = self._network(to_swimmer_v5(observation, heading=heading))
-        return action_from_swimmer_v5(action), {"heading": heading, "rate": rate.copy()}, {}

@@ -22,7 +22,8 @@ from wormwood.agents.policies.custom import policy_class
 from wormwood.agents.policies.interfaces import Arrays, Policy
 from wormwood.agents.policies.perceptron_settings import MLPConfig
 from wormwood.agents.policies.table import AGENTS, AgentConfig, AgentField, initial_weights, make_policy
-from wormwood.agents.stable_baselines3.zips import ALGORITHMS, ZippedPolicy, load_zip
+from wormwood.agents.stable_baselines3.zipped_policies import ZippedPolicy
+from wormwood.agents.stable_baselines3.zips import ALGORITHMS, load_zip
 from wormwood.configs.custom import is_custom, load_modules, plain_settings, settings_class
 from wormwood.envs.randomness import PURPOSES, stream
 from wormwood.envs.specs import EnvironmentSpec
@@ -93,14 +94,15 @@ def save_agent(folder: Path, agent: Agent, *, origin: Mapping[str, object] | Non
         agent: with weights.
         origin: anything worth knowing about where it comes from, such as the seed and the return.
     """
-    if agent.weights is None or agent.config is None or agent.spec is None:
+    if agent.weights is None or (agent.config is None and agent.zipped is None) or agent.spec is None:
         raise ValueError("only a trained agent can be saved")
-    data = safetensors.numpy.save({name: little_endian(name, values) for name, values in agent.weights.items()})
+    weights = agent.weights if agent.zipped is None else agent.zipped.arrays
+    data = safetensors.numpy.save({name: little_endian(name, values) for name, values in weights.items()})
     sha256 = hashlib.sha256(data).hexdigest()
     described = {
         "schema": SCHEMA,
         "name": agent.name,
-        "config": plain_settings(agent.config),
+        **({"config": plain_settings(agent.config)} if agent.zipped is None else {"zipped": agent.zipped.settings}),
         **describe_spec(agent.spec),
         "weights": {"file": WEIGHTS_FILE, "sha256": sha256},
         "origin": dict(origin or {}),
@@ -180,6 +182,14 @@ def _read_agent(folder: Path, *, location: str, trust: Collection[str]) -> Agent
         if found != described["weights"]["sha256"]:
             expected = f"SHA-256 {described['weights']['sha256']}"
             raise bad_input("damaged weights", where=str(folder / WEIGHTS_FILE), expected=expected, got=found)
+        if "zipped" in described:
+            zipped = ZippedPolicy.read(
+                str(described["name"]),
+                described["zipped"],
+                safetensors.numpy.load(data),
+                read_spec(described, where=where),
+            )
+            return Agent(zipped.name, None, zipped.weights, zipped.spec, zipped)
         settings = {"agent": described["config"]}
         use_new_names(settings)
         kind = settings["agent"]["kind"]

@@ -16,6 +16,7 @@ _HOMES = {
     "wormwood.launch.api": "evaluate train transfer",
     "wormwood.launch.run.agent_files": "Agent load_agent save_agent",
     "wormwood.launch.run.evaluation": "Evaluation",
+    "wormwood.launch.run.exports": "export",
     "wormwood.launch.run.training": "Interrupted Watcher",
     "wormwood.launch.transfer.report": "Report",
     "wormwood.launch.inspect.film": "write_film",

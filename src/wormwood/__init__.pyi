@@ -2,6 +2,7 @@
 from wormwood.launch.api import evaluate as evaluate, train as train, transfer as transfer
 from wormwood.launch.run.agent_files import Agent as Agent, load_agent as load_agent, save_agent as save_agent
 from wormwood.launch.run.evaluation import Evaluation as Evaluation
+from wormwood.launch.run.exports import export as export
 from wormwood.launch.run.training import Interrupted as Interrupted, Watcher as Watcher
 from wormwood.launch.transfer.report import Report as Report
 from wormwood.launch.inspect.film import write_film as write_film
