@@ -12,15 +12,23 @@ from wormwood.envs.specs import ActionSpace
 
 __all__ = ["UniformPolicy", "ZeroPolicy"]
 
+NO_BOUND = 1e300
+
 
 class UniformPolicy:
     """Any action alike; drawn even when asked to be deterministic, from a generator of its own."""
 
     def __init__(self, actions: ActionSpace, rng: np.random.Generator) -> None:
-        """Draw from ``rng``: numbers within their bounds, or within [-1, 1] where they have none, or alternatives."""
+        """Draw from ``rng``: numbers within their bounds, or alternatives.
+
+        Numbers without bounds are drawn within [-1, 1], those with one within 2 of it.
+        """
         self._actions, self._rng = actions, rng
         low, high = np.array(actions.low), np.array(actions.high)
-        self._low, self._high = np.where(np.isfinite(low), low, -1.0), np.where(np.isfinite(high), high, 1.0)
+        # Of the largest floats nothing can be drawn: they bound nothing.
+        is_low, is_high = np.abs(low) < NO_BOUND, np.abs(high) < NO_BOUND
+        self._low = np.where(is_low, low, np.where(is_high, high - 2.0, -1.0))
+        self._high = np.where(is_high, high, self._low + 2.0)
 
     def act(
         self, observation: Floats, state: Arrays, rng: np.random.Generator | None

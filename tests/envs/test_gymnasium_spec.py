@@ -125,6 +125,14 @@ def test_an_episode_goes_on_elsewhere_as_if_it_had_not_moved(name: str, steps: i
     _assert_same(_play(there, 25, seed=1), _play(here, 25, seed=1))
 
 
+def test_an_end_that_is_also_a_cut_is_an_end() -> None:
+    simulation = _simulate(GymnasiumSpec("Mixed-v0", {"ends_at": 12}))  # where its time is over, too
+    simulation.reset()
+    seen = _play(simulation, 12)
+    assert seen[-1][2].all()
+    assert not seen[-1][3].any()
+
+
 def test_environments_that_stand_there_already_are_not_played_again(monkeypatch: pytest.MonkeyPatch) -> None:
     simulation = _simulate(GymnasiumSpec("CartPole-v1"))
     simulation.reset()

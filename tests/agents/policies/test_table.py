@@ -18,7 +18,7 @@ from wormwood.agents.policies.recurrent_settings import GRUConfig, LinearTransfo
 from wormwood.agents.policies.search_space import SMALLEST
 from wormwood.agents.policies.table import AGENTS, AgentConfig, initial_weights, make_policy, search_space
 from wormwood.envs.bodies import swimmer
-from wormwood.envs.specs import SwimmerSpec
+from wormwood.envs.specs import ActionSpace, SwimmerSpec
 from wormwood.envs.tasks import Swim
 from wormwood.errors import BadInput
 
@@ -105,6 +105,14 @@ def test_every_agent_of_the_table_has_a_summary() -> None:
     others = (ForestConfig(), ModulatedNCAPConfig())
     assert set(AGENTS) == {config.kind for config in (*AGENT_CONFIGS, *recurrent, *others)}
     assert all(kind.summary for kind in AGENTS.values())
+
+
+def test_random_actions_are_within_the_bounds_there_are_and_near_the_only_one() -> None:
+    low, high = (-np.inf, 5.0, -np.inf, 3.0, -1.7e308), (np.inf, np.inf, -5.0, 4.0, 1.7e308)
+    policy = UniformPolicy(ActionSpace(low, high), np.random.default_rng(0))
+    drawn = policy.act(np.zeros((1000, 1)), {}, None)[0]
+    np.testing.assert_allclose(drawn.min(axis=0), [-1, 5, -7, 3, -1], atol=0.02)
+    np.testing.assert_allclose(drawn.max(axis=0), [1, 7, -5, 4, 1], atol=0.02)
 
 
 def test_uniform_actions_cover_the_range_even_when_deterministic() -> None:

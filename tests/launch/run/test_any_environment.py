@@ -1,7 +1,9 @@
-"""Whole trainings in random spaces of gymnasium: they end, in actions that the environment takes, or are refused."""
+"""Whole trainings in environments of every kind: they end, in actions that the environment takes, or are refused."""
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ from gymnasium import spaces
 
 import wormwood
 from wormwood.errors import BadInput
+from wormwood.launch.cli.main import main
 
 PPO = {"kind": "ppo", "environments": 2, "steps": 8, "batch_size": 8, "epochs": 1}
 LEARNERS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
@@ -112,3 +115,78 @@ def test_spaces_that_cannot_be_taken_are_refused_before_anything_is_written(spac
             _train(observations, actions, "ppo")
         assert "\n" not in str(caught.value)
         assert not Path("run").exists()
+
+
+class Plain(gymnasium.Env[Any, Any]):
+    """Shows zeros; what an action earns, and whether that ends it, is up to the one who makes it."""
+
+    observation_space = spaces.Box(-1, 1, (2,))
+    earn: Callable[[Any, int], float] = staticmethod(lambda action, number: 1.0)
+    end: Callable[[int], tuple[bool, bool]] = staticmethod(lambda number: (False, False))
+    action_space: spaces.Space[Any] = spaces.Discrete(2)
+
+    def reset(self, *, seed: int | None = None, options: Any = None) -> tuple[Any, dict[str, Any]]:
+        super().reset(seed=seed)
+        self.number = 0
+        return np.zeros(2, np.float32), {}
+
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        self.number += 1
+        return np.zeros(2, np.float32), self.earn(action, self.number), *self.end(self.number), {}
+
+
+@pytest.fixture
+def plain(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Path]]:
+    """Return what writes the configuration of a training in ``Plain``, changed as it is told."""
+
+    def write(agent: dict[str, Any], learner: dict[str, Any], iterations: int, **changes: Any) -> Path:
+        for name, value in changes.items():
+            monkeypatch.setattr(Plain, name, staticmethod(value) if callable(value) else value)
+        config = {"agent": agent, "learner": learner, "environment": "Plain-v0", "iterations": iterations}
+        Path("plain.yaml").write_text(json.dumps({**config, "shards": 2, "evaluation_episodes": 1}))
+        return Path("plain.yaml")
+
+    gymnasium.register("Plain-v0", Plain, max_episode_steps=50, disable_env_checker=True)
+    yield write
+    del gymnasium.registry["Plain-v0"]
+
+
+@pytest.mark.parametrize("learner", ["ppo", "boosted"])
+def test_actions_without_bounds_are_finite_and_move_to_what_pays(learner: str, plain: Any) -> None:
+    box, (agent, settings) = spaces.Box(-np.inf, np.inf, (2,), np.float32), LEARNERS[learner]
+    rate = {"actor_rate": 0.01, "epochs": 8} if learner == "ppo" else {"boosting": {"policy_rate": 0.1}, "epochs": 4}
+    settings = {**settings, **rate, "environments": 8, "steps": 64, "batch_size": 64}
+    played: list[float] = []
+
+    def earn(action: Any, number: int) -> float:
+        played.extend(np.asarray(action).tolist())
+        return -float(np.square(np.asarray(action) - 3).sum())
+
+    summary = wormwood.train(plain(agent, settings, 6, action_space=box, earn=earn), out="run")
+    assert np.isfinite(played).all()
+    assert -900 < summary["return_mean"] < 0  # 0 everywhere returns -900
+    assert np.mean(played[-200:]) > np.mean(played[:200]) + 0.05
+
+
+def test_a_reward_that_is_no_number_is_one_line_and_leaves_none(plain: Any, capsys: Any) -> None:
+    agent, settings = LEARNERS["ppo"]
+    file = plain(agent, settings, 9, earn=lambda action, number: float("nan") if number == 37 else 1.0)
+    for words in (["train", str(file), "--out", "run"], ["train", "--resume", "--out", "run"]):
+        assert main(words) == 1
+        error = capsys.readouterr().err
+        assert "reward is nan in environment 0 of environment Plain-v0: shard 0, iteration 4, step 37" in error
+        assert "Traceback" not in error
+    for kept in (path for path in Path("run").rglob("*") if path.is_file()):
+        assert b"NaN" not in kept.read_bytes()
+
+
+def test_nothing_follows_an_end_that_is_also_a_cut(plain: Any) -> None:
+    """Five rewards of 1, discounted by 0.5: 1.9375 at the start. Without an end, 2 at every step."""
+    agent, settings = LEARNERS["ppo"]
+    settings = {**settings, "environments": 8, "steps": 50, "gamma": 0.5, "gae_lambda": 1.0, "batch_size": 400}
+    both = {"end": lambda number: (number == 5, number == 5)}
+    wormwood.train(plain(agent, settings, 1, **both), out="run")
+    losses = [json.loads(line)["value_loss"] for line in Path("run", "metrics.jsonl").read_text().splitlines()]
+    returns = np.array([1.9375, 1.875, 1.75, 1.5, 1.0])
+    # The critic begins near 0: its first loss is the mean square of what it is to learn.
+    np.testing.assert_allclose(losses[0], np.mean(returns**2), rtol=0.1)
