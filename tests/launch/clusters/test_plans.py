@@ -126,3 +126,24 @@ def test_a_training_may_go_to_a_url_which_is_taken_once_it_has_a_run(tmp_path: P
     with pytest.raises(BadInput, match="expected a new folder, or --resume"):
         plan_job(["train", "swim-ncap-ppo", "--out", out], FAR, PARSE)
     assert plan_job(["train", "--resume", "--out", out], FAR, PARSE).out == out
+
+
+def test_an_environment_of_ones_own_is_sent_along_and_trusted_by_the_job_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    (tmp_path / "code").mkdir()
+    (tmp_path / "code" / "own_pole.py").write_text(
+        "import gymnasium\nclass Same(gymnasium.Wrapper): ...\n"
+        "gymnasium.register('OwnPole-v0', 'gymnasium.envs.classic_control:CartPoleEnv', max_episode_steps=9)\n"
+    )
+    config = "agent: {kind: mlp}\nlearner: {kind: openai-es}\niterations: 1\nenvironment: own_pole:OwnPole-v0\n"
+    (tmp_path / "code" / "own.yaml").write_text(config + "environment_wrappers: [own_pole:Same]\n")
+    expected = ("--workers", "2", "--trust", "own_pole:OwnPole-v0", "--trust", "own_pole:Same")
+    job = plan_job(["train", "code/own.yaml", "--out", "run"], HERE, PARSE)
+    assert (job.words, job.code) == (expected, (str(tmp_path / "code"),))
+    (tmp_path / "run").mkdir()  # as after the loss of the head: whoever began it goes on with it
+    again = plan_job(["train", "--resume", "--out", "run"], HERE, PARSE)
+    assert (again.words, again.code) == (expected, job.code)
+    other = plan_job(["train", "--resume", "--out", "other", "--trust", "own_pole"], HERE, PARSE)
+    assert (other.words, other.code) == (("--workers", "2", "--trust", "own_pole"), job.code)
