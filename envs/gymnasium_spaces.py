@@ -129,7 +129,7 @@ def _as_kept(space: Space, observation: Any) -> NDArray[Any]:
     if given.shape != space.shape:
         raise ValueError(f"shape {given.shape}")
     kept = given.astype(space.dtype)
-    if kept.dtype.kind in "iub" and not np.array_equal(kept, given):
+    if kept.dtype != given.dtype and kept.dtype.kind in "iub" and not np.array_equal(kept, given):
         raise ValueError(f"values that {kept.dtype} does not have")
     return kept
 

@@ -48,7 +48,8 @@ def open_run(
             expected = "--out with the folder of a run"
             raise bad_input("missing option", where="train --resume", expected=expected, got=None)
         with _folder(out) as (folder, mirror), Run.resume(folder, mirror=mirror) as run:
-            known: dict[str, Any] = {"where": str(run.config), "location": out, "trust": trust}
+            named = custom_names(given.to_mapping()) if given else []  # by a file that is the user's own
+            known: dict[str, Any] = {"where": str(run.config), "location": out, "trust": [*trust, *named]}
             config = parse_config(run.config_yaml, **known)
             given = given or parse_config(run.config_yaml, overrides=overrides, seed=seed, **known)
             _require_continuation(config, given, run)
