@@ -190,3 +190,43 @@ def test_nothing_follows_an_end_that_is_also_a_cut(plain: Any) -> None:
     returns = np.array([1.9375, 1.875, 1.75, 1.5, 1.0])
     # The critic begins near 0: its first loss is the mean square of what it is to learn.
     np.testing.assert_allclose(losses[0], np.mean(returns**2), rtol=0.1)
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        (["environment=FrozenLake-v1", "environment_options.map_name=9x9"], "environment_options.map_name (KeyError"),
+        (["environment=Swimmer-v5", "environment_options.xml_file=./no.xml"], "environment_options.xml_file (OSError"),
+        (["environment_options.max_episode_steps=0"], "environment_options.max_episode_steps (ValueError"),
+        (["environment_options.max_episode_steps=-1"], "expected a time limit"),
+        (
+            ["environment_wrappers=[gymnasium.wrappers:RecordVideo]"],
+            "wrapper gymnasium.wrappers:RecordVideo (TypeError",
+        ),
+        (["environment_wrappers=[gymnasium.wrappers:TimeLimits]"], "nearest: 'TimeLimit'"),
+        (["environment=gymnasium:b:C-v0"], "environment in configuration: expected an id of gymnasium"),
+        (
+            ["environment=nowhere:C-v0"],
+            "module of nowhere:C-v0 in configuration: expected a module that can be imported",
+        ),
+    ],
+)
+def test_a_wrong_option_is_one_line_and_leaves_nothing(settings: list[str], said: str, capsys: Any) -> None:
+    words = [word for setting in settings for word in ("--set", setting)]
+    assert main(["train", "cartpole-mlp-ppo", *words, "--out", "run"]) == 2
+    error = capsys.readouterr().err
+    assert said in error
+    assert error.count("\n") == 1
+    assert not Path("run").exists()
+
+
+def test_the_status_of_a_run_needs_no_module_of_it(plain: Any, capsys: Any) -> None:
+    agent, settings = LEARNERS["openai-es"]
+    wormwood.train(plain(agent, settings, 1), out="run")
+    for file in ("config.yaml", "agent/agent.json"):
+        path = Path("run", file)
+        path.write_text(path.read_text().replace("Plain-v0", "nowhere:Plain-v0"))
+    assert main(["status", "run", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["iteration"] == 1
+    assert main(["evaluate", "run"]) == 2
+    assert "Traceback" not in capsys.readouterr().err
