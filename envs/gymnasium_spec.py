@@ -8,8 +8,9 @@ the observation they lead to is compared.
 from __future__ import annotations
 
 import functools
+import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -58,8 +59,8 @@ def foreign_names(environment: Any, wrappers: Any) -> list[str]:
         environment: what a file has for the id, whatever that is.
         wrappers: what it has for the wrappers.
     """
-    several = [environment, *(wrappers if isinstance(wrappers, list | tuple) else [wrappers])]
-    named = [name for name in several if isinstance(name, str) and ":" in name]
+    around = wrappers if isinstance(wrappers, Iterable) and not isinstance(wrappers, str) else [wrappers]
+    named = [name for name in (environment, *around) if isinstance(name, str) and ":" in name]
     return [name for name in named if name.partition(":")[0] not in KNOWN_MODULES]
 
 
@@ -100,6 +101,11 @@ class GymnasiumSpec:
         return environment
 
     def _bare(self) -> gymnasium.Env[Any, Any]:
+        for name, value in self.options.items():
+            # What reads a device or a pipe may never come to an end.
+            if isinstance(value, str) and os.path.exists(value) and not _is_plain(value):
+                what, expected = f"environment_options.{name}", "a regular file"
+                raise bad_input(what, where=WHERE, expected=expected, got=value)
         try:
             return gymnasium.make(self.id, **self.options)
         except BadInput:
@@ -173,6 +179,10 @@ class GymnasiumSpec:
 
     def simulate(self, count: int, *, streams: EpisodeStreams, first: int = 0) -> ReplayedEnvironments:
         return ReplayedEnvironments(self, count, streams=streams, first=first)
+
+
+def _is_plain(path: str) -> bool:
+    return os.path.isfile(path) or os.path.isdir(path)
 
 
 def _wrapped(environment: gymnasium.Env[Any, Any], name: str) -> gymnasium.Env[Any, Any]:

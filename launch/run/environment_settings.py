@@ -120,8 +120,11 @@ def read_spec(described: Mapping[str, Any], *, where: str) -> Spec:
     if "family" in described:
         return trial_from_name(str(described["family"]), described["family_options"], described["trial_episodes"])
     if "environment" in described:
-        wrappers = tuple(map(str, described["environment_wrappers"]))
-        return GymnasiumSpec(str(described["environment"]), dict(described["environment_options"]), wrappers)
+        name, wrappers = described["environment"], described["environment_wrappers"]
+        # As they were asked for when it was looked at what is to be trusted.
+        if not isinstance(name, str) or not isinstance(wrappers, list):
+            raise TypeError("environment is a text, environment_wrappers are a list")
+        return GymnasiumSpec(name, dict(described["environment_options"]), tuple(wrappers))
     task = task_from_name(str(described["task"]), options=described["task_options"])
     return SwimmerSpec(_read_body(described["body"], where), task)
 
