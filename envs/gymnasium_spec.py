@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -129,8 +129,11 @@ class GymnasiumSpec:
         what, names = f"environment ({reason})", () if self.id in gymnasium.registry else gymnasium.registry
         return bad_input(what, where=WHERE, expected=expected, got=self.id, nearest_to=names)
 
-    def require_importable(self) -> None:
+    def require_importable(self, modules: Collection[str] = ()) -> None:
         """Check that other processes find the environment, too.
+
+        Args:
+            modules: what they import besides.
 
         Raises:
             BadInput: it is registered in this process only, by a script or by a module that its id does not name.
@@ -138,7 +141,8 @@ class GymnasiumSpec:
         module, _, name = self.id.rpartition(":")
         entry = gymnasium.registry[name].entry_point if name in gymnasium.registry else "gymnasium"
         origin = entry if isinstance(entry, str) else str(getattr(entry, "__module__", ""))
-        if module == "__main__" or not (module or re.split("[.:]", origin)[0] in OWN_PACKAGES):
+        imported = {*OWN_PACKAGES, *(name.partition(".")[0] for name in modules)} - {"__main__"}
+        if module == "__main__" or not (module or re.split("[.:]", origin)[0] in imported):
             expected = f"module:{name}, whose module registers it where workers import it; or no workers"
             raise bad_input("environment", where="train with workers", expected=expected, got=self.id)
 

@@ -18,6 +18,7 @@ from wormwood.launch.run.run_folder import Run, read_metrics
 from wormwood.launch.run.service import LearnerService, Progress, Service, ServiceLostError
 from wormwood.launch.run.settings import RunConfig
 from wormwood.launch.run.threads import one_thread
+from wormwood.launch.run.trust import custom_names
 
 __all__ = ["Interrupted", "Watcher", "train"]
 
@@ -170,7 +171,7 @@ def _backend(config: RunConfig, workers: int, address: str) -> Iterator[tuple[Se
         yield LearnerService(), InProcessExecutor(config.plan)
         return
     if isinstance(config.spec, GymnasiumSpec):
-        config.spec.require_importable()
+        config.spec.require_importable([name.partition(":")[0] for name in custom_names(config.to_mapping())])
     from wormwood.launch.run.custom_code import Packed, pack
     from wormwood.launch.run.ray_service import RemoteService
     from wormwood.launch.run.ray_session import ray_session

@@ -218,7 +218,8 @@ def test_workers_have_to_find_the_environment_too() -> None:
     try:
         for name in ("Text-v0", "__main__:Text-v0", "Mixed-v0"):
             with pytest.raises(BadInput, match=r"train with workers: expected module:.*-v0, whose module"):
-                GymnasiumSpec(name).require_importable()
+                GymnasiumSpec(name).require_importable(["__main__", "own"])
+        GymnasiumSpec("Mixed-v0").require_importable([Mixed.__module__])
     finally:
         del gymnasium.registry["Text-v0"]
 
