@@ -11,9 +11,15 @@ import yaml
 from yaml.composer import ComposerError
 from yaml.scanner import ScannerError
 
-from wormwood.errors import bad_input
+from wormwood.configs.regular_files import read_regular
+from wormwood.errors import BadInput, bad_input
 
 __all__ = ["parse_mapping", "parse_value", "preset_names", "read_preset_or_file", "to_yaml"]
+
+LARGEST = 16 * 2**20
+"""Bytes of a file."""
+LARGEST_VALUE = 2**20
+"""Values in a text, those counted again that an alias repeats: none of them is made before they are counted."""
 
 
 class _Loader(yaml.SafeLoader):
@@ -30,6 +36,19 @@ class _Loader(yaml.SafeLoader):
 
     def fetch_tag(self) -> None:
         raise ScannerError(problem="found a tag (!), which is not allowed here", problem_mark=self.get_mark())
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        """Count what a node stands for, aliases included."""
+        sizes: dict[int, int] = self.__dict__.setdefault("sizes", {})
+        node = super().compose_node(parent, index)
+        if id(node) not in sizes:
+            inside = getattr(node, "value", ())
+            parts = [part for entry in inside for part in (entry if isinstance(entry, tuple) else (entry,))]
+            sizes[id(node)] = 1 + sum(sizes.get(id(part), 1) for part in parts if isinstance(part, yaml.Node))
+        if sizes[id(node)] > LARGEST_VALUE:
+            mark = getattr(node, "start_mark", None)
+            raise ComposerError(problem=f"found more than {LARGEST_VALUE} values, by aliases", problem_mark=mark)
+        return node
 
     def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
         node = super().compose_mapping_node(anchor)
@@ -124,6 +143,8 @@ def read_preset_or_file(folder: str, name: str, *, what: str, where: str) -> tup
         expected = f"a name of `wormwood list` or a .yaml file, such as {', '.join(names[:3])}"
         raise bad_input(f"unknown {what}", where=where, expected=expected, got=name, nearest_to=names)
     try:
-        return path.read_text(encoding="utf-8"), name
+        return read_regular(path, largest=LARGEST, what=f"{what} file").decode(), name
+    except BadInput:
+        raise
     except (OSError, ValueError) as error:
         raise bad_input(f"unreadable {what} file", where=name, expected="a YAML file", got=str(error)) from None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -102,13 +101,13 @@ def node_usage(node: str, actors: Sequence[RayActor], runs: Sequence[RunSpeed]) 
 def read_run_speed(path: Path) -> RunSpeed | None:
     """Return how fast a run goes on, from its folder; None where that is not here, or too little is done yet."""
     folder = RunFolder(path)
-    recent = read_metrics(folder.metrics)[-RECENT - 1 :]
+    recent = [line for line in read_metrics(folder.metrics)[-RECENT - 1 :] if line.keys() >= {"seconds", "steps"}]
     if len(recent) < 2 or recent[-1]["seconds"] <= recent[0]["seconds"]:
         return None
     speed = (recent[-1]["steps"] - recent[0]["steps"]) / (recent[-1]["seconds"] - recent[0]["seconds"])
     try:
-        workers = json.loads(folder.workers.read_text(encoding="utf-8"))["workers"]
-    except (OSError, ValueError, KeyError):
+        workers = folder.read_workers()["workers"]
+        number = len("worker-")
+        return RunSpeed(speed, {f"{WORKER}{worker['name'][number:]}": worker["steps"] for worker in workers})
+    except (OSError, ValueError, KeyError, TypeError):
         return None
-    number = len("worker-")
-    return RunSpeed(speed, {f"{WORKER}{worker['name'][number:]}": worker["steps"] for worker in workers})

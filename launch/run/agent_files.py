@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import json
 import re
-import shutil
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +23,7 @@ from wormwood.agents.policies.table import AGENTS, AgentConfig, AgentField, init
 from wormwood.agents.stable_baselines3.zipped_policies import ZippedPolicy
 from wormwood.agents.stable_baselines3.zips import ALGORITHMS, load_zip
 from wormwood.configs.custom import is_custom, load_modules, plain_settings, settings_class
+from wormwood.configs.regular_files import read_regular
 from wormwood.envs.randomness import PURPOSES, stream
 from wormwood.envs.specs import EnvironmentSpec
 from wormwood.errors import BadInput, bad_input
@@ -32,13 +31,20 @@ from wormwood.launch.run.environment_settings import Spec, describe_spec, read_s
 from wormwood.launch.run.old_names import use_new_names
 from wormwood.launch.run.run_folder import RunFolder
 from wormwood.launch.run.trust import admit
-from wormwood.launch.storage.files import to_json, write_text_atomic
+from wormwood.launch.storage.checkpoint_files import seal, write_file
+from wormwood.launch.storage.files import remove_entry, sync_directory
+from wormwood.launch.storage.json_files import LARGEST as LARGEST_DESCRIPTION
+from wormwood.launch.storage.json_files import read_json_object
 from wormwood.launch.storage.mirrors import is_url, local_copy
 from wormwood.launch.storage.states import little_endian
 
 __all__ = ["BUILT_IN", "Agent", "load_agent", "save_agent"]
 
-SCHEMA = 1
+SCHEMA = 2
+WITHOUT_CHECKSUM = 1
+"""Of versions whose ``agent.json`` has no checksum: its text is then not checked."""
+LARGEST_WEIGHTS = 8 * 2**30
+"""Bytes of the weights of an agent."""
 LONGEST_NAME = 255  # of a file, on every system
 AGENT_FILE, WEIGHTS_FILE = "agent.json", "agent.safetensors"
 
@@ -110,14 +116,16 @@ def save_agent(folder: Path, agent: Agent, *, origin: Mapping[str, object] | Non
     # Written aside and renamed as a whole: an agent that was there stays until the new one is complete.
     draft, old = (folder.with_name(f".{folder.name}.{part}") for part in ("draft", "old"))
     for left in (draft, old):
-        shutil.rmtree(left, ignore_errors=True)
+        remove_entry(left)
     draft.mkdir(parents=True)
-    (draft / WEIGHTS_FILE).write_bytes(data)
-    write_text_atomic(draft / AGENT_FILE, to_json(described, indent=2) + "\n")
-    if folder.exists():
+    write_file(draft / WEIGHTS_FILE, data)
+    write_file(draft / AGENT_FILE, seal(described))
+    sync_directory(draft)
+    if folder.exists() or folder.is_symlink():
         folder.rename(old)
     draft.rename(folder)
-    shutil.rmtree(old, ignore_errors=True)
+    sync_directory(folder.parent)
+    remove_entry(old)
 
 
 def load_agent(name_or_path: str, *, trust: Collection[str] = ()) -> Agent:
@@ -168,16 +176,31 @@ def _load_folder(path: Path, name_or_path: str, trust: Collection[str]) -> Agent
     )
 
 
+def _require_intact(path: Path, described: Mapping[str, Any]) -> None:
+    """Check an ``agent.json`` by its own checksum, unless it is of a version that wrote none.
+
+    Raises:
+        BadInput: it is not what was written.
+    """
+    if described["schema"] == WITHOUT_CHECKSUM:
+        return
+    content = read_regular(path, largest=LARGEST_DESCRIPTION, what="agent")
+    if seal({name: value for name, value in described.items() if name != "checksum"}) != content:
+        expected = "the text that its checksum is of"
+        raise bad_input("damaged agent", where=str(path), expected=expected, got=described.get("checksum"))
+
+
 _CONFIG: TypeAdapter[Any] = TypeAdapter(AgentField)
 
 
 def _read_agent(folder: Path, *, location: str, trust: Collection[str]) -> Agent:
     where = str(folder / AGENT_FILE)
     try:
-        described = json.loads((folder / AGENT_FILE).read_text(encoding="utf-8"))
-        data = (folder / WEIGHTS_FILE).read_bytes()
-        if described["schema"] != SCHEMA:
+        described = read_json_object(folder / AGENT_FILE, what="damaged agent")
+        if described["schema"] not in (SCHEMA, WITHOUT_CHECKSUM):
             raise bad_input("agent format", where=where, expected=f"schema {SCHEMA}", got=described["schema"])
+        _require_intact(folder / AGENT_FILE, described)
+        data = read_regular(folder / WEIGHTS_FILE, largest=LARGEST_WEIGHTS, what="weights")
         found = hashlib.sha256(data).hexdigest()
         if found != described["weights"]["sha256"]:
             expected = f"SHA-256 {described['weights']['sha256']}"

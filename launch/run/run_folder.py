@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import json
+import itertools
 import os
 import socket
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,11 +13,18 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Self
 
-from wormwood.errors import BadInput, nearest
-from wormwood.launch.storage.files import _path_in_errors, to_json, write_text_atomic
+from wormwood.configs.regular_files import read_regular
+from wormwood.errors import BadInput, bad_input, nearest
+from wormwood.launch.storage.files import _path_in_errors, open_own, sync_file, to_json, write_text_atomic
+from wormwood.launch.storage.json_files import parse_json, read_json_object
 from wormwood.launch.storage.mirrors import Mirror
 
 __all__ = ["Run", "RunFolder", "read_metrics"]
+
+LARGEST_TEXT = 16 * 2**20
+"""Bytes of a configuration."""
+LARGEST_LOG = 8 * 2**30
+"""Bytes of metrics or of a ledger."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +85,7 @@ class RunFolder:
             BadInput: this is not a run folder, or it cannot be read.
         """
         try:
-            return self.config.read_text(encoding="utf-8")
+            return read_regular(self.config, largest=LARGEST_TEXT, what="configuration").decode()
         except (FileNotFoundError, NotADirectoryError):
             runs = [str(config.parent) for config in self.path.parent.glob("*/config.yaml")]
             close = nearest(str(self.path), runs)
@@ -90,12 +97,25 @@ class RunFolder:
     def read_summary(self) -> dict[str, Any] | None:
         """Return ``summary.json``, or None before there is one."""
         try:
-            summary: dict[str, Any] = json.loads(self.summary.read_text(encoding="utf-8"))
+            return read_json_object(self.summary, what="summary")
         except FileNotFoundError:
             return None
-        except ValueError as error:
-            raise BadInput(f"{self.summary} is not JSON: {error}") from error
-        return summary
+
+    def read_workers(self) -> dict[str, Any]:
+        """Return ``workers.json``; nothing before there is one.
+
+        Raises:
+            BadInput: it is not what a run writes.
+        """
+        try:
+            described = read_json_object(self.workers, what="workers")
+        except FileNotFoundError:
+            return {}
+        workers, learner = described.get("workers", []), described.get("learner", {})
+        if not isinstance(learner, dict) or not isinstance(workers, list) or not all(map(_is_object, workers)):
+            expected = "lists of workers, and a learner"
+            raise bad_input("workers", where=str(self.workers), expected=expected, got=described)
+        return {"workers": workers, "learner": learner}
 
 
 @dataclass(frozen=True)
@@ -138,6 +158,7 @@ class Run(RunFolder):
         """
         folder = RunFolder(out)
         config_yaml = folder.read_config()
+        _refuse_links(folder)
         with _named(out):
             return cls(out, config_yaml, _acquire(folder), mirror)
 
@@ -203,18 +224,24 @@ class Run(RunFolder):
             raise ValueError("metrics need an 'iteration', by which resuming finds the line to go on from")
         for path, lines in ((self.ledger, ledger), (self.metrics, [metrics])):
             if lines:
-                with _path_in_errors(path), path.open("a", encoding="utf-8") as file:
+                with _path_in_errors(path), open_own(path, "a") as file:
                     file.write("".join(to_json(line) + "\n" for line in lines))
         if workers:
             described = {"workers": workers, "learner": {"idle_share": round(learner_idle_share, 3)}}
             write_text_atomic(self.workers, to_json(described) + "\n")
+
+    def sync_logs(self) -> None:
+        """Force metrics and ledger to the disk, as before a checkpoint that they lead up to."""
+        self._require_open()
+        for path in (self.metrics, self.ledger):
+            sync_file(path)
 
     def truncate_logs(self, step: int) -> None:
         """Drop the lines of iterations after ``step``, and any line that was only half written."""
         self._require_open()
         for path in (self.metrics, self.ledger):
             if path.exists():
-                kept = [line for line in _complete_lines(path) if line["iteration"] <= step]
+                kept = [line for line in read_metrics(path) if line["iteration"] <= step]
                 write_text_atomic(path, "".join(to_json(line) + "\n" for line in kept))
 
     def write_summary(self, summary: Mapping[str, object]) -> None:
@@ -232,28 +259,67 @@ def read_metrics(path: Path) -> list[dict[str, Any]]:
 
     A half-written line is left out.
     """
-    return list(_complete_lines(path)) if path.exists() else []
+    try:
+        return list(_complete_lines(read_regular(path, largest=LARGEST_LOG, what="log").decode(errors="replace")))
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise bad_input("log", where=str(path), expected="a readable file", got=error.strerror) from error
 
 
-def _complete_lines(path: Path) -> Iterator[dict[str, Any]]:
-    for line in path.read_text(encoding="utf-8", errors="replace").splitlines(keepends=True):
+def _complete_lines(text: str) -> Iterator[dict[str, Any]]:
+    for line in text.split("\n")[:-1]:
         with contextlib.suppress(ValueError):
-            entry = json.loads(line)
-            if line.endswith("\n") and isinstance(entry, dict) and isinstance(entry.get("iteration"), int):
+            entry = parse_json(line)
+            if isinstance(entry, dict) and _is_count(entry.get("iteration")) and _has_numbers(entry):
                 yield entry
+
+
+def _is_count(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**53
+
+
+def _has_numbers(entry: Mapping[str, Any]) -> bool:
+    """Return whether what a reader counts with is a number, where it is there and not null."""
+    counts, amounts = (
+        [entry.get(name) for name in names] for names in (("steps", "shard"), ("seconds", "return_mean"))
+    )
+    return all(value is None or _is_count(value) for value in counts) and all(
+        value is None or isinstance(value, int | float) for value in amounts
+    )
 
 
 def _require_empty(folder: RunFolder) -> None:
     if folder.config.exists():
         raise BadInput(f"--out {folder.path} already has a run: add --resume or choose another --out")
     # A run that was killed while it was being created leaves no more than its lock and an unfinished configuration.
-    rubbish = {folder.lock.name, f".{folder.config.name}.temporary"}
-    if folder.path.exists() and any(entry.name not in rubbish for entry in folder.path.iterdir()):
+    unfinished = f".{folder.config.name}.temporary"
+    entries = [entry.name for entry in folder.path.iterdir()] if folder.path.exists() else []
+    if any(name != folder.lock.name and not name.startswith(unfinished) for name in entries):
         raise BadInput(f"--out {folder.path} is not empty and has no run: choose another --out")
 
 
+def _refuse_links(folder: RunFolder) -> None:
+    """Refuse to write to a run in which a link stands for what is written or removed.
+
+    Raises:
+        BadInput: naming the first link.
+    """
+    hidden = (entry for entry in folder.path.iterdir() if entry.name.startswith("."))
+    named = (folder.config, folder.metrics, folder.ledger, folder.workers, folder.summary, folder.curve)
+    places = [folder.checkpoints, folder.checkpoints / "segments", folder.agent, folder.path / "tensorboard"]
+    inside = (Path(entry) for place in places if place.is_dir() for entry in os.scandir(place))
+    for path in itertools.chain(hidden, named, places, inside):
+        if path.is_symlink():
+            raise bad_input("link", where=f"run {folder.path}", expected="files and folders of its own", got=str(path))
+
+
+def _is_object(value: object) -> bool:
+    return isinstance(value, dict)
+
+
 def _acquire(folder: RunFolder) -> IO[str]:
-    lock = folder.lock.open("a+", encoding="utf-8")
+    lock = open_own(folder.lock, "a+")
     try:
         # flock, not lockf: it also keeps out a second writer in this process.
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fcntl
-import json
 import time
 from typing import Any
 
@@ -30,7 +29,7 @@ def run_status(folder: RunFolder) -> dict[str, Any]:
     last = metrics[-1] if metrics else {}
     iteration, iterations = last.get("iteration", 0), config["iterations"]
     speed = _per_second(metrics, "iteration")
-    load = _load(folder)
+    load = folder.read_workers()
     training_return = next((line["return_mean"] for line in reversed(metrics) if "return_mean" in line), None)
     running, left = is_running(folder), iterations - iteration
     return {
@@ -98,7 +97,7 @@ def _read_config(folder: RunFolder) -> dict[str, Any]:
 
 
 def _per_second(metrics: list[dict[str, Any]], count: str) -> float | None:
-    recent = metrics[-RECENT - 1 :]
+    recent = [line for line in metrics[-RECENT - 1 :] if line.get("seconds") is not None and count in line]
     if len(recent) < 2 or recent[-1]["seconds"] <= recent[0]["seconds"]:
         return None
     speed: float = (recent[-1][count] - recent[0][count]) / (recent[-1]["seconds"] - recent[0]["seconds"])
@@ -111,14 +110,6 @@ def _last_checkpoint(folder: RunFolder) -> dict[str, Any]:
         return {"last_checkpoint": None, "checkpoint_age": None}
     age = time.time() - checkpoints[-1].stat().st_mtime
     return {"last_checkpoint": int(checkpoints[-1].name.removeprefix("step-")), "checkpoint_age": max(0.0, age)}
-
-
-def _load(folder: RunFolder) -> dict[str, Any]:
-    try:
-        load: dict[str, Any] = json.loads(folder.workers.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return {}
-    return load
 
 
 def _ledger_verdict(folder: RunFolder) -> str:

@@ -108,7 +108,8 @@ class _Training:
         self.run.truncate_logs(progress.iteration)
         self.run.send()
         lines = read_metrics(self.run.metrics)
-        self.seconds, self.update_seconds, self.began = lines[-1]["seconds"] if lines else 0.0, 0.0, time.monotonic()
+        self.seconds = (lines[-1].get("seconds") or 0.0) if lines else 0.0
+        self.update_seconds, self.began = 0.0, time.monotonic()
         self.watcher.started(progress)
         remaining, lag = self.config.iterations - progress.iteration, self.config.requirements.lag
         if remaining:
@@ -160,6 +161,7 @@ class _Training:
 
     def _save(self) -> None:
         # The logs first: of what goes beyond a checkpoint they are freed, but what they lack is lost.
+        self.run.sync_logs()
         self.run.send()
         self.service.save(self.name)
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from itertools import count
 from pathlib import Path
 from typing import Any
 
+from wormwood.configs.regular_files import read_regular
 from wormwood.errors import BadInput
-from wormwood.launch.storage.files import sync_directory
+from wormwood.launch.storage.files import sync_directory, to_json
 
 __all__ = [
     "TEMPORARY",
@@ -22,12 +23,15 @@ __all__ = [
     "name_aside",
     "read_checked",
     "read_file",
+    "seal",
     "sync",
     "write_file",
 ]
 
 TEMPORARY = ".temporary-"
 """Begins the name of what is not complete."""
+LARGEST = 2**40
+"""Bytes of a file that is read."""
 _DAMAGED = {errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EIO}
 
 Watch = Callable[[str, Path], None]
@@ -54,7 +58,13 @@ def describe_file(content: bytes) -> dict[str, Any]:
     return {"size": len(content), "sha256": hashlib.sha256(content).hexdigest()}
 
 
-def write_file(path: Path, content: bytes, watch: Watch) -> None:
+def seal(described: Mapping[str, Any]) -> bytes:
+    """Return JSON as a file that ends with a checksum of what stands before it."""
+    checksum = hashlib.sha256(to_json(described, indent=2).encode()).hexdigest()
+    return (to_json({**described, "checksum": checksum}, indent=2) + "\n").encode()
+
+
+def write_file(path: Path, content: bytes, watch: Watch = lambda operation, path: None) -> None:
     """Write a new file and force its content, not yet its name, to the disk."""
     watch("create", path)
     with path.open("xb") as file:
@@ -89,7 +99,9 @@ def read_checked(path: Path, *, checkpoint: Path, size: int, sha256: str) -> byt
 def read_file(path: Path, *, checkpoint: Path) -> bytes:
     """Return the content of a file, whatever it is; errors as ``read_checked``."""
     try:
-        return path.read_bytes()
+        return read_regular(path, largest=LARGEST, what="checkpoint")
+    except BadInput as error:
+        raise DamagedCheckpoint(checkpoint, f"{path.name} cannot be read: {error}") from error
     except OSError as error:
         if error.errno in _DAMAGED:
             raise DamagedCheckpoint(checkpoint, f"{path.name} cannot be read: {error.strerror}") from error

@@ -5,8 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import functools
-import hashlib
-import json
+import os
 import platform
 import re
 import shutil
@@ -30,10 +29,12 @@ from wormwood.launch.storage.checkpoint_files import (
     name_aside,
     read_checked,
     read_file,
+    seal,
     sync,
     write_file,
 )
-from wormwood.launch.storage.files import sync_directory, to_json
+from wormwood.launch.storage.files import sync_directory
+from wormwood.launch.storage.json_files import parse_json
 from wormwood.launch.storage.segments import (
     SEGMENTS,
     pack_arrays,
@@ -181,9 +182,10 @@ def load_newest(
         BadInput, CheckpointError: as ``load_checkpoint``.
     """
     tried: set[Path] = set()
-    # Listed anew each time: a writer may have put a newer one in the place of one that it pruned meanwhile.
-    while candidates := [path for path in list_checkpoints(directory) if path not in tried]:
-        newest = candidates[-1]
+    candidates = list_checkpoints(directory)
+    segments_checked = False
+    while candidates:
+        newest = candidates.pop()
         tried.add(newest)
         try:
             checkpoint = load_checkpoint(newest, config_hashes=config_hashes)
@@ -192,14 +194,26 @@ def load_newest(
             reason = f"its manifest is of step {checkpoint.step}"
         except DamagedCheckpoint as error:
             reason = error.reason
-        on_skip(newest, f"{reason}; {_set_aside(newest)}")
+        if newest.exists():
+            outcome = _set_aside(newest, segments=not segments_checked)
+            segments_checked = True
+        else:  # a writer pruned it meanwhile, and has put a newer one in its place
+            outcome, candidates = "it is gone", [path for path in list_checkpoints(directory) if path not in tried]
+        on_skip(newest, f"{reason}; {outcome}")
+    if segments_checked:
+        with contextlib.suppress(OSError):
+            sync_directory(directory)
     return None
 
 
 def list_checkpoints(directory: Path) -> list[Path]:
     """Return the checkpoints in ``directory``, good or damaged, oldest to newest."""
-    found = directory.iterdir() if directory.is_dir() else ()
-    return sorted((path for path in found if _step(path) >= 0 and path.is_dir()), key=_step)
+    found = os.scandir(directory) if directory.is_dir() else ()
+    return sorted((Path(entry) for entry in found if _is_checkpoint(entry)), key=_step)
+
+
+def _is_checkpoint(entry: os.DirEntry[str]) -> bool:
+    return entry.name.startswith("step-") and entry.is_dir(follow_symlinks=False) and _step(Path(entry)) >= 0
 
 
 def _step(path: Path) -> int:
@@ -236,19 +250,13 @@ def _differences(manifest: Mapping[str, Any], here: Mapping[str, Any]) -> tuple[
     )
 
 
-def _seal(manifest: Mapping[str, Any]) -> bytes:
-    """The manifest as a file that ends with a checksum of what stands before it."""
-    checksum = hashlib.sha256(to_json(manifest, indent=2).encode()).hexdigest()
-    return (to_json({**manifest, "checksum": checksum}, indent=2) + "\n").encode()
-
-
 def _read_manifest(path: Path) -> dict[str, Any]:
     data = read_file(path / MANIFEST_FILE, checkpoint=path)
     try:
-        manifest = json.loads(data)
+        manifest = parse_json(data)
         del manifest["checksum"]
         # Sealing it again must give the same bytes: this sees a changed space, too.
-        intact = _seal(manifest) == data
+        intact = seal(manifest) == data
     except (ValueError, KeyError, TypeError, RecursionError):
         intact = False
     if not intact:
@@ -275,7 +283,7 @@ def _prepare(directory: Path, temporary: Path, watch: Watch) -> None:
 def _write_checkpoint(temporary: Path, described: Mapping[str, Any], data: bytes, watch: Watch) -> None:
     """Fill the temporary directory, and force its files and their names to the disk."""
     manifest = {**described, "files": {STATE_FILE: describe_file(data)}}
-    for name, content in ((STATE_FILE, data), (MANIFEST_FILE, _seal(manifest))):
+    for name, content in ((STATE_FILE, data), (MANIFEST_FILE, seal(manifest))):
         write_file(temporary / name, content, watch)
     sync(temporary, watch)
 
@@ -333,14 +341,14 @@ def _metric(path: Path, name: str) -> float:
     return float(value) if isinstance(value, (int, float)) else -np.inf
 
 
-def _set_aside(path: Path) -> str:
-    """Rename a damaged checkpoint and all damaged segments to the first free names, and say what became of it."""
+def _set_aside(path: Path, *, segments: bool = True) -> str:
+    """Rename a damaged checkpoint, and damaged segments, to the first free names, and say what became of it."""
     try:
         # Segments first: interrupted in between, the checkpoint still counts as damaged.
-        set_aside_damaged_segments(path.parent / SEGMENTS)
+        if segments:
+            set_aside_damaged_segments(path.parent / SEGMENTS)
         target = name_aside(path)
         path.rename(target)
-        sync_directory(path.parent)
     except OSError as error:
         return f"it cannot be set aside: {error.strerror}"
     return f"set aside as {target.name}"

@@ -8,12 +8,14 @@ import json
 import math
 import os
 import secrets
+import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import IO, Literal
 
 import numpy as np
 
-__all__ = ["sync_directory", "to_json", "write_private", "write_text_atomic"]
+__all__ = ["open_own", "remove_entry", "sync_directory", "sync_file", "to_json", "write_private", "write_text_atomic"]
 
 
 def write_text_atomic(path: Path, text: str) -> None:
@@ -22,10 +24,10 @@ def write_text_atomic(path: Path, text: str) -> None:
     Raises:
         OSError: it cannot be written; the old file stands, and no other is left.
     """
-    temporary = path.with_name(f".{path.name}.temporary")
+    temporary = path.with_name(f".{path.name}.temporary-{secrets.token_hex(4)}")
     with _path_in_errors(path):
         try:
-            with temporary.open("w", encoding="utf-8") as file:
+            with temporary.open("x", encoding="utf-8") as file:  # a new one: it follows no link
                 file.write(text)
                 file.flush()
                 os.fsync(file.fileno())
@@ -33,6 +35,35 @@ def write_text_atomic(path: Path, text: str) -> None:
         finally:
             temporary.unlink(missing_ok=True)
         sync_directory(path.parent)
+
+
+def open_own(path: Path, mode: Literal["a", "a+"]) -> IO[str]:
+    """Open a file for appending, made where missing, but never what a link points to.
+
+    Raises:
+        OSError: it is a link, or cannot be opened.
+    """
+    access = os.O_WRONLY if mode == "a" else os.O_RDWR
+    flags = access | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    return os.fdopen(os.open(path, flags, 0o666), mode, encoding="utf-8")
+
+
+def sync_file(path: Path) -> None:
+    """Force the content of a file, if it is there, to the disk."""
+    with contextlib.suppress(FileNotFoundError):
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def remove_entry(path: Path) -> None:
+    """Remove a file, a folder with all in it, or a link, but never what a link points to."""
+    if path.is_symlink() or not path.is_dir():
+        path.unlink(missing_ok=True)
+    else:
+        shutil.rmtree(path, ignore_errors=True)
 
 
 def sync_directory(path: Path) -> None:

@@ -65,8 +65,8 @@ def test_unknown_agents_unfinished_runs_and_later_formats(tmp_path: Path, monkey
         load_agent("runn")
     save_agent(tmp_path / "a", _make_agent(swimmer(4)))
     described = json.loads(Path("a/agent.json").read_text())
-    Path("a/agent.json").write_text(json.dumps({**described, "schema": 2}))
-    with pytest.raises(BadInput, match=r"agent format in .*: expected schema 1, got 2"):
+    Path("a/agent.json").write_text(json.dumps({**described, "schema": 3}))
+    with pytest.raises(BadInput, match=r"agent format in .*: expected schema 2, got 3"):
         load_agent("a")
     for key in ("config", "weights", "body", "task"):
         Path("a/agent.json").write_text(json.dumps({name: value for name, value in described.items() if name != key}))

@@ -185,7 +185,7 @@ def test_summary_is_none_until_written_and_replaced_as_a_whole(tmp_path: Path) -
         run.write_summary({"return_mean": np.float64(2.0), "return_std": np.inf})
     assert RunFolder(tmp_path / "run").read_summary() == {"return_mean": 2.0, "return_std": None}
     (tmp_path / "run" / "summary.json").write_text("{")
-    with pytest.raises(BadInput, match=r"summary\.json is not JSON"):
+    with pytest.raises(BadInput, match=r"summary\.json: expected JSON"):
         RunFolder(tmp_path / "run").read_summary()
 
 

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from wormwood.errors import BadInput
-from wormwood.launch.storage import checkpoints
+from wormwood.launch.storage import checkpoint_files
 from wormwood.launch.storage.checkpoints import (
     Checkpoint,
     CheckpointError,
@@ -267,7 +267,7 @@ def test_a_file_swapped_for_that_of_another_checkpoint_is_damage(tmp_path: Path)
 def _reseal(path: Path, **changes: Any) -> None:
     manifest = json.loads((path / "MANIFEST.json").read_text())
     del manifest["checksum"]
-    (path / "MANIFEST.json").write_bytes(checkpoints._seal({**manifest, **changes}))
+    (path / "MANIFEST.json").write_bytes(checkpoint_files.seal({**manifest, **changes}))
 
 
 NONSENSE = [{"files": {}}, {"files": []}, {"step": None}, {"metadata": 3}, {"versions": []}, {"state_sha256": "0"}]
@@ -316,27 +316,27 @@ def test_a_damaged_newest_is_set_aside_and_the_older_is_loaded(tmp_path: Path) -
 
 
 def test_a_file_that_may_not_be_read_is_not_damage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(path: Path) -> bytes:
+    def refuse(path: Path, **limits: Any) -> bytes:
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
 
     path = _save(tmp_path, 1)
-    monkeypatch.setattr(Path, "read_bytes", refuse)
+    monkeypatch.setattr(checkpoint_files, "read_regular", refuse)
     with pytest.raises(CheckpointError, match=f"cannot read {path}/MANIFEST.json: Permission denied"):
         load_newest(tmp_path, on_skip=_no_skips)
     assert _names(tmp_path) == ["step-1"]
 
 
 def test_one_pruned_while_it_is_read_gives_way_to_the_newer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    real, calls = Path.read_bytes, iter(range(10**6))
+    real, calls = checkpoint_files.read_regular, iter(range(10**6))
 
-    def prune_between_the_files(path: Path) -> bytes:
+    def prune_between_the_files(path: Path, **limits: Any) -> bytes:
         if next(calls) == 1:
-            monkeypatch.setattr(Path, "read_bytes", real)
+            monkeypatch.setattr(checkpoint_files, "read_regular", real)
             _save(tmp_path, 2, keep=1)
-        return real(path)
+        return real(path, **limits)
 
     _save(tmp_path, 1)
-    monkeypatch.setattr(Path, "read_bytes", prune_between_the_files)
+    monkeypatch.setattr(checkpoint_files, "read_regular", prune_between_the_files)
     checkpoint = load_newest(tmp_path, on_skip=lambda path, reason: None)
     assert checkpoint is not None and checkpoint.step == 2
 
