@@ -111,10 +111,10 @@ def _read_tensors(data: bytes) -> Arrays:
     # torch is slow to load: only who reads its files waits for it.
     import torch
 
-    if zipfile.is_zipfile(BytesIO(data)):
-        with zipfile.ZipFile(BytesIO(data)) as records:
-            if sum(record.file_size for record in records.infolist()) > LARGEST_TENSORS:
-                raise ValueError(f"{TENSORS} that unpacks to more than {LARGEST_TENSORS} bytes")
+    # Other formats of torch make room for whatever size they claim.
+    with zipfile.ZipFile(BytesIO(data)) as records:
+        if sum(record.file_size for record in records.infolist()) > LARGEST_TENSORS:
+            raise ValueError(f"{TENSORS} that unpacks to more than {LARGEST_TENSORS} bytes")
     with warnings.catch_warnings(action="ignore"):  # of formats that are refused anyway
         found = torch.load(BytesIO(data), map_location="cpu", weights_only=True)
     if not isinstance(found, dict):
@@ -124,4 +124,6 @@ def _read_tensors(data: bytes) -> Arrays:
         # A view may repeat one number without end.
         if value.layout != torch.strided or value.numel() * value.element_size() > value.untyped_storage().nbytes():
             raise ValueError(f"tensor {name} of shape {tuple(value.shape)} with fewer numbers than that")
+    if sum(value.numel() * value.element_size() for value in tensors.values()) > LARGEST_TENSORS:
+        raise ValueError(f"tensors of more than {LARGEST_TENSORS} bytes")  # they may share what they are views of
     return {name: value.detach().to(torch.float64).numpy() for name, value in tensors.items()}

@@ -88,22 +88,25 @@ def load_zip(text: str) -> ZippedPolicy:
 
     Args:
         text: ``ALGORITHM:PATH``, optionally with ``?activation=NAME`` in place of the one that the zip names, and
-            ``?normalize=FILE.npz`` of what ``VecNormalize`` did, or both with ``&`` between them.
+            ``?normalize=FILE.npz`` of what ``VecNormalize`` did to observations (``none``: nothing), or both with ``&``
+            between them.
 
     Raises:
         BadInput: the file is no such zip, its policy is no perceptron with continuous actions, something about it
             cannot be told, or it is made for an environment that is no swimmer.
     """
     algorithm, path, options = _parse(text)
-    policy = _build(
-        read_zip(path, where=str(path)),
-        algorithm,
-        name=path.stem,
-        where=str(path),
-        activation=options.get("activation"),
-    )
-    normalize = options.get("normalize")
-    return policy if normalize is None else _normalized(policy, read_normalization(Path(normalize)), where=normalize)
+    where, normalize = str(path), options.get("normalize")
+    contents = read_zip(path, where=where)
+    policy = _build(contents, algorithm, name=path.stem, where=where, activation=options.get("activation"))
+    # Algorithms on policy keep this one field only behind a VecNormalize; those off policy always have it.
+    normalizes = ALGORITHMS[algorithm] is _ON_POLICY and contents.settings.get("_last_original_obs") is not None
+    if normalize is None and normalizes:
+        expected = "?normalize=FILE.npz of its VecNormalize, or ?normalize=none where that has norm_obs=False"
+        raise bad_input("normalize", where=where, expected=expected, got="training behind a VecNormalize")
+    if normalize is None or normalize == "none":
+        return policy
+    return _normalized(policy, read_normalization(Path(normalize)), where=normalize)
 
 
 def policy_of(model: Any, *, name: str) -> ZippedPolicy:

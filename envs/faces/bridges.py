@@ -25,6 +25,9 @@ Columns = str | Sequence[str] | Sequence[int]
 """One or more keys of observations that are a dictionary, or columns of those that are one array."""
 
 
+SWIMMER_V5_JOINTS = ["slider1", "slider2", "free_body_rot", "motor1_rot", "motor2_rot"]
+
+
 class _WithClock(gymnasium.Wrapper[Floats, Any, Any, Any]):
     """Counts control steps, and shows what ``_convert`` makes of an observation and their number."""
 
@@ -58,12 +61,18 @@ class SwimmerV5Observation(_WithClock, RecordConstructorArgs):
         """Wrap one environment.
 
         Raises:
-            BadInput: its observation is not that of Swimmer-v5.
+            BadInput: it is not Swimmer-v5, nor another with its joints, or shows something else of it.
         """
         RecordConstructorArgs.__init__(self)
-        if env.observation_space.shape != (8,):
-            got = env.observation_space
-            raise bad_input("observation space", where="SwimmerV5Observation", expected="Swimmer-v5's", got=got)
+        for what, space, size in (("observation", env.observation_space, 8), ("action", env.action_space, 2)):
+            if not isinstance(space, Box) or space.shape != (size,):
+                raise bad_input(f"{what} space", where="SwimmerV5Observation", expected="Swimmer-v5's", got=space)
+        model: Any = getattr(env.unwrapped, "model", None)
+        joints = [model.joint(number).name for number in range(getattr(model, "njnt", 0))]
+        if joints != SWIMMER_V5_JOINTS:
+            expected = f"Swimmer-v5 with its joints {', '.join(SWIMMER_V5_JOINTS)}; others by SwimObservation"
+            got = ", ".join(joints) or type(env.unwrapped).__name__
+            raise bad_input("environment", where="SwimmerV5Observation", expected=expected, got=got)
         super().__init__(env, 12)
 
     def _convert(self, observation: Any, steps: int) -> Floats:

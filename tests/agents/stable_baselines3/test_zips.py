@@ -363,8 +363,23 @@ def test_normalised_observations_are_taken_into_account(tmp_path: Path) -> None:
     exported = wormwood.export(model, tmp_path / "exported")
     for policy in (told, exported.policy(FORWARD), load_agent(str(tmp_path / "exported")).policy(FORWARD)):
         np.testing.assert_allclose(np.clip(policy.act(observation, {}, None)[0], -1, 1), theirs, atol=1e-6)
-    raw = load_agent(f"ppo:{tmp_path}/m.zip").policy(FORWARD).act(observation, {}, None)[0]
+    raw = load_agent(f"ppo:{tmp_path}/m.zip?normalize=none").policy(FORWARD).act(observation, {}, None)[0]
     assert np.abs(raw - theirs).max() > 1e-3
+
+
+@pytest.mark.parametrize("algorithm", [PPO, A2C, TRPO])
+def test_a_zip_that_tells_of_normalisation_is_refused_until_it_is_said(algorithm, tmp_path: Path) -> None:
+    text = f"{algorithm.__name__.lower()}:{tmp_path}/m.zip"
+    model = algorithm("MlpPolicy", VecNormalize(DummyVecEnv([lambda: gymnasium.make("Swimmer-v5")])), n_steps=8)
+    model.learn(8).save(tmp_path / "m.zip")
+    with pytest.raises(
+        BadInput, match=r"normalize in .*m\.zip: expected \?normalize=FILE\.npz .* or \?normalize=none"
+    ) as error:
+        load_agent(text)
+    assert "\n" not in str(error.value)
+    assert load_agent(f"{text}?normalize=none").zipped is not None
+    algorithm("MlpPolicy", gymnasium.make("Swimmer-v5"), n_steps=8).learn(8).save(tmp_path / "m.zip")
+    assert load_agent(text).zipped is not None
 
 
 def test_statistics_that_are_none_are_one_line_and_run_nothing(tmp_path: Path) -> None:
@@ -394,7 +409,16 @@ def test_zips_that_would_fill_the_memory_or_never_end_are_refused(tmp_path: Path
     with zipfile.ZipFile(tmp_path / "bomb.zip", "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("policy.pth", bytes(100))
         archive.writestr("data", bytes(2**26 + 1))
+    numbers = torch.zeros(2**22)
+    for name, state, options in (
+        ("shared", {f"critic.{k}": numbers[k:] for k in range(70)}, {}),
+        ("old", {}, {"_use_new_zipfile_serialization": False}),
+    ):
+        torch.save(model.policy.state_dict() | state, tmp_path / "p.pth", **options)
+        _rewritten(tmp_path / "m.zip", tmp_path / f"{name}.zip", **{"policy.pth": (tmp_path / "p.pth").read_bytes()})
     for name, message in {
+        "shared.zip": "got 'tensors of more than 1073741824 bytes'",
+        "old.zip": "unreadable zip in .*old.zip: .*not a zip file",
         "fifo.zip": "no regular file",
         "e.zip": "tensor action_net.weight of shape .* with fewer numbers",
         "deep.zip": "recursion",

@@ -94,6 +94,26 @@ def test_gymnasium_can_build_them_again() -> None:
     np.testing.assert_array_equal(again.reset(seed=4)[0], env.reset(seed=4)[0])
 
 
+class EightNumbers(gymnasium.Env):
+    observation_space = gymnasium.spaces.Box(-1, 1, (8,))
+    action_space = gymnasium.spaces.Box(-1, 1, (2,))
+
+
+class OneAction(EightNumbers):
+    action_space = gymnasium.spaces.Box(-1, 1, (1,))
+
+
+def test_eight_numbers_are_no_swimmer_by_themselves() -> None:
+    with pytest.raises(
+        BadInput, match=r"environment in SwimmerV5Observation: expected Swimmer-v5 .*got 'EightNumbers'"
+    ):
+        SwimmerV5Observation(EightNumbers())
+    with pytest.raises(BadInput, match="action space in SwimmerV5Observation"):
+        SwimmerV5Observation(OneAction())
+    with pytest.raises(BadInput, match="observation space in SwimmerV5Observation"):
+        SwimmerV5Observation(gymnasium.make("HalfCheetah-v5"))
+
+
 def test_what_is_not_there_is_named() -> None:
     with pytest.raises(
         BadInput, match=r"joints in SwimObservation: expected one of .*, got 'joint' \(nearest: 'joints'"
