@@ -81,7 +81,7 @@ def _folder(location: str, *, new: bool = False) -> Iterator[tuple[Path, Mirror 
     """Give the folder of a run; where the location is a URL, a local copy of what is there, without the checkpoints.
 
     Raises:
-        BadInput: the URL cannot be reached, or has a run where a new one is to be.
+        BadInput: the URL cannot be reached, another process writes to it, or it has a run where a new one is to be.
     """
     check_out(location)
     if not is_url(location):
@@ -93,6 +93,9 @@ def _folder(location: str, *, new: bool = False) -> Iterator[tuple[Path, Mirror 
             raise BadInput(f"--out {location} already has a run: add --resume or choose another --out")
         if not new and not is_run:
             raise BadInput(f"{location} is not a run folder: expected config.yaml in it")
+        mirror.claim()
+        if mirror.has("config.yaml") != is_run:
+            raise BadInput(f"--out {location} has changed meanwhile: try again")
         if is_run:
             mirror.fetch(leave_out="checkpoints")
         yield mirror.folder, mirror

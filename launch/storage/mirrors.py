@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from wormwood.errors import BadInput, bad_input
+from wormwood.launch.storage.leases import Claim
 
 __all__ = ["Mirror", "StorageError", "check_out", "has_run", "is_url", "local_copy"]
 
@@ -70,13 +71,29 @@ class Mirror:
         if self.url.rpartition("/")[2] in {"", ".", ".."}:
             raise bad_input("URL", where=url, expected="one that ends in the name of a run", got=url)
         self._files, self._root = _within(CONTACT, partial(_connect, self.url), self.url)
+        self._claim: Claim | None = None
         self._sent: dict[str, tuple[int, int]] = {}
         self._temporary = tempfile.TemporaryDirectory(prefix="wormwood-", ignore_cleanup_errors=True)
         self.folder = Path(self._temporary.name) / self.url.rpartition("/")[2]
         self.folder.mkdir()
 
+    def claim(self) -> None:
+        """Hold the URL for writing until this object is closed.
+
+        Raises:
+            BadInput: another process holds it, or it cannot be written.
+        """
+        try:
+            self._claim = Claim(self._files, self._root, self.url)
+        except BadInput:
+            raise
+        except Exception as error:  # each file system raises its own
+            raise BadInput(f"cannot write to {self.url}: {_reason(error)}") from error
+
     def close(self) -> None:
-        """Remove the local folder."""
+        """Remove the local folder, and give up the claim."""
+        if self._claim:
+            self._claim.release()
         self._temporary.cleanup()
 
     def has(self, name: str) -> bool:
@@ -120,8 +137,10 @@ class Mirror:
         Nothing is removed while the URL has a newer checkpoint: it is another's, who has taken this run over.
 
         Raises:
-            StorageError: it cannot be written.
+            StorageError: it cannot be written, or another process has taken it over.
         """
+        if self._claim and self._claim.lost:
+            raise StorageError(f"{self.url}: another process writes there now; this one sends nothing more")
         here = {path.relative_to(self.folder).as_posix(): path for path in _files_in(self.folder)}
         for name in sorted(here, key=lambda name: (name.endswith(LAST), name)):
             stamp = _stamp(here[name])
