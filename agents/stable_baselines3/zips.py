@@ -79,6 +79,7 @@ HARMLESS = {
     *("batch_norm", "batch_norm_momentum", "renorm_warmup_steps"),
 }
 """Settings of policies that change nothing of how they act without noise, or that the tensors tell."""
+FLATTEN = "<class 'stable_baselines3.common.torch_layers.FlattenExtractor'>"
 PICKLE = {":type:", ":serialized:"}
 """What Stable-Baselines3 writes beside the plain JSON of a pickled field."""
 
@@ -198,9 +199,9 @@ def _check_settings(settings: Mapping[str, Any], kwargs: Mapping[str, Any], know
         )
         raise bad_input("policy class", where=where, expected=expected, got=module)
     told = {"activation_fn", "use_sde", "squash_output", "clip_mean", "batch_norm_eps"}
-    extractor = str(kwargs.get("features_extractor_class", "FlattenExtractor"))
-    if not extractor.endswith(("FlattenExtractor", "FlattenExtractor'>")) or kwargs.get("features_extractor_kwargs"):
-        raise bad_input("features_extractor_class", where=where, expected="FlattenExtractor", got=extractor)
+    extractor = kwargs.get("features_extractor_class", FLATTEN)
+    if extractor != FLATTEN or kwargs.get("features_extractor_kwargs"):
+        raise bad_input("features_extractor_class", where=where, expected=FLATTEN, got=extractor)
     for key in kwargs.keys() - PICKLE - HARMLESS - told - {"features_extractor_class", "features_extractor_kwargs"}:
         raise bad_input("policy_kwargs", where=where, expected="settings that are known to us", got=key)
 

@@ -31,7 +31,7 @@ from wormwood.launch.run.agent_files import load_agent
 from wormwood.launch.run.evaluation import evaluate
 
 
-class CombinedFlatten(FlattenExtractor):
+class CombinedFlattenExtractor(FlattenExtractor):
     """Might do anything."""
 
 
@@ -300,7 +300,10 @@ def test_tensors_that_are_no_perceptron_are_refused(
     [
         ({"activation_fn": torch.nn.Hardtanh}, r"activation_fn in .*: expected one of tanh, .*; say which .*Hardtanh"),
         ({"activation_fn": lambda: torch.nn.ReLU()}, "activation_fn in .*: expected one of tanh, .*<lambda>"),
-        ({"features_extractor_class": CombinedFlatten}, "features_extractor_class in .*expected FlattenExtractor"),
+        (
+            {"features_extractor_class": CombinedFlattenExtractor},
+            "features_extractor_class in .*expected .*FlattenExtractor",
+        ),
     ],
 )
 def test_what_a_zip_does_not_tell_is_refused_until_it_is_said(policy, message: str, tmp_path: Path) -> None:
