@@ -89,6 +89,9 @@ def check_features(features: npt.ArrayLike, columns: int | None = None) -> Float
     return rows
 
 
+METHODS = ("quantile", "uniform")
+
+
 def fit_grid(
     features: npt.ArrayLike,
     *,
@@ -109,6 +112,8 @@ def fit_grid(
     """
     if not 2 <= max_bins <= MAX_BINS:
         raise bad_input("wrong number of bins", where="max_bins", expected=f"2 to {MAX_BINS}", got=max_bins)
+    if method not in METHODS:
+        raise bad_input("method", where="bins", expected=" or ".join(METHODS), got=method, nearest_to=METHODS)
     rows = check_features(features)
     if not len(rows):
         raise bad_input("no rows", where="features", expected="at least one row to fit bins on", got=0)

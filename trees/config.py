@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field
 
+from wormwood.configs.checked import check_fields
 from wormwood.errors import bad_input
 
 __all__ = ["TreeConfig"]
@@ -36,7 +37,8 @@ class TreeConfig:
     """Where XGBoost grows the trees."""
 
     def __post_init__(self) -> None:
-        """Check what types alone do not say."""
+        """Check every value, and what types alone do not say."""
+        check_fields(self)
         if self.engine == "xgboost" and self.grower != "greedy":
             raise bad_input("grower", where="trees", expected="greedy under engine xgboost", got=self.grower)
         if self.engine == "native" and self.device != "cpu":

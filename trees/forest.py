@@ -70,7 +70,13 @@ class Forest:
         return self._count
 
     def __getitem__(self, trees: slice) -> Forest:
-        """Return a forest of the same start and some of the trees, copied."""
+        """Return a forest of the same start and some of the trees, copied.
+
+        Raises:
+            TypeError: it is one index, not a slice: a single tree is ``forest[3:4]``.
+        """
+        if not isinstance(trees, slice):
+            raise TypeError(f"a forest is sliced, as in forest[3:4], not indexed by {trees!r}")
         part = Forest(self._initial, features=self._columns, depth=self._depth)
         chosen = {name: values[: self._count][trees] for name, values in self._packed.items()}
         part._write(chosen)

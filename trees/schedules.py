@@ -7,6 +7,7 @@ from typing import Annotated
 
 from pydantic import ConfigDict, Field
 
+from wormwood.configs.checked import check_fields
 from wormwood.errors import bad_input
 
 __all__ = ["RateSchedule"]
@@ -26,7 +27,8 @@ class RateSchedule:
     """Trees over which the rate goes from ``first`` to ``last``."""
 
     def __post_init__(self) -> None:
-        """Check what types alone do not say."""
+        """Check every value, and what types alone do not say."""
+        check_fields(self)
         if (self.last is None) != (self.trees is None):
             raise bad_input("schedule", where="learning rate", expected="both last and trees, or neither", got=self)
 

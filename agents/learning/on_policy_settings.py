@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from pydantic import ConfigDict, Field
 
 from wormwood.agents.policies.setting_types import Count, Positive, Share
+from wormwood.configs.checked import check_fields
 
 __all__ = ["OnPolicyConfig", "TrialPPOConfig"]
 
@@ -39,6 +40,10 @@ class OnPolicyConfig:
     """Weight of the critic's loss."""
     noise_std: Annotated[float, Field(ge=1e-6, le=1e3, allow_inf_nan=False)] = 0.3
     """Standard deviation of the exploration noise at the start, in units of action."""
+
+    def __post_init__(self) -> None:
+        """Check every value."""
+        check_fields(self)
 
 
 @dataclass(frozen=True, kw_only=True)

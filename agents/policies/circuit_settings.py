@@ -8,6 +8,7 @@ from typing import Literal
 
 from pydantic import ConfigDict
 
+from wormwood.configs.checked import check_fields
 from wormwood.configs.idle_settings import Uses
 from wormwood.envs.bodies import Body, is_number
 from wormwood.errors import bad_input
@@ -98,7 +99,8 @@ class NCAPConfig:
     the circuit oscillate by itself, and the spread over starts grow."""
 
     def __post_init__(self) -> None:
-        """Check what types alone do not say."""
+        """Check every value, and what types alone do not say."""
+        check_fields(self)
         periods = {"period": self.period, **{f"body_periods.{name}": p for name, p in self.body_periods.items()}}
         for name, period in periods.items():
             _check_positive(name, period, "a positive number of control steps")

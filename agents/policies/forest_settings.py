@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field
 
+from wormwood.configs.checked import check_fields
 from wormwood.configs.idle_settings import Uses
 from wormwood.trees.config import TreeConfig
 
@@ -30,6 +31,10 @@ class ForestConfig:
     ``joint`` one forest moves every joint of a body with any number of them."""
     period: Annotated[float, Field(gt=0, le=10_000)] = 60.0
     """With ``joint``: control steps of the clock's period, whose phase the forest sees."""
+
+    def __post_init__(self) -> None:
+        """Check every value."""
+        check_fields(self)
 
     def uses(self) -> Uses:
         """Return which of the settings that not every forest uses are used here."""

@@ -281,5 +281,5 @@ def _changed(
         if name not in known:
             expected = f"one of {', '.join([*known, *_SB3_NAMES])}"
             raise bad_input("unknown setting", where="boosted algorithm", expected=expected, got=name, nearest_to=known)
-    whole = {"epochs": 1, "batch_size": settings.steps * 100_000} if loss == "a2c" else {}
+    whole = {"epochs": 1, "batch_size": 1_000_000_000} if loss == "a2c" else {}
     return dataclasses.replace(settings, loss=loss, **{**renamed, **whole})

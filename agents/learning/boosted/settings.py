@@ -11,6 +11,7 @@ from wormwood.agents.learning.on_policy_settings import OnPolicyConfig
 from wormwood.agents.policies import setting_types as numbers
 from wormwood.agents.policies.perceptron_settings import HiddenLayers
 from wormwood.agents.policies.setting_types import Count, Positive
+from wormwood.configs.checked import check_fields
 from wormwood.configs.idle_settings import Uses
 from wormwood.trees.schedules import RateSchedule
 
@@ -43,6 +44,10 @@ class BoostingConfig:
     """Rows on which the distilled forest has to agree with the large one: those that were learned from last."""
     noise_rate: Annotated[float, Field(ge=0, le=10, allow_inf_nan=False)] = 3e-4
     """Adam's step size for the noise of continuous actions; 0 leaves the noise as it is."""
+
+    def __post_init__(self) -> None:
+        """Check every value."""
+        check_fields(self)
 
     def uses(self) -> Uses:
         """Return which of the settings that not every forest uses are used here."""
