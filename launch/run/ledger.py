@@ -95,7 +95,7 @@ def audit(entries: list[Entry], state: Mapping[str, NDArray[Any]], *, shards: in
     iterations, steps = int(state["iteration"]), int(state["steps"])
     if len(entries) != iterations * shards:
         raise BadInput(f"ledger: expected {iterations * shards} lines for {iterations} iterations, got {len(entries)}")
-    counted = sum(int(entry["steps"]) for entry in entries)
+    counted = sum(entry.get("steps") or 0 for entry in entries)
     if counted != steps:
         raise BadInput(f"ledger: expected {steps} environment steps, which the learner has consumed, got {counted}")
     if not np.array_equal(chain(EMPTY, entries), state["ledger"]):

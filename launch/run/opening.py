@@ -64,7 +64,7 @@ def open_run(
         remember(location, custom_names(given.to_mapping()), config_folder(preset))
         try:
             yield run, given
-        except BadInput:
+        except (BadInput, OSError):
             run.discard()  # so that the corrected command can be given at once
             raise
 

@@ -62,6 +62,7 @@ def connect(workers: int, *, address: str = "local") -> None:
     options: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR, "namespace": NAMESPACE}
     if address == "local":
         options |= {"num_cpus": max(workers, os.cpu_count() or 1), "include_dashboard": False}
+        _require_short_folder()
         _close_token()
     host = "localhost" if address == "local" else address.rpartition(":")[0]
     if is_loopback(host):
@@ -85,6 +86,19 @@ def _signals_kept() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, handler)
+
+
+def _require_short_folder() -> None:
+    """Check that the names of Ray's sockets, which lie in its folder, are not too long for the operating system.
+
+    Raises:
+        BadInput: they would be.
+    """
+    folder = os.environ.get("RAY_TMPDIR", "")
+    longest = 107 - len(f"/ray/session_2000-01-01_00-00-00_000000_{os.getpid()}/sockets/plasma_store")
+    if len(os.fsencode(folder)) > longest:
+        expected = f"a folder whose path has at most {longest} bytes, as Ray's sockets are in it"
+        raise bad_input("RAY_TMPDIR", where="environment", expected=expected, got=folder)
 
 
 def _close_token() -> None:

@@ -52,7 +52,7 @@ LOOSE_KEYS = frozenset(
 )
 """Settings that a run may change when it goes on: they decide how long, what is kept and what is reported."""
 
-Count = Annotated[int, Field(ge=1)]
+Count = Annotated[int, Field(ge=1, le=10**9)]
 
 
 @dataclass(frozen=True)

@@ -238,3 +238,21 @@ def test_thousands_of_empty_newer_checkpoints_are_set_aside_at_once(tmp_path: Pa
     found = load_newest(tmp_path, on_skip=lambda path, reason: skipped.append(path))
     assert found is not None and found.step == 1 and len(skipped) == 10_000
     assert time.monotonic() - began < 4.0
+
+
+def test_a_folder_too_long_for_rays_sockets_is_one_line_and_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RAY_TMPDIR", str(tmp_path / ("x" * 90)))
+    with pytest.raises(
+        BadInput, match=r"^RAY_TMPDIR in environment: expected a folder whose path has at most \d+ bytes"
+    ):
+        train(PRESET, out=tmp_path / "run", workers=1)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("name", ["iterations", "evaluation_episodes", "shards", "keep_checkpoints"])
+def test_counts_have_a_limit(tmp_path: Path, name: str) -> None:
+    with pytest.raises(BadInput, match=rf"{name} .*expected less than or equal to 1000000000, got 2147483647"):
+        train({**PRESET, name: 2**31 - 1}, out=tmp_path / "run")
+    assert not list(tmp_path.iterdir())
