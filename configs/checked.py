@@ -21,7 +21,7 @@ def check_fields(settings: object) -> None:
     Raises:
         BadInput: a value is not of its field's type, or out of its bounds.
     """
-    kind = type(settings)
+    kind: Any = type(settings)
     for name, adapter in _adapters(kind).items():
         given = getattr(settings, name)
         try:

@@ -11,7 +11,7 @@ from gymnasium.spaces import Box, Discrete, MultiDiscrete, Space
 from stable_baselines3.common.distributions import Distribution, make_proba_distribution
 from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 from stable_baselines3.common.policies import ActorCriticPolicy, BasePolicy
-from stable_baselines3.common.type_aliases import GymEnv, PyTorchObs, Schedule
+from stable_baselines3.common.type_aliases import GymEnv, MaybeCallback, PyTorchObs, Schedule
 from torch import Tensor, nn
 
 from wormwood.agents.learning.boosted.actor_critic import BoostedActorCritic, Experience
@@ -20,6 +20,7 @@ from wormwood.agents.learning.boosted.network_critic import NetworkCritic
 from wormwood.agents.learning.boosted.settings import BoostedLearnerConfig, BoostingConfig
 from wormwood.agents.policies.features import make_feature_map
 from wormwood.agents.policies.forest_settings import ForestConfig
+from wormwood.agents.stable_baselines3.spaces import from_start, in_space
 from wormwood.envs.specs import ActionSpace, EnvironmentSpec
 from wormwood.errors import bad_input
 
@@ -99,15 +100,15 @@ class BoostedActorCriticPolicy(ActorCriticPolicy):
         """Return actions ``[N, ...]`` as the space has them, values ``[N, 1]`` and log-probabilities ``[N]``."""
         outputs, values = self._evaluate(obs)
         distribution = self._distribution(outputs)
-        actions = distribution.get_actions(deterministic=deterministic)
-        log_prob = distribution.log_prob(actions)
+        actions = in_space(self.action_space, distribution.get_actions(deterministic=deterministic))
+        log_prob = distribution.log_prob(from_start(self.action_space, actions))
         return actions.reshape((-1, *self.action_space.shape)), values, log_prob  # type: ignore[misc]
 
     def evaluate_actions(self, obs: PyTorchObs, actions: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
         """Return values ``[N, 1]``, and the log-probabilities ``[N]`` of actions and entropies ``[N]``."""
         outputs, values = self._evaluate(obs)
         distribution = self._distribution(outputs)
-        return values, distribution.log_prob(actions), distribution.entropy()
+        return values, distribution.log_prob(from_start(self.action_space, actions)), distribution.entropy()
 
     def get_distribution(self, obs: PyTorchObs) -> Distribution:
         return self._distribution(self._evaluate(obs)[0])
@@ -117,7 +118,8 @@ class BoostedActorCriticPolicy(ActorCriticPolicy):
         return self._evaluate(obs)[1]
 
     def _predict(self, observation: PyTorchObs, deterministic: bool = False) -> Tensor:
-        return self.get_distribution(observation).get_actions(deterministic=deterministic)
+        actions = self.get_distribution(observation).get_actions(deterministic=deterministic)
+        return in_space(self.action_space, actions)
 
     def encode(self, observation: Any) -> np.ndarray[Any, np.dtype[np.float64]]:
         """Return observations, as SB3 keeps them in tensors, as ``[N, D]``."""
@@ -223,13 +225,26 @@ class _BoostedAlgorithm(OnPolicyAlgorithm):
             _init_setup_model=_init_setup_model,
         )
 
+    def learn(  # noqa: PLR0913 # as in SB3
+        self: Self,
+        total_timesteps: int,
+        callback: MaybeCallback = None,
+        log_interval: int = 1,
+        tb_log_name: str | None = None,
+        reset_num_timesteps: bool = True,
+        progress_bar: bool = False,
+    ) -> Self:
+        """Learn as SB3's algorithms do; TensorBoard's log has the name of the algorithm unless another is given."""
+        name = tb_log_name or type(self).__name__
+        return super().learn(total_timesteps, callback, log_interval, name, reset_num_timesteps, progress_bar)
+
     def train(self) -> None:
         """Grow by the rollout that has been collected."""
         assert isinstance(self.policy, BoostedActorCriticPolicy)
         samples = next(self.rollout_buffer.get(None))
         experience = Experience(
             observation=self.policy.encode(samples.observations),
-            action=samples.actions.numpy().reshape(len(samples.actions), -1),
+            action=from_start(self.action_space, samples.actions).numpy().reshape(len(samples.actions), -1),
             log_prob=samples.old_log_prob.numpy().astype(np.float64),
             advantage=samples.advantages.numpy().astype(np.float64),
             target=samples.returns.numpy().astype(np.float64),

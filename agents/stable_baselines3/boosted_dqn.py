@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from wormwood.agents.learning.boosted.boosting import Boosting
 from wormwood.agents.learning.boosted.encoding import encode_tensors, feature_map_of_space
 from wormwood.agents.policies.interfaces import Floats
+from wormwood.agents.stable_baselines3.spaces import from_start, in_space
 from wormwood.errors import bad_input
 from wormwood.trees.config import TreeConfig
 from wormwood.trees.forest import Forest
@@ -116,7 +117,7 @@ class BoostedQPolicy(BasePolicy):
 
     def _predict(self, observation: PyTorchObs, deterministic: bool = True) -> Tensor:
         values: Tensor = self.q_net(observation)
-        return values.argmax(dim=1).reshape(-1)
+        return in_space(self.action_space, values.argmax(dim=1).reshape(-1))
 
     def _get_constructor_parameters(self) -> dict[str, Any]:
         parameters = {"lr_schedule": self._dummy_schedule, "tree": self._tree}
@@ -180,7 +181,7 @@ class BoostedDQN(DQN):
         discount = self.gamma if data.discounts is None else data.discounts.cpu().numpy().ravel()
         reward, done = (part.cpu().numpy().ravel().astype(np.float64) for part in (data.rewards, data.dones))
         targets = reward + (1.0 - done) * discount * q.target(data.next_observations).max(axis=1)
-        chosen = data.actions.cpu().numpy().ravel()
+        chosen = from_start(self.action_space, data.actions.cpu()).numpy().ravel()
         boosting, errors = q.boosting(q.features(data.observations)), np.empty(count)
         for begin in range(0, count, batch_size):
             rows = np.arange(begin, begin + batch_size)

@@ -5,13 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import torch
 from gymnasium.spaces import Box, Discrete, MultiDiscrete, Space
+from torch import Tensor
 
 from wormwood.envs.bodies import Body, load_body
 from wormwood.envs.specs import EnvironmentSpec
 from wormwood.errors import bad_input
 
-__all__ = ["body_of", "check_clock", "check_spaces", "sb3_spaces"]
+__all__ = ["body_of", "check_clock", "check_spaces", "from_start", "in_space", "sb3_spaces"]
 
 
 def sb3_spaces(spec: EnvironmentSpec) -> tuple[Space[Any], Space[Any]]:
@@ -23,6 +25,29 @@ def sb3_spaces(spec: EnvironmentSpec) -> tuple[Space[Any], Space[Any]]:
     if actions.choices:
         return observation, MultiDiscrete(list(actions.choices))
     return observation, Box(np.array(actions.low, np.float32), np.array(actions.high, np.float32), dtype=np.float32)
+
+
+def in_space(space: Space[Any], actions: Tensor) -> Tensor:
+    """Return actions ``[N, ...]`` as the space has them: numbers of its dtype, choices from its start on.
+
+    Whole numbers are rounded and kept within the bounds; others are left for SB3 to clip.
+    """
+    if isinstance(space, Discrete | MultiDiscrete):
+        return actions + _start(space, actions)
+    if np.issubdtype(space.dtype, np.integer):
+        whole = actions.round().cpu().numpy().reshape(len(actions), *(space.shape or ()))
+        bounded = np.clip(whole, space.low, space.high).astype(space.dtype)  # type: ignore[attr-defined]
+        return torch.as_tensor(bounded, device=actions.device).reshape(actions.shape)
+    return actions.to(torch.as_tensor(np.zeros(0, space.dtype)).dtype)
+
+
+def from_start(space: Space[Any], actions: Tensor) -> Tensor:
+    """Return actions ``[N, ...]`` of a space with choices counted from 0; others as they are."""
+    return actions - _start(space, actions) if isinstance(space, Discrete | MultiDiscrete) else actions
+
+
+def _start(space: Discrete | MultiDiscrete, actions: Tensor) -> Tensor:
+    return torch.as_tensor(np.asarray(space.start).ravel(), dtype=actions.dtype, device=actions.device)
 
 
 def check_spaces(spec: EnvironmentSpec, observation_space: Space[Any], action_space: Space[Any]) -> None:
