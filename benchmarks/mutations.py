@@ -1,8 +1,8 @@
 """Damage files at random, by seeds, and count what their readers make of it: `python benchmarks/mutations.py`.
 
 Each kind is a folder of good files, and a reader that returns what it found as text. A mutation changes one file.
-Counted are refusals (one line), the same result, other results and tracebacks. Where a checksum covers the file, another
-result is a fault, too. Add a kind with ``Kind``, and put it into ``KINDS``.
+Counted are refusals (one line), the same result, other results and tracebacks. Where a checksum covers the file,
+another result is a fault, too. Add a kind with ``Kind``, and put it into ``KINDS``.
 """
 
 from __future__ import annotations

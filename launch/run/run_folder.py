@@ -236,13 +236,25 @@ class Run(RunFolder):
         for path in (self.metrics, self.ledger):
             sync_file(path)
 
-    def truncate_logs(self, step: int) -> None:
-        """Drop the lines of iterations after ``step``, and any line that was only half written."""
+    def truncate_logs(self, step: int) -> tuple[str, ...]:
+        """Drop the lines of iterations after ``step``, and any line that was only half written.
+
+        Returns:
+            What a person should know: which lines of iterations up to ``step`` are lost.
+        """
         self._require_open()
+        notes = []
         for path in (self.metrics, self.ledger):
+            kept = [line for line in read_metrics(path) if line["iteration"] <= step]
+            lost = set(range(1, step + 1)) - {line["iteration"] for line in kept}
+            if lost:
+                first = min(lost)
+                notes.append(
+                    f"{path.name} has lost lines of {len(lost)} of {step} iterations, the first of them {first}"
+                )
             if path.exists():
-                kept = [line for line in read_metrics(path) if line["iteration"] <= step]
                 write_text_atomic(path, "".join(to_json(line) + "\n" for line in kept))
+        return tuple(notes)
 
     def write_summary(self, summary: Mapping[str, object]) -> None:
         """Replace ``summary.json``."""

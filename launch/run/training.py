@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -105,7 +106,8 @@ class _Training:
         during the update. Ctrl-C waits for the end of an update: a checkpoint never lies within one.
         """
         progress = self.service.create(self.name, self.config, self.run.checkpoints_location)
-        self.run.truncate_logs(progress.iteration)
+        lost = self.run.truncate_logs(progress.iteration)
+        progress = dataclasses.replace(progress, notes=(*progress.notes, *lost))
         self.run.send()
         lines = read_metrics(self.run.metrics)
         self.seconds = (lines[-1].get("seconds") or 0.0) if lines else 0.0
@@ -205,7 +207,8 @@ def _finish(run: Run, config: RunConfig, weights: Arrays, *, workers: int, sha25
     """Export and evaluate the policy, and write the summary."""
     agent = _agent(config, weights, run.path.name)  # a URL's local folder has the name of its last part
     row = _evaluate(config, agent).to_row()
-    last = read_metrics(run.metrics)[-1]
+    lines = read_metrics(run.metrics)
+    last = {"steps": None, "episodes": None, "seconds": None, **(lines[-1] if lines else {})}
     summary = {
         "run": run.location,
         "seed": config.seed,

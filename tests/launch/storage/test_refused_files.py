@@ -15,11 +15,13 @@ from wormwood.configs.regular_files import read_regular
 from wormwood.configs.yaml_files import parse_value
 from wormwood.envs.gymnasium_spec import GymnasiumSpec
 from wormwood.errors import BadInput
-from wormwood.launch.api import train
+from wormwood.launch.api import train, train_run
 from wormwood.launch.run.agent_files import Agent, load_agent, save_agent
+from wormwood.launch.run.opening import open_run
 from wormwood.launch.run.run_folder import Run, RunFolder, read_metrics
 from wormwood.launch.run.settings import load_config
 from wormwood.launch.run.status import run_status
+from wormwood.launch.run.training import Watcher
 from wormwood.launch.storage.checkpoints import load_newest, save_checkpoint
 from wormwood.launch.storage.files import write_text_atomic
 from wormwood.launch.storage.json_files import parse_json
@@ -256,3 +258,15 @@ def test_counts_have_a_limit(tmp_path: Path, name: str) -> None:
     with pytest.raises(BadInput, match=rf"{name} .*expected less than or equal to 1000000000, got 2147483647"):
         train({**PRESET, name: 2**31 - 1}, out=tmp_path / "run")
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("name", ["metrics.jsonl", "ledger.jsonl"])
+@pytest.mark.parametrize("kept", [0, 1])
+def test_lines_that_a_log_has_lost_are_said(run: Path, name: str, kept: int) -> None:
+    lines = read_metrics(run / name)
+    (run / name).write_text("".join(json.dumps(line) + "\n" for line in lines if line["iteration"] <= kept))
+    said: list[str] = []
+    watcher = Watcher(started=lambda progress: said.extend(progress.notes))
+    with open_run(None, out=str(run), resume=True) as (opened, config):
+        train_run(opened, config, watcher=watcher)
+    assert said == [f"{name} has lost lines of {2 - kept} of 2 iterations, the first of them {kept + 1}"]
