@@ -161,11 +161,27 @@ def _actions(space: Space[Any]) -> ActionSpace:
     raise bad_input("action space", where="policy", expected="Box, Discrete or MultiDiscrete", got=space)
 
 
+class _Setting:
+    """A setting under the name that SB3 has for it, as an attribute of an algorithm."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __get__(self, model: Any, owner: type | None = None) -> Any:
+        return self if model is None else getattr(model.settings, self._name)
+
+    def __set__(self, model: Any, value: Any) -> None:
+        model.settings = _changed(model.settings, model.loss, {self._name: value})
+
+
 class _BoostedAlgorithm(OnPolicyAlgorithm):
     """Stable-Baselines3's on-policy loop around an update that grows trees."""
 
     policy_aliases: ClassVar[dict[str, type[BasePolicy]]] = {"MlpPolicy": BoostedActorCriticPolicy}
     loss: ClassVar[Literal["ppo", "a2c", "awr"]]
+    n_epochs, batch_size = _Setting("epochs"), _Setting("batch_size")
+    clip_range, target_kl = _Setting("clip_range"), _Setting("target_kl")
+    ent_coef, vf_coef = _Setting("entropy_coefficient"), _Setting("value_coefficient")
 
     def __init__(
         self,
@@ -225,7 +241,14 @@ class _BoostedAlgorithm(OnPolicyAlgorithm):
             _init_setup_model=_init_setup_model,
         )
 
-    def learn(  # noqa: PLR0913 # as in SB3
+    def _setup_model(self) -> None:
+        # SB3's ``load`` puts what it is given past the attributes.
+        for name in ("n_epochs", "batch_size", "clip_range", "target_kl", "ent_coef", "vf_coef"):
+            if name in self.__dict__:
+                setattr(self, name, self.__dict__.pop(name))
+        super()._setup_model()
+
+    def learn(  # noqa: PLR0917 # as in SB3
         self: Self,
         total_timesteps: int,
         callback: MaybeCallback = None,
