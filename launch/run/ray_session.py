@@ -112,6 +112,9 @@ def _close_token() -> None:
         else:
             path.parent.mkdir(exist_ok=True, mode=0o700)
             write_private(path, secrets.token_hex(32))
+    if not path.exists():
+        expected = "one that can be written, or RAY_AUTH_TOKEN_PATH with a token: Ray keeps its token there"
+        raise bad_input("home folder", where="environment", expected=expected, got=str(Path.home()))
 
 
 def get_result(reference: Any) -> Any:

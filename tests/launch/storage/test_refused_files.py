@@ -270,3 +270,14 @@ def test_lines_that_a_log_has_lost_are_said(run: Path, name: str, kept: int) -> 
     with open_run(None, out=str(run), resume=True) as (opened, config):
         train_run(opened, config, watcher=watcher)
     assert said == [f"{name} has lost lines of {2 - kept} of 2 iterations, the first of them {kept + 1}"]
+
+
+def test_a_home_without_place_for_rays_token_is_one_line_and_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", "/proc/nohome")
+    with pytest.raises(BadInput, match=r"^home folder in environment: expected one that can be written"):
+        train(PRESET, out=tmp_path / "run", workers=1)
+    assert not list(tmp_path.iterdir())
