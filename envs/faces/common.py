@@ -68,7 +68,7 @@ def choose_task(task: str | Task, *, horizon: int | None = None) -> Task:
     return task
 
 
-def whole_number(name: str, value: Any, *, minimum: int, maximum: int | None = None) -> int:
+def whole_number(name: str, value: Any, *, minimum: int, maximum: int | None = None, where: str = "environment") -> int:
     """Return ``value`` as an int.
 
     Raises:
@@ -77,7 +77,7 @@ def whole_number(name: str, value: Any, *, minimum: int, maximum: int | None = N
     whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
     if not whole or value < minimum or (maximum is not None and value > maximum):
         upper = "" if maximum is None else f" and at most {maximum}"
-        raise bad_input(name, where="environment", expected=f"a whole number of at least {minimum}{upper}", got=value)
+        raise bad_input(name, where=where, expected=f"a whole number of at least {minimum}{upper}", got=value)
     return int(value)
 
 

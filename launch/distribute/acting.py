@@ -63,6 +63,14 @@ class Acted:
     """As the buffer takes them."""
     log_prob: NDArray[np.float32]
     """``[N]`` of on-policy actions."""
+    values: NDArray[np.float32] | None = None
+    """``[N]`` where the policy has a ``forward`` of its own, which may give others than ``predict_values``."""
+
+
+def has_forward_of_its_own(policy: Any) -> bool:
+    """Return whether somebody has overridden ``forward``, so that it may act otherwise than ``get_distribution``."""
+    module = str(getattr(type(policy).forward, "__module__", ""))
+    return "forward" in vars(policy) or not module.startswith(("stable_baselines3.", "sb3_contrib.", "wormwood."))
 
 
 class OnPolicyActing:
@@ -72,12 +80,18 @@ class OnPolicyActing:
         """Act with ``policy`` in ``count`` environments."""
         self._policy, self.exploration, self._count = policy, exploration, count
         self._space: Space[Any] = policy.action_space
-        self._twin = GaussianPerceptron(policy) if has_twin(policy, count) else None
+        self._own = has_forward_of_its_own(policy)
+        self._twin = GaussianPerceptron(policy) if not self._own and has_twin(policy, count) else None
 
     def act(self, observation: Observation, t: int) -> Acted:
         """Act on the observations of step ``t``."""
         policy, count = self._policy, self._count
-        if self._twin is not None:
+        values = None
+        if self._own:
+            _draw_sde(policy, self.exploration, t, count)
+            drawn, predicted, density = policy(obs_as_tensor(observation, policy.device))
+            actions, values, log_prob = drawn.numpy(), predicted.numpy().reshape(count), density.numpy()
+        elif self._twin is not None:
             actions, log_prob = self._twin.sample(observation)
         else:
             _draw_sde(policy, self.exploration, t, count)
@@ -88,9 +102,10 @@ class OnPolicyActing:
         if isinstance(self._space, Box):
             squashed = policy.squash_output
             played = policy.unscale_action(actions) if squashed else actions.clip(self._space.low, self._space.high)
-            return Acted(played, actions, log_prob)
+            return Acted(played, actions, log_prob, values)
         # A choice is kept as a number in a row of its own.
-        return Acted(actions, actions.reshape(count, -1) if isinstance(self._space, Discrete) else actions, log_prob)
+        kept = actions.reshape(count, -1) if isinstance(self._space, Discrete) else actions
+        return Acted(actions, kept, log_prob, values)
 
 
 class OffPolicyActing:

@@ -15,6 +15,7 @@ from stable_baselines3.common.vec_env import VecEnv
 
 from wormwood.envs.faces.stable_baselines3 import SwimmerVecEnv
 from wormwood.launch.distribute.acting import Exploration
+from wormwood.launch.distribute.changes import Changes
 from wormwood.launch.distribute.environments import Maker, recipe_of
 from wormwood.launch.distribute.observations import filters_of, wrappers_of
 from wormwood.launch.distribute.playback import Playback
@@ -73,6 +74,7 @@ class Collector:
         self.sizes = shard_sizes(env.num_envs, self.distribution.shards)
         self._last_obs: Any = None
         self._states: list[dict[str, Any]] = []
+        self._changes = Changes(self._venv)
 
     def collect(
         self, model: BaseAlgorithm, exploration: Exploration, *, steps: int, episodes: int | None = None
@@ -89,6 +91,7 @@ class Collector:
         assert model.env is not None
         if model.env is not self._env:
             self.close()
+            self._changes.detach()
             self._attach(model.env)
         if model._last_obs is not self._last_obs:  # the environments have been reset
             self._states, self._ahead = [], None
@@ -170,7 +173,10 @@ class Collector:
             ]
         if not self._states:
             # torch's generator is seeded by the model.
-            self._states = [{"run_seed": int(torch.randint(2**62, ()))}] * len(self.sizes)
+            seed = int(torch.randint(2**62, ()))
+            self._states = [{"run_seed": seed, "changes": [[]] * size} for size in self.sizes]
+            self._changes.forget_places()
+        self._states = self._changes.placed_in(self._states)
         return self._states
 
     def _go_on_from(self, states: list[dict[str, Any]]) -> None:

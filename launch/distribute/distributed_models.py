@@ -67,10 +67,16 @@ def distribute(
         BadInput: the model collects in another way or has no environments, they cannot be built in workers, or a
             number is wrong.
     """
-    whole_number("workers", workers, minimum=0)
-    whole_number("lag", lag, minimum=0, maximum=int(isinstance(model, OnPolicyAlgorithm)))
+    if not isinstance(model, BaseAlgorithm):
+        raise bad_input("model", where="distribute", expected='a model, as PPO("MlpPolicy", env) makes one', got=model)
+    whole_number("workers", workers, minimum=0, where="distribute")
+    whole_number("lag", lag, minimum=0, maximum=int(isinstance(model, OnPolicyAlgorithm)), where="distribute")
     if shards is not None:
-        whole_number("shards", shards, minimum=1)
+        whole_number("shards", shards, minimum=1, where="distribute")
+    if not isinstance(deadline, int | float) or not deadline > 0:
+        raise bad_input("deadline", where="distribute", expected="seconds, more than 0", got=deadline)
+    if make is not None and not callable(make):
+        raise bad_input("make", where="distribute", expected="a function that builds one environment", got=make)
     if model.env is None:
         raise bad_input("model", where="distribute", expected="one with environments", got=type(model).__name__)
     ours = _collects(type(model))
@@ -118,6 +124,8 @@ def _collect_on_policy(  # noqa: PLR0917 # SB3's own signature, as below
     exploration = Exploration(model.sde_sample_freq if model.use_sde else None)
     recording = collector.collect(model, exploration, steps=n_rollout_steps)
     values_seen = _values(model, recording.seen)
+    if recording.values is not None:
+        values_seen[:-1, :, 0] = torch.as_tensor(recording.values, device=values_seen.device)
     model._last_episode_starts = model._last_episode_starts | recording.episode_start
     cut: list[tuple[int, int, Observation]] = []
     with collector.shown(model, recording) as env:

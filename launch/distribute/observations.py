@@ -19,7 +19,7 @@ from stable_baselines3.common.vec_env import (
 
 from wormwood.errors import bad_input
 
-__all__ = ["Filter", "Normalize", "Observation", "filters_of", "map_arrays", "stack", "wrappers_of"]
+__all__ = ["Filter", "Normalize", "Observation", "equal", "filters_of", "map_arrays", "stack", "wrappers_of"]
 
 Observation = Any
 """``[N, ...]``, or a dictionary of such arrays."""
@@ -32,6 +32,14 @@ def map_arrays(function: Callable[..., Any], *observations: Observation) -> Obse
     if isinstance(observations[0], dict):
         return {key: function(*(each[key] for each in observations)) for key in observations[0]}
     return function(*observations)
+
+
+def equal(one: NDArray[Any], two: NDArray[Any]) -> NDArray[np.bool_]:
+    """Return which numbers of two arrays of one shape are the same; not a number is the same as not a number."""
+    same: NDArray[np.bool_] = np.asarray(one == two)
+    if one.dtype.kind in "fc":
+        same |= np.isnan(one) & np.isnan(two)
+    return same
 
 
 def stack(observations: Sequence[Observation]) -> Observation:

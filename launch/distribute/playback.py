@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from stable_baselines3.common.vec_env import VecEnv
+from stable_baselines3.common.env_util import unwrap_wrapper
+from stable_baselines3.common.monitor import Monitor
+from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv
 
 from wormwood.launch.distribute.observations import Observation, map_arrays
 from wormwood.launch.distribute.workers import Recording
@@ -52,5 +55,15 @@ class Playback:
         if shown is None:
             return self._venv.step_wait()
         self._next += 1
+        _write_monitors(self._venv, shown.infos[t])
         observation = map_arrays(lambda values: values[t + 1].copy(), shown.observation)
         return observation, shown.rewards[t].copy(), shown.dones[t].copy(), shown.infos[t]
+
+
+def _write_monitors(venv: VecEnv, infos: Sequence[dict[str, Any]]) -> None:
+    """Let the monitors of environments write the episodes that ended: those in workers have no file."""
+    if isinstance(venv, DummyVecEnv):
+        for environment, info in zip(venv.envs, infos, strict=True):
+            monitor = unwrap_wrapper(environment, Monitor) if "episode" in info else None
+            if isinstance(monitor, Monitor) and monitor.results_writer is not None:
+                monitor.results_writer.write_row(info["episode"])

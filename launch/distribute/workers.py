@@ -19,7 +19,7 @@ from threadpoolctl import ThreadpoolController
 from wormwood.agents.learning.determinism import one_torch_thread, seeded_generators
 from wormwood.launch.distribute.acting import Acted, Exploration, OffPolicyActing, OnPolicyActing
 from wormwood.launch.distribute.environments import Recipe
-from wormwood.launch.distribute.observations import Filter, Normalize, Observation, map_arrays, stack
+from wormwood.launch.distribute.observations import Filter, Normalize, Observation, equal, map_arrays, stack
 from wormwood.launch.run.rollouts import Shard
 
 __all__ = ["Instruction", "ModelPlan", "ModelWorker", "Recording", "collate", "packed_policy"]
@@ -55,6 +55,8 @@ class Recording:
     """``[T, N, ...]`` actions as the buffer takes them."""
     log_prob: NDArray[np.float32]
     """``[T, N]``"""
+    values: NDArray[np.float32] | None
+    """``[T, N]`` where the policy gave them as it acted."""
     rewards: NDArray[np.float32]
     """``[T, N]``"""
     dones: NDArray[np.bool_]
@@ -102,6 +104,7 @@ def collate(recordings: list[Recording]) -> Recording:
         played=side_by_side("played"),
         kept=side_by_side("kept"),
         log_prob=side_by_side("log_prob"),
+        values=None if recordings[0].values is None else side_by_side("values"),
         rewards=side_by_side("rewards"),
         dones=side_by_side("dones"),
         infos=[
@@ -208,7 +211,7 @@ def _differs(observation: Observation, before: Observation | None) -> NDArray[np
     known = list(before.values()) if isinstance(before, dict) else [before]
     pairs = zip(arrays, known, strict=True)
     different: NDArray[np.bool_] = np.any(
-        [(now != then).reshape(len(now), -1).any(axis=1) for now, then in pairs], axis=0
+        [~equal(now, then).reshape(len(now), -1).all(axis=1) for now, then in pairs], axis=0
     )
     return different
 
@@ -246,6 +249,7 @@ def _record(
         played=np.stack([each.played for each in acted]),
         kept=np.stack([each.kept for each in acted]),
         log_prob=np.stack([each.log_prob for each in acted]),
+        values=np.stack(values) if (values := [each.values for each in acted if each.values is not None]) else None,
         rewards=np.stack(rewards),
         dones=np.stack(dones),
         infos=infos,

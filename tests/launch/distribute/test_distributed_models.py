@@ -367,7 +367,7 @@ def test_environments_that_cannot_be_repeated_are_named() -> None:
         wormwood.distribute(A2C("MlpPolicy", stacked, device="cpu"), workers=0)
     with pytest.raises(BadInput, match="model in distribute: expected one with environments"):
         wormwood.distribute(A2C("MlpPolicy", None, _init_setup_model=False), workers=0)  # type: ignore[arg-type]
-    with pytest.raises(BadInput, match="workers in environment"):
+    with pytest.raises(BadInput, match="workers in distribute"):
         wormwood.distribute(_ppo(), workers=-1)
 
 
