@@ -4,8 +4,8 @@
     python benchmarks/held_out.py --out runs/held-out published  # one group
 
 Each agent is trained with seeds 1000 to 1004 and plays 60 starts of seed 60,000, or 10,000 trials. A return is the
-median over training seeds of the mean over starts. In brackets stand the percentile bootstrap's 95 % interval of
-that median, and the smallest and largest seed. Runs that are finished in ``--out`` are taken as they are, so the
+median over training seeds of the mean over starts. In brackets stands the percentile bootstrap's 95 % interval of that median,
+which with five seeds is the smallest to the largest. Runs that are finished in ``--out`` are taken as they are, so the
 script can be stopped and started again.
 """
 
@@ -124,10 +124,7 @@ def describe(returns: list[float], digits: int) -> str:
         return f"{returns[0]:.{digits}f}"
     draws = np.random.default_rng(0).choice(returns, (10_000, len(returns)))
     low, high = np.percentile(np.median(draws, axis=1), [2.5, 97.5])
-    median, low, high, least, most = (
-        f"{x:.{digits}f}" for x in (np.median(returns), low, high, min(returns), max(returns))
-    )
-    return f"{median} ({low} to {high}; {least} to {most})"
+    return f"{np.median(returns):.{digits}f} ({low:.{digits}f} to {high:.{digits}f})"
 
 
 def main() -> None:
