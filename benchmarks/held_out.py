@@ -3,10 +3,10 @@
     python benchmarks/held_out.py --out runs/held-out            # all of them: hours on one core
     python benchmarks/held_out.py --out runs/held-out published  # one group
 
-Each agent is trained with seeds 1000 to 1004 and plays 60 starts of seed 60,000, or 10,000 trials. A return is the
-median over training seeds of the mean over starts. In brackets stands the percentile bootstrap's 95 % interval of that median,
-which with five seeds is the smallest to the largest. Runs that are finished in ``--out`` are taken as they are, so the
-script can be stopped and started again.
+Each agent is trained with seeds 1000 to 1004 and plays 60 starts of seed 60,000, or 10,000 trials. A return is
+the median over training seeds of the mean over starts. In brackets stands the percentile bootstrap's 95 %
+interval of that median, which with five seeds is the smallest to the largest. Runs that are finished in
+``--out`` are taken as they are, so the script can be stopped and started again.
 """
 
 from __future__ import annotations
