@@ -4,13 +4,29 @@ from __future__ import annotations
 
 import argparse
 import functools
+import re
 from collections.abc import Callable
 from typing import Any, NoReturn
 
 from wormwood.envs.faces.common import LARGEST_SEED
 from wormwood.errors import BadInput, bad_input
+from wormwood.launch.storage.mirrors import is_url
 
-__all__ = ["AGENT_HELP", "Parser", "add_trust", "add_verb", "episodes", "number", "seconds", "seed", "whole", "workers"]
+__all__ = [
+    "AGENT_HELP",
+    "Parser",
+    "add_trust",
+    "add_verb",
+    "add_workers",
+    "check_workers",
+    "episodes",
+    "local_path",
+    "number",
+    "seconds",
+    "seed",
+    "whole",
+    "workers",
+]
 
 AGENT_HELP = (
     "a run, an exported agent, a Stable-Baselines3 zip as ppo:FILE.zip, "
@@ -30,6 +46,13 @@ class Parser(argparse.ArgumentParser):
         if kwargs.get("nargs") in ("+", "*"):
             kwargs.setdefault("action", "extend")
         return super().add_argument(*names, **kwargs)
+
+    def _get_values(self, action: argparse.Action, arg_strings: list[str]) -> Any:
+        # argparse takes `--out=` for an empty text, and `--out=--` for no value at all.
+        name = "/".join(action.option_strings) or action.metavar or action.dest
+        if "" in arg_strings or (action.option_strings and arg_strings == ["--"]):
+            raise bad_input("argument", where=f"{self.prog} {name}", expected="a value", got=arg_strings[0])
+        return super()._get_values(action, arg_strings)
 
     def error(self, message: str) -> NoReturn:
         raise BadInput(f"{message} (see {self.prog} --help)")
@@ -76,6 +99,45 @@ def add_trust(parser: Parser) -> None:
         help="a class, environment or module that is not ours, and that files may name: loading them then runs its "
         "code. It is in this folder, or installed. Of your own runs on this machine it is known",
     )
+
+
+def add_workers(parser: Parser, what: str) -> None:
+    """Add the options that say where the work is done."""
+    parser.add_argument("--workers", type=workers, default=0, help=f"{what}; 0 uses none")
+    parser.add_argument("--address", default="local", help="of a running Ray cluster; default: one of its own")
+
+
+def check_workers(options: argparse.Namespace) -> None:
+    """Check that a cluster that was named has something to do.
+
+    Raises:
+        BadInput: there are no workers on it.
+    """
+    if options.address != "local" and not options.workers:
+        expected = "none without --workers: nothing would run there"
+        raise bad_input("option", where=f"{options.verb} --address", expected=expected, got=options.address)
+
+
+def _trusted(text: str) -> str:
+    """Return the name of a class, an environment or a module.
+
+    Raises:
+        argparse.ArgumentTypeError: it is none.
+    """
+    if re.fullmatch(r"[A-Za-z_][\w.]*(:[A-Za-z_][\w./-]*)?", text) is None:
+        raise argparse.ArgumentTypeError(f"expected module:Class, or a module, got {text!r}")
+    return text
+
+
+def local_path(text: str) -> str:
+    """Return the path of what is written on this machine.
+
+    Raises:
+        argparse.ArgumentTypeError: it is a URL, where nothing but runs can be.
+    """
+    if is_url(text):
+        raise argparse.ArgumentTypeError(f"expected a path on this machine, got {text!r}")
+    return text
 
 
 def number(text: str, parse: Callable[[str], float], what: str, least: float, most: float) -> Any:

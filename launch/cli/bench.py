@@ -15,28 +15,43 @@ from wormwood.launch.cli.console import as_text, note, print_json, print_table, 
 __all__ = ["add_bench", "bench_command"]
 
 
+OPTIONS: Mapping[str, tuple[str, Any]] = {
+    "seconds": ("--seconds", 40.0),
+    "peers": ("--peers", None),
+    "experiment": ("--what", "few-shot"),
+    "seeds": ("--seeds", 5),
+}
+"""Options of some benchmarks, with their defaults."""
+
+
 def add_bench(verbs: Any) -> None:
     """Add the verb to the parsers of all verbs."""
     parser = add_verb(verbs, "bench", bench_command, "measure speed side by side", "wormwood bench rollout")
     parser.add_argument("what", metavar="benchmark", choices=tuple(BENCHMARKS))
-    parser.add_argument("--seconds", type=seconds, default=40.0, help="about how long to measure; default 40")
+    parser.add_argument("--seconds", type=seconds, help="all but memory: about how long to measure; default 40")
     parser.add_argument(
         "--peers",
         metavar="PYTHON",
         help="trees: a Python with gbrl and xgboost, default $WORMWOOD_PEERS, or neither; train: one with RLlib",
     )
-    parser.add_argument(
-        "--what", dest="experiment", default="few-shot", help="memory: which experiment; default few-shot"
-    )
-    parser.add_argument("--seeds", type=episodes, default=5, help="memory: how many seeds, from 0; default 5")
+    parser.add_argument("--what", dest="experiment", help="memory: which experiment; default few-shot")
+    parser.add_argument("--seeds", type=episodes, help="memory: how many seeds, from 0; default 5")
 
 
 def bench_command(options: argparse.Namespace) -> None:
     """Measure speed: of rollouts against the physics engine's own limit, or of forests; and both against peers."""
+    run, taken = BENCHMARKS[options.what]
+    for name, (option, default) in OPTIONS.items():
+        given = getattr(options, name)
+        if given is not None and name not in taken:
+            others = [what for what, (_, names) in BENCHMARKS.items() if name in names]
+            expected = f"none for {options.what}: it is of {', '.join(others)}"
+            raise bad_input("option", where=f"bench {option}", expected=expected, got=given)
+        setattr(options, name, default if given is None else given)
     shown: Any = contextlib.nullcontext() if options.json else progress_bar("measuring", 1.0)
     with shown as show:
         progress = None if show is None else (lambda stage, share: show(share, f"measuring: {stage}"))
-        result = BENCHMARKS[options.what](options, progress)
+        result = run(options, progress)
     if options.json:
         print_json(result)
         return
@@ -46,8 +61,6 @@ def bench_command(options: argparse.Namespace) -> None:
 def _bench_rollout(options: argparse.Namespace, progress: Any) -> Mapping[str, object]:
     from wormwood.launch.bench.rollout import bench_rollout
 
-    if options.peers is not None:
-        raise bad_input("option", where="--peers", expected="none for rollout, whose peers are here", got=options.peers)
     return bench_rollout(seconds=options.seconds, progress=progress)
 
 
@@ -80,13 +93,13 @@ def _bench_scale(options: argparse.Namespace, progress: Any) -> Mapping[str, obj
 
 
 BENCHMARKS = {
-    "rollout": _bench_rollout,
-    "train": _bench_train,
-    "trees": _bench_trees,
-    "memory": _bench_memory,
-    "scale": _bench_scale,
+    "rollout": (_bench_rollout, ("seconds",)),
+    "train": (_bench_train, ("seconds", "peers")),
+    "trees": (_bench_trees, ("seconds", "peers")),
+    "memory": (_bench_memory, ("experiment", "seeds")),
+    "scale": (_bench_scale, ("seconds",)),
 }
-"""What each benchmark does, by name."""
+"""What each benchmark does, and its options, by name."""
 
 
 def _figures(result: Mapping[str, object]) -> Iterator[tuple[str, str]]:

@@ -14,7 +14,7 @@ from wormwood.envs.families.trials import TrialSpec
 from wormwood.envs.specs import SwimmerSpec
 from wormwood.errors import bad_input
 from wormwood.launch.api import spec_for
-from wormwood.launch.cli.arguments import AGENT_HELP, add_trust, add_verb, episodes, seed
+from wormwood.launch.cli.arguments import AGENT_HELP, add_trust, add_verb, episodes, local_path, seed
 from wormwood.launch.cli.console import print_json, print_table, print_text, progress_bar
 from wormwood.launch.run.agent_files import load_agent
 from wormwood.launch.run.environment_settings import Spec
@@ -35,7 +35,9 @@ def add_evaluate(verbs: Any) -> None:
     parser.add_argument("--task", help="a name of `wormwood list tasks`; default: the agent's own")
     parser.add_argument("--episodes", type=episodes, default=10, help="held-out starts; default 10")
     parser.add_argument("--seed", type=seed, default=0, help="of the held-out starts; default 0")
-    parser.add_argument("--plot", metavar="FILE", help="trials: a .png of the return of each episode of the trial")
+    parser.add_argument(
+        "--plot", type=local_path, metavar="FILE", help="trials: a .png of the return of each episode of the trial"
+    )
     add_trust(parser)
 
 

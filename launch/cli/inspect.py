@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from wormwood.launch.api import spec_for
-from wormwood.launch.cli.arguments import AGENT_HELP, add_trust, add_verb
+from wormwood.launch.cli.arguments import AGENT_HELP, add_trust, add_verb, local_path
 from wormwood.launch.cli.console import print_json, print_text
 from wormwood.launch.run.agent_files import load_agent
 
@@ -20,7 +20,7 @@ def add_inspect(verbs: Any) -> None:
     parser = add_verb(verbs, "inspect", inspect_command, "show what an agent is made of", example)
     parser.add_argument("agent", help=AGENT_HELP)
     parser.add_argument("--body", action="once", help="a name, a YAML or an MJCF file; default: the agent's own")
-    parser.add_argument("--out", help="folder for JSON and picture; default: print only")
+    parser.add_argument("--out", type=local_path, help="folder for JSON and picture; default: print only")
     add_trust(parser)
 
 

@@ -34,7 +34,9 @@ def job_arguments(job: dict[str, Any], *, address: str, folder: Path) -> list[st
     """
     from wormwood.launch.transfer.plan import OUTCOMES
 
-    words = [*job["words"], "--address", address, "--out", job["out"], "--json"]
+    given = list(job["words"])
+    in_driver = "--workers" in given and given[len(given) - given[::-1].index("--workers")] == "0"
+    words = [*given, *([] if in_driver else ["--address", address]), "--out", job["out"], "--json"]
     if job["verb"] == "transfer":
         begun = Path(job["out"], OUTCOMES).is_dir() and "--resume" not in words
         return ["transfer", *words, *(["--resume"] if begun else [])]

@@ -8,7 +8,7 @@ from typing import Any
 
 from wormwood.envs.specs import SwimmerSpec
 from wormwood.launch.api import train_run
-from wormwood.launch.cli.arguments import add_trust, add_verb, seed, workers
+from wormwood.launch.cli.arguments import add_trust, add_verb, add_workers, check_workers, seed
 from wormwood.launch.cli.console import as_text, note, print_json, print_table, print_text, training_watcher
 from wormwood.launch.inspect.tensorboard import tensorboard_watcher
 from wormwood.launch.run.opening import open_run
@@ -27,8 +27,7 @@ def add_train(verbs: Any) -> None:
     parser = add_verb(verbs, "train", train_command, "train an agent, or go on with a run", example)
     parser.add_argument("preset", nargs="?", help="a name of `wormwood list presets`, or a YAML file")
     parser.add_argument("--seed", type=seed, help="of all randomness; default: the preset's, which is 0")
-    parser.add_argument("--workers", type=workers, default=0, help="Ray actors that collect experience; 0 uses none")
-    parser.add_argument("--address", default="local", help="of a running Ray cluster; default: one of its own")
+    add_workers(parser, "Ray actors that collect experience")
     parser.add_argument("--out", help="folder of the run, or a URL; default: a new one in runs/")
     parser.add_argument("--resume", action="store_true", help="go on with the run in --out, from its newest checkpoint")
     parser.add_argument("--tensorboard", action="store_true", help="write TensorBoard's event files into the run, too")
@@ -45,6 +44,7 @@ def train_command(options: argparse.Namespace) -> None:
         BadInput: the preset, an override or the output folder is wrong.
         Interrupted: the user stopped the run; the message says how to go on.
     """
+    check_workers(options)
     with open_run(
         options.preset,
         out=options.out,

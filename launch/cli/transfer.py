@@ -8,7 +8,17 @@ import functools
 from collections.abc import Mapping
 from typing import Any
 
-from wormwood.launch.cli.arguments import AGENT_HELP, add_trust, add_verb, episodes, number, seed, workers
+from wormwood.launch.cli.arguments import (
+    AGENT_HELP,
+    add_trust,
+    add_verb,
+    add_workers,
+    check_workers,
+    episodes,
+    local_path,
+    number,
+    seed,
+)
 from wormwood.launch.cli.console import note, print_json, print_table, print_text, progress_bar
 from wormwood.launch.transfer.plan import SPECIALISTS, STANDARD, THRESHOLD, ReportPlan
 from wormwood.launch.transfer.report import Report, make_report
@@ -30,8 +40,7 @@ def add_transfer(verbs: Any) -> None:
     parser.add_argument("--suite", help=f"one of {suites}, or a YAML file; default {STANDARD}")
     parser.add_argument("--seeds", type=episodes, help="held-out starts on each body; default 10")
     parser.add_argument("--seed", type=seed, help="of the held-out starts; default 0")
-    parser.add_argument("--workers", type=workers, default=0, help="Ray workers that measure; 0 uses none")
-    parser.add_argument("--address", default="local", help="of a running Ray cluster; default: one of its own")
+    add_workers(parser, "Ray workers that measure")
     parser.add_argument("--out", help="folder of the report; default: a new one in runs/")
     parser.add_argument(
         "--resume", action="store_true", help="go on with the report in --out, which more agents may join"
@@ -44,7 +53,7 @@ def add_transfer(verbs: Any) -> None:
     parser.add_argument(
         "--threshold", type=_share, metavar="SHARE", help=f"of a specialist's return, to race to; default {THRESHOLD}"
     )
-    parser.add_argument("--specialists", help=f"folder of training runs; default {SPECIALISTS}")
+    parser.add_argument("--specialists", type=local_path, help=f"folder of training runs; default {SPECIALISTS}")
     add_trust(parser)
 
 
@@ -58,6 +67,7 @@ def transfer_command(options: argparse.Namespace) -> None:
         BadInput: an agent, the suite or the output folder is wrong.
         Interrupted: the user stopped it; the message says how to go on.
     """
+    check_workers(options)
     given: dict[str, Any] = {field.name: getattr(options, field.name) for field in dataclasses.fields(ReportPlan)}
     lists = {name: tuple(value) for name, value in given.items() if isinstance(value, list)}
     plan = ReportPlan(**{**given, **lists})

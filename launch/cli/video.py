@@ -9,7 +9,7 @@ from typing import Any
 
 from wormwood.envs.specs import require_swimmer
 from wormwood.launch.api import spec_for
-from wormwood.launch.cli.arguments import AGENT_HELP, add_trust, add_verb, seconds, seed
+from wormwood.launch.cli.arguments import AGENT_HELP, add_trust, add_verb, local_path, seconds, seed
 from wormwood.launch.cli.console import print_json, print_text, progress_bar
 from wormwood.launch.inspect.film import check_film, write_film
 from wormwood.launch.run.agent_files import load_agent
@@ -27,7 +27,9 @@ def add_video(verbs: Any) -> None:
     parser.add_argument("--task", help="a name of `wormwood list tasks`; default: the agent's own")
     parser.add_argument("--seconds", type=seconds, default=12.0, help="simulated time; default 12")
     parser.add_argument("--seed", type=seed, default=0, help="of the held-out start; default 0")
-    parser.add_argument("--out", required=True, help="a .mp4, .gif or .png file; a .png shows the way as one picture")
+    parser.add_argument(
+        "--out", type=local_path, required=True, help="a .mp4, .gif or .png file; a .png shows the way as one picture"
+    )
     add_trust(parser)
 
 

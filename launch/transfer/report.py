@@ -16,6 +16,7 @@ from typing import Any
 from wormwood.errors import BadInput, bad_input
 from wormwood.launch.run.opening import free_folder
 from wormwood.launch.run.training import Interrupted
+from wormwood.launch.storage.mirrors import is_url
 from wormwood.launch.transfer.entrants import Entrant, load_entrants, name_entrants
 from wormwood.launch.transfer.execution import OutcomeFiles, measure
 from wormwood.launch.transfer.plan import OUTCOMES, SPECIALISTS, STANDARD, ReportPlan, known_terms, terms_of
@@ -81,12 +82,14 @@ def _open_folder(plan: ReportPlan, suite: Suite) -> Path:
     Raises:
         BadInput: it cannot be written, or has something else in it.
     """
+    if plan.out and is_url(plan.out):
+        raise bad_input("--out", where="transfer", expected="a folder on this machine", got=plan.out)
     folder = Path(plan.out) if plan.out else free_folder(f"transfer-{suite.name}")
-    if not plan.resume and folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        begun = (folder / OUTCOMES).is_dir()
-        what = "already has a report: add --resume" if begun else "is not empty and has no report:"
-        raise BadInput(f"--out {folder} {what} or choose another --out")
     try:
+        if not plan.resume and folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+            begun = (folder / OUTCOMES).is_dir()
+            what = "already has a report: add --resume" if begun else "is not empty and has no report:"
+            raise BadInput(f"--out {folder} {what} or choose another --out")
         (folder / OUTCOMES).mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise BadInput(f"cannot write to the output folder {folder}: {error.strerror}; choose another --out") from error

@@ -10,8 +10,11 @@ def main() -> int:
     """Run one command on one thread, and return its exit code."""
     for name, value in ONE_THREAD.items():
         os.environ.setdefault(name, value)
-    from wormwood.launch.cli.main import main as run  # with NumPy, which reads the variables
-
+    try:
+        from wormwood.launch.cli.main import main as run  # with NumPy, which reads the variables
+    except KeyboardInterrupt:  # loading takes a second
+        print("wormwood: interrupted", file=sys.stderr)
+        return 130
     return run()
 
 
