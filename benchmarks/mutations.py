@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import collections
+import dataclasses
 import json
 import random
 import shutil
@@ -24,10 +25,17 @@ import numpy as np
 from wormwood.configs.yaml_files import read_preset_or_file
 from wormwood.errors import BadInput
 from wormwood.launch.api import train
+from wormwood.launch.clusters.control import plan_nodes
+from wormwood.launch.clusters.files import LocalCluster, load_cluster
+from wormwood.launch.clusters.host_agent import cluster_mark
+from wormwood.launch.clusters.jobs import read_record
+from wormwood.launch.clusters.processes import marked_processes
+from wormwood.launch.clusters.state import ClusterState, read_state
 from wormwood.launch.run.agent_files import load_agent
 from wormwood.launch.run.run_folder import RunFolder, read_metrics
 from wormwood.launch.run.settings import load_config
 from wormwood.launch.run.status import run_status
+from wormwood.launch.run.threads import environment
 from wormwood.launch.storage.checkpoint_files import CheckpointError
 from wormwood.launch.storage.checkpoints import load_newest
 from wormwood.launch.storage.states import state_sha256
@@ -112,9 +120,36 @@ def _read_suite(folder: Path) -> str:
     return str(load_suite(str(folder / "suite.yaml")))
 
 
+def _make_cluster(folder: Path) -> None:
+    (folder / "own.yaml").write_text("{kind: local, name: own, head: {cpus: 0}, workers: {cpu: {count: 2, cpus: 1}}}")
+    cluster = load_cluster(str(folder / "own.yaml"))
+    assert isinstance(cluster, LocalCluster)
+    ports = {"gcs": 21_000, "dashboard": 21_001, "client": 21_002}
+    with environment(WORMWOOD_STATE=str(folder)):
+        mapping, nodes = dataclasses.asdict(cluster), plan_nodes(cluster)
+        state = ClusterState("own", cluster_mark("own"), mapping, ports, temp="/tmp/wormwood-own", nodes=nodes)
+        (state.folder / "jobs").mkdir(parents=True)
+        state.write()
+    request = {"entrypoint": "python", "submission_id": "train-1", "runtime_env": {"env_vars": {}}}
+    record = {"request": {**request, "metadata": {"verb": "train", "run": "/runs/a"}}, "ended": False}
+    text = json.dumps({**record, "package": False, "code": []})
+    (folder / "clusters/own/jobs/train-1.json").write_text(text, encoding="utf-8")
+
+
+def _read_cluster(folder: Path) -> str:
+    """Read what there is of a cluster that does not run: no process of this machine is one of its own."""
+    with environment(WORMWOOD_STATE=str(folder)):
+        cluster, state = load_cluster(str(folder / "own.yaml")), read_state("own")
+        assert state is not None
+        assert not marked_processes(state.mark), "processes of others"
+        assert not any(marked_processes(f"{state.mark}/{node}") for node in state.nodes), "processes of others"
+        return str((cluster, state, read_record(state.folder / "jobs/train-1.json")))
+
+
 KINDS: Mapping[str, Kind] = {
     "agent": Kind(_make_run, ("run/agent/*",), _read_agent, checked=True),
     "checkpoint": Kind(_make_run, ("run/checkpoints/step-2/*",), _read_checkpoint, checked=True),
+    "cluster": Kind(_make_cluster, ("own.yaml", "clusters/own/*.json", "clusters/own/jobs/*.json"), _read_cluster),
     "config": Kind(_make_run, ("run/config.yaml",), _read_config),
     "run folder": Kind(_make_run, ("run/*.jsonl", "run/workers.json", "run/summary.json"), _read_status),
     "suite": Kind(_make_suite, ("suite.yaml",), _read_suite),

@@ -173,7 +173,7 @@ def down_command(options: argparse.Namespace) -> None:
     elif result["was_running"]:
         print_text(f"ended cluster {result['cluster']}: {result['processes_ended']} processes")
     else:
-        print_text(f"cluster {result['cluster']} does not run")
+        print_text(f"cluster {result['cluster']} does not run: it has no state, and no process carries its name")
 
 
 def _print_rows(title: str, columns: list[str], rows: list[dict[str, Any]]) -> None:

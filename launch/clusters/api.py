@@ -8,6 +8,8 @@ import urllib.request
 from dataclasses import dataclass
 from typing import Any
 
+from wormwood.launch.storage.json_files import parse_json
+
 __all__ = ["LEARNER", "WORKER", "ClusterError", "Head", "RayActor"]
 
 LEARNER, WORKER = "wormwood-learners", "wormwood-worker-"
@@ -51,11 +53,11 @@ class Head:
         Raises:
             ClusterError: the head does not answer, or the token is not its own.
         """
-        return json.loads(self._ask("GET", path, None))
+        return self._parse(self._ask("GET", path, None))
 
     def post(self, path: str, body: Any) -> Any:
         """Send JSON to a path and return the answer; errors as ``get``."""
-        return json.loads(self._ask("POST", path, json.dumps(body).encode()))
+        return self._parse(self._ask("POST", path, json.dumps(body).encode()))
 
     def put(self, path: str, content: bytes) -> None:
         """Send a file to a path; errors as ``get``."""
@@ -83,6 +85,12 @@ class Head:
             for actor in found
             if actor["state"] == "ALIVE" and str(actor["name"]).startswith((LEARNER, WORKER))
         ]
+
+    def _parse(self, content: bytes) -> Any:
+        try:
+            return parse_json(content)
+        except ValueError as error:
+            raise ClusterError(f"the head at {self.url} answers what is not JSON: {error}") from None
 
     def _ask(self, method: str, path: str, content: bytes | None) -> bytes:
         headers = {"Authorization": f"Bearer {self.token}", "Content-Type": "application/json"}

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
-import secrets
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -14,7 +13,7 @@ from typing import Any
 from wormwood.errors import bad_input
 from wormwood.launch.clusters.api import ClusterError, Head
 from wormwood.launch.clusters.files import Cluster, LocalCluster, SshCluster
-from wormwood.launch.clusters.host_agent import cluster_folder, free_port
+from wormwood.launch.clusters.host_agent import cluster_folder, cluster_mark, free_port
 from wormwood.launch.clusters.hosts import LOOPBACK, Host, ask_all, dashboard_url, host_at
 from wormwood.launch.clusters.jobs import list_jobs, send_again
 from wormwood.launch.clusters.state import ClusterState, NodeState, locked, read_state, require_state
@@ -103,7 +102,21 @@ def cluster_up(cluster: Cluster, *, note: Note = lambda text: None) -> ClusterSt
                 return _adjust(state, startable, planned, alive, note)
             note("the head is lost: starting again")
             _end(state)
+        else:
+            _require_none(startable, planned)
         return _start(startable, planned, state, note)
+
+
+def _require_none(cluster: LocalCluster | SshCluster, planned: Mapping[str, NodeState]) -> None:
+    """Refuse to start a second cluster beside one whose state was deleted."""
+    hosts = {node.host: host_at(node.host, cluster) for node in planned.values()}
+    request = {"do": "find", "mark": cluster_mark(cluster.name)}
+    for host, found in ask_all(hosts, dict.fromkeys(hosts, request)).items():
+        if found["processes"]:
+            expected = (
+                f"no process of it while there is no {cluster_folder(cluster.name)}; `wormwood cluster down` first"
+            )
+            raise bad_input(f"cluster {cluster.name}", where=host, expected=expected, got=found["processes"])
 
 
 def _start(
@@ -112,7 +125,7 @@ def _start(
     """Start all nodes, with the token and ports of a head that was lost."""
     ports = old.ports if old else _ports(cluster)
     mapping = json.loads(json.dumps(dataclasses.asdict(cluster)))
-    state = ClusterState(cluster.name, secrets.token_hex(8), mapping, ports, nodes=planned)
+    state = ClusterState(cluster.name, cluster_mark(cluster.name), mapping, ports, nodes=planned)
     hosts = _hosts(state, cluster)
     try:
         _check(state, cluster, hosts)
@@ -149,7 +162,7 @@ def _adjust(
     kept = {name for name in alive if name in planned and _same_node(planned[name], state.nodes[name])}
     for name in sorted(set(state.nodes) - kept):
         # Also the remains of one that died: workers that have not noticed yet.
-        request = {"do": "stop", "mark": f"{state.mark}/{name}", "remove": []}
+        request = {"do": "stop", "marks": [f"{state.mark}/{name}"], "remove": []}
         host_at(state.nodes[name].host, cluster).ask(request)
         note(f"ended node {name}" if name in alive else f"node {name} had died")
         del state.nodes[name]
@@ -274,19 +287,34 @@ def _alive(state: ClusterState) -> set[str]:
 
 def _end(state: ClusterState) -> int:
     """End every process of the cluster on every host, and return how many there were."""
-    hosts = _hosts(state, state.parsed())
-    request = {"do": "stop", "mark": state.mark, "remove": [state.temp] if state.temp else []}
-    # Workers first: a head that goes first makes them complain.
+    return _stop(state.name, _hosts(state, state.parsed()), mark=state.mark, temp=state.temp)
+
+
+def _stop(name: str, hosts: Mapping[str, Host], *, mark: str = "", temp: str = "") -> int:
+    """End the processes that carry the name of a cluster, or the mark that its state has."""
+    marks = sorted({cluster_mark(name), *([mark] if mark else [])})
+    request = {"do": "stop", "marks": marks, "remove": [temp] if temp else []}
     return sum(given["ended"] for given in ask_all(hosts, dict.fromkeys(hosts, request)).values())
 
 
 def cluster_down(cluster: Cluster) -> dict[str, Any]:
-    """End what ``up`` started, and forget it; nothing else is touched. A cluster that does not run is no error."""
+    """End what ``up`` started, and forget it; nothing else is touched. A cluster that does not run is no error.
+
+    Where its state was deleted, its processes are found by the name that they carry.
+
+    Raises:
+        BadInput: it is of a kind that something else ends, its state is damaged, or a host cannot be reached.
+    """
+    startable = require_startable(cluster)
     with locked(cluster.name):
         state = read_state(cluster.name)
-        ended = 0 if state is None else _end(state)
+        if state is None:
+            hosts = {node.host: host_at(node.host, startable) for node in plan_nodes(startable).values()}
+            ended = _stop(cluster.name, hosts)
+        else:
+            ended = _end(state)
         shutil.rmtree(cluster_folder(cluster.name), ignore_errors=True)
-    return {"cluster": cluster.name, "was_running": state is not None, "processes_ended": ended}
+    return {"cluster": cluster.name, "was_running": state is not None or ended > 0, "processes_ended": ended}
 
 
 def cluster_status(cluster: Cluster) -> dict[str, Any]:

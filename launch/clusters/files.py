@@ -268,9 +268,12 @@ def parse_cluster(text: str, *, where: str) -> Cluster:
     mapping = parse_mapping(text, where=where)
     try:
         # As JSON: strict validation takes mappings for dataclasses, and lists for tuples, only there.
-        return _ADAPTER.validate_json(json.dumps(mapping))
+        return _ADAPTER.validate_json(json.dumps(mapping, allow_nan=False))
     except ValidationError as error:
         raise _first_problem(error, where) from None
+    except (ValueError, TypeError, RecursionError) as error:
+        expected = "a mapping of finite values, of few levels"
+        raise bad_input("YAML", where=where, expected=expected, got=" ".join(str(error).split())) from None
 
 
 def _first_problem(error: ValidationError, where: str) -> BadInput:

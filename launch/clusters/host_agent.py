@@ -8,8 +8,10 @@ Through ssh, requests come on the standard input: a token in the arguments could
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 import os
+import re
 import secrets
 import shutil
 import socket
@@ -25,6 +27,7 @@ from wormwood.errors import BadInput
 from wormwood.launch.clusters.processes import (
     MARK,
     Process,
+    arguments_of,
     end_processes,
     identify,
     is_alive,
@@ -36,10 +39,12 @@ from wormwood.launch.run.threads import ONE_THREAD
 from wormwood.launch.storage.files import write_private
 from wormwood.launch.storage.versions import installed_versions
 
-__all__ = ["answer", "busy_ports", "cluster_folder", "free_port"]
+__all__ = ["TEMP_PATTERN", "answer", "busy_ports", "cluster_folder", "cluster_mark", "free_port"]
 
 STARTED = "Ray runtime started"
 """What ``ray start`` prints once a node has joined."""
+TEMP_PATTERN = r"/tmp/wormwood-[A-Za-z0-9_]+"
+"""Of the folders that are made for Ray: no other is ever removed."""
 OWN_PORTS = range(20_000, 30_000)
 """Below those that the system hands out, so that they are still free when a head comes back."""
 
@@ -47,6 +52,12 @@ OWN_PORTS = range(20_000, 30_000)
 def cluster_folder(name: str) -> Path:
     """Return where a host keeps token and logs of a cluster: in ``$WORMWOOD_STATE``, or ``~/.wormwood``."""
     return Path(os.environ.get("WORMWOOD_STATE") or Path.home() / ".wormwood") / "clusters" / name
+
+
+def cluster_mark(name: str) -> str:
+    """Return what the processes of a cluster carry that is started from here: found again without its folder, too."""
+    place = f"{socket.gethostname()}:{os.getuid()}:{cluster_folder(name).resolve()}"
+    return f"{name}.{hashlib.sha256(os.fsencode(place)).hexdigest()[:8]}"
 
 
 def answer(request: Mapping[str, Any]) -> dict[str, Any]:
@@ -157,11 +168,24 @@ def _watch(request: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _stop(request: Mapping[str, Any]) -> dict[str, Any]:
-    """End the processes of a mark, and remove what they kept on the disk."""
-    ended = end_processes(request["mark"])
-    for path in request["remove"]:
-        shutil.rmtree(path, ignore_errors=True)
+    """End the processes of some marks, and remove what they kept on the disk."""
+    found = {path for mark in request["marks"] for path in _temp_folders(mark)}
+    ended = sum(map(end_processes, request["marks"]))
+    for path in {*request["remove"], *found}:
+        if re.fullmatch(TEMP_PATTERN, path):
+            shutil.rmtree(path, ignore_errors=True)
     return {"ended": ended}
+
+
+def _find(request: Mapping[str, Any]) -> dict[str, Any]:
+    """Return how many processes carry a mark."""
+    return {"processes": len(marked_processes(request["mark"]))}
+
+
+def _temp_folders(mark: str) -> set[str]:
+    """Return the folders of Ray's sockets and logs that the processes of a mark were told of."""
+    arguments = b"\0".join(map(arguments_of, marked_processes(mark)))
+    return set(re.findall(rf"--temp-dir=({TEMP_PATTERN})/ray", os.fsdecode(arguments)))
 
 
 def _make_temp(request: Mapping[str, Any]) -> dict[str, Any]:
@@ -172,7 +196,15 @@ def _make_temp(request: Mapping[str, Any]) -> dict[str, Any]:
     return {"path": tempfile.mkdtemp(prefix="wormwood-", dir="/tmp")}
 
 
-_TASKS = {"inspect": _inspect, "start": _start, "alive": _alive, "watch": _watch, "stop": _stop, "temp": _make_temp}
+_TASKS = {
+    "inspect": _inspect,
+    "start": _start,
+    "alive": _alive,
+    "watch": _watch,
+    "find": _find,
+    "stop": _stop,
+    "temp": _make_temp,
+}
 
 
 def busy_ports(ports: Sequence[int]) -> list[int]:

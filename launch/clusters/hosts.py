@@ -14,6 +14,7 @@ from typing import Any, Protocol
 from wormwood.errors import BadInput, bad_input
 from wormwood.launch.clusters.files import LocalCluster, SshCluster
 from wormwood.launch.clusters.host_agent import answer, busy_ports, free_port
+from wormwood.launch.storage.json_files import parse_json
 
 __all__ = ["Host", "LocalHost", "SshHost", "ask_all", "dashboard_url", "host_at"]
 
@@ -53,7 +54,7 @@ class SshHost:
         command = [*ssh_command(self._cluster), _target(self._address, self._cluster), remote]
         done = subprocess.run(command, input=json.dumps(request), capture_output=True, text=True, check=False)
         try:
-            given: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+            given: dict[str, Any] = parse_json(done.stdout.splitlines()[-1])
         except (IndexError, ValueError):
             lines = [line for line in done.stderr.splitlines() if line.strip()]
             got = lines[-1].strip() if lines else f"code {done.returncode}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 import secrets
@@ -9,18 +10,23 @@ import shlex
 import sys
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pydantic import TypeAdapter, ValidationError
+
 import wormwood
+from wormwood.errors import bad_input
 from wormwood.launch.clusters.api import ClusterError, Head
-from wormwood.launch.clusters.files import SshCluster
+from wormwood.launch.clusters.files import STRICT, SshCluster
 from wormwood.launch.clusters.plans import CODE, JOB, Job
 from wormwood.launch.clusters.state import ClusterState
 from wormwood.launch.run.custom_code import source_files, zip_files
 from wormwood.launch.storage.files import write_private
+from wormwood.launch.storage.json_files import parse_json, read_json_object
 
-__all__ = ["follow_job", "list_jobs", "send_again", "send_job", "stop_job"]
+__all__ = ["follow_job", "list_jobs", "read_record", "send_again", "send_job", "stop_job"]
 
 ENDED = ("SUCCEEDED", "FAILED", "STOPPED")
 PATIENCE = 60.0
@@ -132,7 +138,7 @@ def _result(text: str) -> dict[str, Any] | None:
     for line in reversed(text.splitlines()):
         if line.startswith("{"):
             try:
-                found: dict[str, Any] = json.loads(line)
+                found: dict[str, Any] = parse_json(line)
                 return found
             except ValueError:
                 continue
@@ -186,4 +192,53 @@ def _note(state: ClusterState, name: str, record: dict[str, Any]) -> None:
 
 def _records(state: ClusterState) -> list[tuple[Path, dict[str, Any]]]:
     paths = sorted((state.folder / "jobs").glob("*.json"), key=lambda path: path.stat().st_ctime)
-    return [(path, json.loads(path.read_text(encoding="utf-8"))) for path in paths]
+    return [(path, read_record(path)) for path in paths]
+
+
+def read_record(path: Path) -> dict[str, Any]:
+    """Return what was noted of a job.
+
+    Raises:
+        BadInput: it is not what ``send_job`` notes.
+    """
+    fields = read_json_object(path, what="job")
+    try:
+        record = _ADAPTER.validate_json(json.dumps(fields))
+    except ValidationError as error:
+        problem = error.errors(include_url=False)[0]
+        key = ".".join(str(part)[:60] for part in problem["loc"])
+        raise bad_input(key, where=str(path), expected=problem["msg"], got=problem["input"]) from None
+    return dataclasses.asdict(record)
+
+
+@dataclass(frozen=True)
+class _Metadata:
+    __pydantic_config__ = STRICT
+
+    verb: str
+    run: str
+
+
+@dataclass(frozen=True)
+class _Request:
+    __pydantic_config__ = STRICT
+
+    entrypoint: str
+    submission_id: str
+    runtime_env: dict[str, Any]
+    metadata: _Metadata
+
+
+@dataclass(frozen=True)
+class _Record:
+    """What is noted of a job, so that it can be sent again."""
+
+    __pydantic_config__ = STRICT
+
+    request: _Request
+    ended: bool
+    package: bool
+    code: list[str]
+
+
+_ADAPTER = TypeAdapter(_Record)

@@ -7,16 +7,31 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import signal
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["MARK", "Process", "end_processes", "identify", "is_alive", "marked_processes", "processor_seconds"]
+from wormwood.errors import bad_input
+
+__all__ = [
+    "MARK",
+    "MARK_PATTERN",
+    "Process",
+    "arguments_of",
+    "end_processes",
+    "identify",
+    "is_alive",
+    "marked_processes",
+    "processor_seconds",
+]
 
 MARK = "WORMWOOD_CLUSTER"
-"""Environment variable that every process of a cluster inherits: ``ID/NODE``."""
+"""Environment variable that every process of a cluster inherits: ``NAME.PLACE/NODE``."""
+MARK_PATTERN = r"[a-z]([a-z0-9-]{0,30}[a-z0-9])?\.[0-9a-f]{8}"
+"""Name of the cluster, and the place that its state is kept in: others may have one of that name elsewhere."""
 PATIENCE = 5.0
 """Seconds that processes have to end by themselves."""
 
@@ -57,11 +72,24 @@ def processor_seconds(pid: int) -> float | None:
     return None if stat is None else stat.ticks / os.sysconf("SC_CLK_TCK")
 
 
+def arguments_of(process: Process) -> bytes:
+    """Return the arguments of a process, each ended by a zero byte; nothing once it has ended."""
+    try:
+        return (_PROC / str(process.pid) / "cmdline").read_bytes()
+    except OSError:
+        return b""
+
+
 def marked_processes(mark: str) -> list[Process]:
     """Return our processes whose mark is ``mark`` or begins with ``mark/``, and their descendants.
 
     Descendants are needed: what renames itself, as Ray's workers do, may write over its environment.
+
+    Raises:
+        BadInput: ``mark`` is none; an empty one would be that of all other processes.
     """
+    if re.fullmatch(rf"{MARK_PATTERN}(/[a-z0-9-]+)?", mark) is None:
+        raise bad_input("mark", where="cluster", expected="NAME.PLACE, or NAME.PLACE/NODE", got=mark)
     stats = {pid: stat for pid in _pids() if (stat := _stat(pid)) is not None}
     ours = {pid for pid in stats if pid != os.getpid() and _has_mark(pid, mark)}
     grown = True

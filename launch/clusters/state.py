@@ -11,26 +11,46 @@ import secrets
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import Field, StringConstraints, TypeAdapter, ValidationError
 
 from wormwood.errors import BadInput, bad_input
-from wormwood.launch.clusters.files import Cluster, LocalCluster, SshCluster, parse_cluster
-from wormwood.launch.clusters.host_agent import cluster_folder
+from wormwood.launch.clusters.files import (
+    STRICT,
+    Argument,
+    Cluster,
+    Count,
+    LocalCluster,
+    Name,
+    SshCluster,
+    parse_cluster,
+)
+from wormwood.launch.clusters.host_agent import TEMP_PATTERN, cluster_folder
+from wormwood.launch.clusters.processes import MARK_PATTERN
 from wormwood.launch.storage.files import write_private
+from wormwood.launch.storage.json_files import read_json_object
 
 __all__ = ["ClusterState", "NodeState", "locked", "read_state", "require_state"]
+
+
+NodeName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]{0,40}$")]
+Whole = Annotated[int, Field(ge=0, lt=2**63)]
+PORTS = ("gcs", "dashboard", "client")
 
 
 @dataclass
 class NodeState:
     """One node that was started."""
 
-    group: str
-    host: str
-    cpus: int
-    gpus: int
-    pid: int = 0
-    started: int = 0
+    __pydantic_config__ = STRICT
+
+    group: Name
+    host: Argument
+    cpus: Count
+    gpus: Count
+    pid: Whole = 0
+    started: Whole = 0
     """Start time of the process, by which it is told from a later one of that number."""
 
     @property
@@ -43,15 +63,17 @@ class NodeState:
 class ClusterState:
     """One cluster, as ``up`` left it. The file has no token in it, only ``token`` beside it does."""
 
-    name: str
-    mark: str
-    """Carried by every process; new at every start of the head."""
+    __pydantic_config__ = STRICT
+
+    name: Name
+    mark: Annotated[str, StringConstraints(pattern=f"^{MARK_PATTERN}$")]
+    """Carried by every process; see ``host_agent.cluster_mark``."""
     cluster: dict[str, Any]
     """The cluster file in full."""
-    ports: dict[str, int]
-    temp: str = ""
+    ports: dict[str, Annotated[int, Field(ge=1, le=65_535)]]
+    temp: Annotated[str, StringConstraints(pattern=f"^({TEMP_PATTERN})?$")] = ""
     """Of Ray's sockets and logs, on every host."""
-    nodes: dict[str, NodeState] = field(default_factory=dict)
+    nodes: dict[NodeName, NodeState] = field(default_factory=dict)
 
     @property
     def folder(self) -> Path:
@@ -89,8 +111,10 @@ class ClusterState:
 
     def parsed(self) -> LocalCluster | SshCluster:
         """Return the cluster file."""
-        cluster = parse_cluster(json.dumps(self.cluster), where=str(self.folder / "state.json"))
-        assert isinstance(cluster, LocalCluster | SshCluster)
+        where = str(self.folder / "state.json")
+        cluster = parse_cluster(json.dumps(self.cluster), where=where)
+        if not isinstance(cluster, LocalCluster | SshCluster):
+            raise bad_input("kind", where=where, expected="local or ssh", got=cluster.kind)
         return cluster
 
     def write(self) -> None:
@@ -106,13 +130,44 @@ def read_state(name: str) -> ClusterState | None:
     """
     path = cluster_folder(name) / "state.json"
     try:
-        fields = json.loads(path.read_text(encoding="utf-8"))
-        fields["nodes"] = {node: NodeState(**state) for node, state in fields["nodes"].items()}
-        return ClusterState(**fields)
+        fields = read_json_object(path, what="cluster state")
+        state = _ADAPTER.validate_json(json.dumps(fields))
+        _check_whole(state, name)
+        return state
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, TypeError, KeyError) as error:
-        raise BadInput(f"cannot read the state of cluster {name} in {path}: {error}") from None
+    except ValidationError as error:
+        problem = error.errors(include_url=False)[0]
+        key = ".".join(str(part)[:60] for part in problem["loc"])
+        raise _damaged(path, f"{key}: {problem['msg']}") from None
+    except BadInput as error:
+        raise _damaged(path, str(error)) from None
+
+
+_ADAPTER = TypeAdapter(ClusterState)
+
+
+def _check_whole(state: ClusterState, name: str) -> None:
+    """Check what single values do not say.
+
+    Raises:
+        BadInput: the state is of another cluster, or lacks something.
+    """
+    where = "state.json"
+    cluster = state.parsed()
+    if {state.name, cluster.name, state.mark.rpartition(".")[0]} != {name}:
+        got = [state.name, cluster.name, state.mark]
+        raise bad_input("name", where=where, expected=f"{name}, also in cluster and mark", got=got)
+    if "head" not in state.nodes:
+        raise bad_input("nodes", where=where, expected="a head among them", got=list(state.nodes))
+    if set(state.ports) != set(PORTS):
+        raise bad_input("ports", where=where, expected=", ".join(PORTS), got=", ".join(state.ports))
+
+
+def _damaged(path: Path, problem: str) -> BadInput:
+    """Return what to do about it: processes are found by name as well."""
+    advice = f"move {path} away, then `wormwood cluster down` ends its processes by their name"
+    return BadInput(f"damaged cluster state in {path}: {' '.join(problem.split())[:300]}; {advice}")
 
 
 def require_state(cluster: Cluster) -> ClusterState:

@@ -108,6 +108,6 @@ def read_run_speed(path: Path) -> RunSpeed | None:
     try:
         workers = folder.read_workers()["workers"]
         number = len("worker-")
-        return RunSpeed(speed, {f"{WORKER}{worker['name'][number:]}": worker["steps"] for worker in workers})
+        return RunSpeed(speed, {f"{WORKER}{worker['name'][number:]}": int(worker["steps"]) for worker in workers})
     except (OSError, ValueError, KeyError, TypeError):
         return None

@@ -1,5 +1,7 @@
 """What keeps a cluster from starting is said before anything starts."""
 
+import dataclasses
+import json
 import os
 import shutil
 import socket
@@ -10,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from wormwood.errors import BadInput
+from wormwood.launch.cli.main import main
 from wormwood.launch.clusters.control import (
     cluster_down,
     cluster_status,
@@ -19,8 +22,9 @@ from wormwood.launch.clusters.control import (
     start_arguments,
 )
 from wormwood.launch.clusters.files import Cluster, LocalCluster, SshCluster, load_cluster, parse_cluster
-from wormwood.launch.clusters.host_agent import answer, busy_ports, free_port
-from wormwood.launch.clusters.state import ClusterState, locked
+from wormwood.launch.clusters.host_agent import answer, busy_ports, cluster_mark, free_port
+from wormwood.launch.clusters.processes import MARK
+from wormwood.launch.clusters.state import ClusterState, locked, read_state
 from wormwood.launch.run.loopback import is_loopback, loopback_environment
 from wormwood.launch.run.ray_session import ray_session
 from wormwood.launch.storage.files import write_private
@@ -109,7 +113,9 @@ def _state() -> ClusterState:
     cluster = _parse("{kind: local, name: a, workers: {cpu: {count: 1, cpus: 2}}}")
     assert isinstance(cluster, LocalCluster)
     ports = {"gcs": 21_000, "dashboard": 21_001, "client": 21_002}
-    return ClusterState("a", "mark", {}, ports, temp="/tmp/w", nodes=plan_nodes(cluster))
+    return ClusterState(
+        "a", cluster_mark("a"), dataclasses.asdict(cluster), ports, temp="/tmp/wormwood-w", nodes=plan_nodes(cluster)
+    )
 
 
 def test_the_dashboard_stays_on_the_loopback_interface_and_the_token_out_of_the_arguments() -> None:
@@ -192,3 +198,94 @@ def test_an_agent_of_a_host_answers_with_what_is_wrong() -> None:
         "ports": [],
     }
     assert "tls.certificate in /none" in answer(request)["error"]
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("mark", ""),
+        ("mark", "/"),
+        ("mark", "a"),
+        ("mark", "b.00000000"),
+        ("temp", "/"),
+        ("temp", "/home"),
+        ("temp", "/tmp/wormwood-a/../../home"),
+        ("name", "b"),
+        ("ports", {"gcs": 1}),
+        ("nodes", {}),
+        ("nodes", {"head": {"group": "head", "host": "-oProxyCommand=x", "cpus": 0, "gpus": 0}}),
+        ("cluster", {"kind": "slurm"}),
+        ("cluster", []),
+        ("more", 1),
+    ],
+)
+def test_a_damaged_state_is_one_line_and_ends_and_removes_nothing(key: str, value: object) -> None:
+    state = _state()
+    state.folder.mkdir(parents=True)
+    state.write()
+    assert read_state("a") == state
+    path = state.folder / "state.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), key: value}))
+    for act in (cluster_status, cluster_down, cluster_up):
+        with pytest.raises(BadInput, match=f"damaged cluster state in {path}: .*; move .* away, then") as error:
+            act(_parse("{kind: local, name: a}"))
+        assert "\n" not in str(error.value)
+    assert path.exists()
+
+
+@pytest.mark.parametrize("content", [b"", b"[" * 10_000, b"[]", b"\xff", b'{"name": ' + b"9" * 5_000 + b"}", b"null"])
+def test_a_state_that_is_no_object_is_one_line(content: bytes) -> None:
+    state = _state()
+    state.folder.mkdir(parents=True)
+    (state.folder / "state.json").write_bytes(content)
+    with pytest.raises(BadInput, match="damaged cluster state") as error:
+        read_state("a")
+    assert "\n" not in str(error.value)
+
+
+def test_only_folders_that_are_made_for_ray_are_removed(tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    assert answer({"do": "stop", "marks": [cluster_mark("a")], "remove": [str(tmp_path / "mine")]}) == {"ended": 0}
+    assert (tmp_path / "mine").is_dir()
+
+
+def test_processes_are_found_by_the_name_of_their_cluster_once_its_state_was_deleted(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    script = "import time; time.sleep(60)"
+    started = {
+        name: subprocess.Popen([sys.executable, "-c", script], env={**os.environ, MARK: mark}, start_new_session=True)
+        for name, mark in [
+            ("head", f"{cluster_mark('a')}/head"),
+            ("cpu-0", f"{cluster_mark('a')}/cpu-0"),
+            ("elsewhere", "a.00000000/head"),
+            ("other", f"{cluster_mark('b')}/head"),
+        ]
+    }
+    try:
+        cluster = _parse("{kind: local, name: a}")
+        with pytest.raises(BadInput, match=r"cluster a in 127.0.0.1: expected no process of it .* got 2"):
+            cluster_up(cluster)
+        assert cluster_down(cluster) == {"cluster": "a", "was_running": True, "processes_ended": 2}
+        assert {name for name, process in started.items() if process.poll() is None} == {"elsewhere", "other"}
+        assert cluster_down(cluster) == {"cluster": "a", "was_running": False, "processes_ended": 0}
+    finally:
+        for process in started.values():
+            process.kill()
+            process.wait()
+    assert main(["cluster", "down"]) == 0
+    assert "does not run: it has no state, and no process carries its name" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{kind: local, name: a, head: {cpus: .inf}}",
+        "a: &a [*a]",
+        "{kind: local, workers: " + "[" * 400 + "]" * 400 + "}",
+    ],
+)
+def test_an_odd_cluster_file_is_one_line(text: str) -> None:
+    with pytest.raises(BadInput) as error:
+        _parse(text)
+    assert "\n" not in str(error.value)
