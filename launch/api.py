@@ -12,7 +12,7 @@ import numpy as np
 
 from wormwood.configs.custom import is_custom, load_modules
 from wormwood.envs.bodies import Body, load_body
-from wormwood.envs.faces.common import LARGEST_SEED, choose_task
+from wormwood.envs.faces.common import LARGEST_SEED, choose_body, choose_task
 from wormwood.envs.specs import SwimmerSpec
 from wormwood.envs.task_table import task_from_name
 from wormwood.envs.tasks import Task
@@ -144,9 +144,7 @@ def spec_for(agent: Agent, body: Body | Place | None = None, task: Task | str | 
         return SwimmerSpec(
             trained_in.body
             if body is None
-            else body
-            if isinstance(body, Body)
-            else load_body(_path(body, "body", "evaluate")),
+            else choose_body(os.fspath(body) if isinstance(body, os.PathLike) else body),
             trained_in.task if task is None else choose_task(task),
         )
     if body is not None or task is not None:
