@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -25,7 +26,7 @@ def ray_cluster(cluster: KuberayCluster, versions: Mapping[str, str]) -> dict[st
         cluster: the cluster file.
         versions: which every pod must have; it does not start otherwise.
     """
-    return {**_about("RayCluster", cluster), "spec": _spec(cluster, versions)}
+    return {**_about("RayCluster", cluster, cluster.name), "spec": _spec(cluster, versions)}
 
 
 def ray_job(cluster: KuberayCluster, job: Job, versions: Mapping[str, str]) -> dict[str, Any]:
@@ -38,14 +39,16 @@ def ray_job(cluster: KuberayCluster, job: Job, versions: Mapping[str, str]) -> d
         "backoffLimit": RETRIES if cluster.claim else 0,
         "rayClusterSpec": _spec(cluster, versions),
     }
-    return {**_about("RayJob", cluster), "spec": spec}
+    # Several jobs of one cluster file do not take each other for themselves applied again.
+    number = hashlib.sha256(job.to_json().encode()).hexdigest()[:8]
+    return {**_about("RayJob", cluster, f"{cluster.name}-{number}"), "spec": spec}
 
 
-def _about(kind: str, cluster: KuberayCluster) -> dict[str, Any]:
+def _about(kind: str, cluster: KuberayCluster, name: str) -> dict[str, Any]:
     return {
         "apiVersion": VERSION,
         "kind": kind,
-        "metadata": {"name": cluster.name, "namespace": cluster.namespace},
+        "metadata": {"name": name, "namespace": cluster.namespace},
     }
 
 

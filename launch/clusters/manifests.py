@@ -44,24 +44,29 @@ def place_of(cluster: Cluster) -> Place:
 
 
 def make_manifests(cluster: Cluster, job: Job | None, versions: Mapping[str, str]) -> dict[str, str]:
-    """Return the files by name. Without a job there is none of RayJob; a script of Slurm needs one.
+    """Return the files by name: for KubeRay a RayJob, or without a job a RayCluster; a script of Slurm needs a job.
 
     Raises:
-        BadInput: a schema that is at hand does not take them, there is no job for Slurm, or the job needs modules of
-            the user that are not installed.
+        BadInput: a schema that is at hand does not take them, there is no job for Slurm or one for `ray up`, or the job
+            needs modules of the user that are not installed.
     """
     if job and job.code:
         expected = "classes of installed modules: a manifest carries no code"
         raise bad_input("job", where="cluster manifest", expected=expected, got=", ".join(job.code))
     if isinstance(cluster, KuberayCluster):
-        manifests = {"raycluster.yaml": ray_cluster(cluster, versions)}
+        # A RayJob has a cluster of its own: a RayCluster beside it would stand idle.
         if job:
-            manifests["rayjob.yaml"] = ray_job(cluster, job, versions)
+            manifests = {"rayjob.yaml": ray_job(cluster, job, versions)}
+        else:
+            manifests = {"raycluster.yaml": ray_cluster(cluster, versions)}
         if os.environ.get(CRDS):
             for manifest in manifests.values():
                 check_kuberay(manifest, Path(os.environ[CRDS]))
         return {name: _plain_yaml(manifest) for name, manifest in manifests.items()}
     if isinstance(cluster, RayUpCluster):
+        if job:
+            expected = "none: ray up starts machines only; train on its head with --address"
+            raise bad_input("job", where="cluster manifest", expected=expected, got=job.verb)
         config = ray_up_config(cluster, versions)
         check_ray_up(config)
         return {"ray-up.yaml": _plain_yaml(config)}
@@ -82,7 +87,8 @@ def write_manifests(cluster: Cluster, files: Mapping[str, str], folder: Path) ->
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for name, text in files.items():
-            write_private(folder / name, text)
+            # `ray up` may be called from any folder.
+            write_private(folder / name, text.replace(f"./{TOKEN}", str(folder.resolve() / TOKEN)))
         paths = [folder / name for name in files]
         if isinstance(cluster, RayUpCluster):
             paths.append(folder / TOKEN)

@@ -90,14 +90,14 @@ def plan_job(words: Sequence[str], place: Place, parse: Callable[[Sequence[str]]
         expected = "none: a job runs on the cluster that it is sent to"
         raise bad_input("--address", where=where, expected=expected, got=options.address)
     if words[0] == "train":
-        return _plan_training(options, place, where=where)
+        return _plan_training(words[1:], options, place, where=where)
     return _plan_transfer(words[1:], options, place, where=where)
 
 
-def _plan_training(options: Any, place: Place, *, where: str) -> Job:
+def _plan_training(words: Sequence[str], options: Any, place: Place, *, where: str) -> Job:
     from wormwood.launch.run.settings import config_folder, load_config
 
-    words = ["--workers", str(options.workers or place.workers), *(["--tensorboard"] if options.tensorboard else [])]
+    words = ["--workers", str(_workers(words, options, place)), *(["--tensorboard"] if options.tensorboard else [])]
     if options.resume:
         words += [word for override in options.overrides for word in ("--set", override)]
         out = _shared_folder(options, place, where=where)
@@ -114,6 +114,12 @@ def _plan_training(options: Any, place: Place, *, where: str) -> Job:
     trusted, code = _own_code(classes, config_folder(options.preset))
     words += trusted  # where it is started again, it is a run that goes on
     return Job("train", tuple(words), config=config.to_yaml(), out=out, folder=place.folder, code=code)
+
+
+def _workers(words: Sequence[str], options: Any, place: Place) -> int:
+    """Return the workers that were asked for, 0 among them; as many as there is room for unless told."""
+    told = any(word.partition("=")[0] == "--workers" for word in words)
+    return int(options.workers or (0 if told else place.workers))
 
 
 def _own_code(classes: Sequence[str], folder: Path) -> tuple[list[str], tuple[str, ...]]:
@@ -158,7 +164,7 @@ def _plan_transfer(words: Sequence[str], options: Any, place: Place, *, where: s
     if not options.resume:
         _require_new(out, place, where=where)
     # The last of several equal options is the one that counts.
-    workers = ["--workers", str(options.workers or place.workers)]
+    workers = ["--workers", str(_workers(words, options, place))]
     return Job("transfer", (*words, *workers, *trusted), out=out, folder=place.folder, code=code)
 
 

@@ -19,7 +19,15 @@ umask 077
 python={python}
 folder={folder}/.cluster-$SLURM_JOB_ID
 mkdir -p "$folder"
-trap 'rm -rf "$folder"' EXIT
+temp=/tmp/wormwood-$SLURM_JOB_ID-${{SLURM_RESTART_COUNT:-0}}
+# Ray's processes end first: they write to the folders that are removed then, on every node.
+clean_up() {{
+    kill $(jobs -p) 2> /dev/null || true
+    wait || true
+    srun --overlap --ntasks-per-node=1 rm -rf "$temp" || true
+    rm -rf "$folder"
+}}
+trap clean_up EXIT
 
 # Every node must have these versions, to which results are the same to the bit.
 srun --ntasks-per-node=1 "$python" -m wormwood.launch.storage.versions --expect {versions}
@@ -31,14 +39,20 @@ export RAY_AUTH_MODE=token RAY_AUTH_TOKEN_PATH="$folder/token" RAY_USAGE_STATS_E
 export SRUN_CPUS_PER_TASK="$SLURM_CPUS_PER_TASK"
 export RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO=0 {threads}
 
-port=$((20000 + SLURM_JOB_ID % 5000))
 head_node=$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)
-address=$(srun --nodes=1 --ntasks=1 -w "$head_node" hostname --ip-address | cut -d ' ' -f 1)
+# Addresses of interfaces, which the name of a host does not have to be: Debian gives it 127.0.1.1.
+address=$(srun --overlap --nodes=1 --ntasks=1 -w "$head_node" hostname -I | cut -d ' ' -f 1)
+[ -n "$address" ] || {{ echo "$head_node has no address but the loopback one" >&2; exit 1; }}
+read -r port client <<< "$(srun --overlap --nodes=1 --ntasks=1 -w "$head_node" "$python" -c \
+    'from wormwood.launch.clusters.host_agent import free_port; one = free_port([]); print(one, free_port([one]))')"
 
 srun --overlap --nodes=1 --ntasks=1 -w "$head_node" "$python" -m wormwood.launch.clusters.start_node --head \\
-    --node-ip-address="$address" --port="$port" --ray-client-server-port=$((port + 5000)) --include-dashboard=false \\
-    --num-cpus={head_cpus} --num-gpus={head_gpus} --temp-dir="/tmp/wormwood-$SLURM_JOB_ID" --disable-usage-stats &
+    --node-ip-address="$address" --port="$port" --ray-client-server-port="$client" --include-dashboard=false \\
+    --num-cpus={head_cpus} --num-gpus={head_gpus} --temp-dir="$temp" --disable-usage-stats &
+head=$!
 for second in $(seq 120); do
+    # Our own head, and not somebody else's that answers at the same port.
+    kill -0 "$head" 2> /dev/null || {{ echo "the head has ended" >&2; exit 1; }}
     (exec 3<> "/dev/tcp/$address/$port") 2> /dev/null && break
     [ "$second" = 120 ] && {{ echo "the head has not started within 120 s" >&2; exit 1; }}
     sleep 1
@@ -81,10 +95,12 @@ def slurm_script(cluster: SlurmCluster, job: Job, versions: Mapping[str, str]) -
         "time": cluster.time,
         "partition": cluster.partition,
         "account": cluster.account,
+        "open-mode": "append",
         "output": f"{cluster.folder}/{cluster.name}-%j.log",
         "signal": "B:TERM@120",
     }
-    lines = ["#!/bin/bash", *(f"#SBATCH --{name}={value}" for name, value in options.items() if value is not None)]
+    given = [f"#SBATCH --{name}={value}" for name, value in options.items() if value is not None]
+    lines = ["#!/bin/bash", "#SBATCH --requeue", *given]
     group = _WORKERS.format(count=workers.count, cpus=workers.cpus, gpus=workers.gpus) if workers.count else ""
     script = _SCRIPT.format(
         setup="\n".join(cluster.setup),

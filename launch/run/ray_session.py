@@ -17,7 +17,7 @@ from ray.exceptions import RayTaskError
 
 from wormwood.errors import bad_input
 from wormwood.launch.run.loopback import is_loopback, loopback_environment, stay_on_loopback
-from wormwood.launch.run.threads import ONE_THREAD, environment
+from wormwood.launch.run.threads import ONE_THREAD, environment, usable_processors
 from wormwood.launch.storage.files import write_private
 from wormwood.launch.storage.versions import require_ray
 
@@ -61,7 +61,7 @@ def connect(workers: int, *, address: str = "local") -> None:
         raise bad_input("address", where="--address", expected=expected, got=address)
     options: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR, "namespace": NAMESPACE}
     if address == "local":
-        options |= {"num_cpus": max(workers, os.cpu_count() or 1), "include_dashboard": False}
+        options |= {"num_cpus": max(workers, usable_processors()), "include_dashboard": False}
         _require_short_folder()
         _close_token()
     host = "localhost" if address == "local" else address.rpartition(":")[0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import faulthandler
 import os
 import socket
 import threading
@@ -24,7 +25,7 @@ from wormwood.launch.run.shipments import Shipper, join_pieces
 __all__ = ["PoolWorker", "RayExecutor"]
 
 TICK = 0.5
-"""Seconds between looks at deadlines while nothing finishes."""
+"""Seconds between looks at whether the executor was closed while nothing finishes."""
 MAX_DEATHS, MAX_HANGS = 20, 3
 """Attempts after which a rollout that takes its worker with it is taken to be the cause."""
 KEPT_PLANS = 4
@@ -48,13 +49,21 @@ class PoolWorker:
         return {"process": os.getpid(), "node": socket.gethostname()}
 
     def rollout(
-        self, key: str, plan: ExecutorPlan, shard: Shard, iteration: int, shipment: str, *pieces: Any
+        self, key: str, plan: ExecutorPlan, shard: Shard, iteration: int, *pieces: Any, shipment: str, deadline: float
     ) -> Rollout:
-        """Run one shard of the plan with that key, by the weights of a shipment; see ``RolloutWorker.rollout``."""
-        if self._weights[0] != shipment:
-            self._weights = shipment, join_pieces(pieces)
-        rollout: Rollout = self._worker(key, plan).rollout(self._weights[1], shard, iteration, version=shipment)
-        return rollout
+        """Run one shard of the plan with that key, by the weights of a shipment; see ``RolloutWorker.rollout``.
+
+        Past the deadline, in seconds from here on and not from when others' rollouts were waited for, the process
+        ends, with a traceback in its log: also where code in C holds Python's lock.
+        """
+        faulthandler.dump_traceback_later(deadline, exit=True, file=2)
+        try:
+            if self._weights[0] != shipment:
+                self._weights = shipment, join_pieces(pieces)
+            rollout: Rollout = self._worker(key, plan).rollout(self._weights[1], shard, iteration, version=shipment)
+            return rollout
+        finally:
+            faulthandler.cancel_dump_traceback_later()
 
     def _worker(self, key: str, plan: ExecutorPlan) -> Any:
         if key not in self._workers:
@@ -110,8 +119,7 @@ class RayExecutor:
     Workers are named actors, so that several runs of one cluster share them: each run has at most one call with
     each worker, and Ray serves calls in turn. A worker takes part as soon as it answers, also in the middle of a
     run; one whose node has not come yet simply does not. A rollout that is lost with its worker is run again by
-    another, and one that passes the deadline has its worker ended and is run again, too. It gives the same to the
-    bit.
+    another, and one that passes the deadline ends its worker and is run again, too. It gives the same to the bit.
     """
 
     def __init__(self, plan: ExecutorPlan, workers: int, *, deadline: float = 300.0, suffix: str = "") -> None:
@@ -120,7 +128,7 @@ class RayExecutor:
         Args:
             plan: of all rollouts.
             workers: how many.
-            deadline: seconds after which a rollout counts as hung.
+            deadline: seconds after its own start after which a rollout counts as hung.
             suffix: of the workers' names: runs share workers whose names are equal.
         """
         self._plan, self._deadline, self._began = ray.put(plan), deadline, time.monotonic()
@@ -168,9 +176,8 @@ class RayExecutor:
                 if self._take(reference, call):
                     finished[call.shard.index] = reference
                 else:
-                    attempts.died(call)
+                    attempts.lost(call, hung=time.monotonic() - call.began >= self._deadline)
                     waiting.append(call.shard)
-            waiting.extend(attempts.hung(call) for call in self._end_hung())
         return [finished[index] for index in sorted(finished)]
 
     def _pair(self, waiting: deque[Shard]) -> tuple[_Member, Shard]:
@@ -188,7 +195,8 @@ class RayExecutor:
     def _send(self, member: _Member, pieces: Sequence[Any], shard: Shard, iteration: int) -> None:
         member.state = "working"
         shipment = pieces[-1].hex()
-        reference = member.actor.rollout.remote(self._key, self._plan, shard, iteration, shipment, *pieces)
+        given = self._key, self._plan, shard, iteration, *pieces
+        reference = member.actor.rollout.remote(*given, shipment=shipment, deadline=self._deadline)
         self._running[reference] = _Call(member, shard, time.monotonic())
 
     def _take(self, reference: Any, call: _Call) -> bool:
@@ -239,16 +247,6 @@ class RayExecutor:
             return
         self._free(member)
 
-    def _end_hung(self) -> list[_Call]:
-        """End the workers whose rollouts have passed the deadline, and return the calls."""
-        limit = time.monotonic() - self._deadline
-        hung = {reference: call for reference, call in self._running.items() if call.began < limit}
-        for reference, call in hung.items():
-            del self._running[reference]
-            ray.kill(call.member.actor, no_restart=False)
-            self._invite(call.member)
-        return list(hung.values())
-
 
 class _Attempts:
     """Counts how often each shard of an iteration took its worker with it."""
@@ -257,22 +255,16 @@ class _Attempts:
         self._deaths: dict[int, int] = {}
         self._hangs: dict[int, int] = {}
 
-    def died(self, call: _Call) -> None:
-        """Count one death.
+    def lost(self, call: _Call, *, hung: bool) -> None:
+        """Count one death, by the deadline or not.
 
         Raises:
             WorkerError: there were too many.
         """
-        self._count(self._deaths, call, MAX_DEATHS, "was lost with its worker")
-
-    def hung(self, call: _Call) -> Shard:
-        """Count one hang, and return the shard to run again.
-
-        Raises:
-            WorkerError: there were too many.
-        """
-        self._count(self._hangs, call, MAX_HANGS, "passed its deadline (rollout_deadline)")
-        return call.shard
+        if hung:
+            self._count(self._hangs, call, MAX_HANGS, "passed its deadline (rollout_deadline)")
+        else:
+            self._count(self._deaths, call, MAX_DEATHS, "was lost with its worker")
 
     @staticmethod
     def _count(counts: dict[int, int], call: _Call, limit: int, what: str) -> None:

@@ -169,6 +169,9 @@ def test_versions_are_compared_and_the_difference_is_named() -> None:
     with pytest.raises(BadInput, match=r"version of numpy in node: expected 1.0, as on the head"):
         check_versions({**here, "numpy": "1.0"}, here, where="node")
     command = [sys.executable, "-m", "wormwood.launch.storage.versions", "--expect"]
+    build = here["torch"].partition("+")[0] + "+other"
+    joins = subprocess.run([*command, f"torch={build}"], capture_output=True, text=True, check=False)
+    assert joins.returncode == 0 and f"the head has {build}: bits may differ" in joins.stderr
     same = subprocess.run([*command, format_versions(here)], capture_output=True, text=True, check=False)
     assert (same.returncode, same.stderr) == (0, "")
     other = subprocess.run([*command, "ray=0.1"], capture_output=True, text=True, check=False)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from wormwood.errors import BadInput
 from wormwood.launch.clusters.files import KuberayCluster, RayUpCluster, load_cluster, parse_cluster
@@ -43,7 +44,9 @@ JOB = Job("train", ("--workers", "4"), config="agent: {kind: ncap}\nseed: 3\n", 
 )
 def test_the_file_is_as_it_was(cluster: str, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(CRDS, raising=False)
-    text = make_manifests(load_cluster(cluster), JOB, VERSIONS)[name]
+    files = make_manifests(load_cluster(cluster), JOB if name in ("rayjob.yaml", "job.sbatch") else None, VERSIONS)
+    text = files[name]
+    assert len(files) == 1
     if os.environ.get("WORMWOOD_WRITE_GOLDEN"):
         (GOLDEN / name).write_text(text)
     assert text == (GOLDEN / name).read_text()
@@ -113,6 +116,9 @@ def test_the_shell_takes_the_script_whatever_the_job_says() -> None:
         pytest.skip("needs bash")
     script = make_manifests(load_cluster("slurm-example"), JOB, VERSIONS)["job.sbatch"]
     subprocess.run(["bash", "-n"], input=script, text=True, check=True)
+    assert {"#SBATCH --requeue", "#SBATCH --open-mode=append"} <= set(script.splitlines())
+    assert "SLURM_JOB_ID %" not in script and "--ip-address |" not in script
+    assert 'kill -0 "$head"' in script and 'rm -rf "$temp"' in script
     line = next(line for line in script.splitlines() if line.startswith("export WORMWOOD_JOB="))
     shown = subprocess.run(
         ["bash", "-c", f'{line}\nprintf %s "$WORMWOOD_JOB"'], capture_output=True, text=True, check=True
@@ -127,6 +133,7 @@ def test_files_are_closed_to_others_and_a_token_stays_what_it_was(tmp_path: Path
     assert {path.stat().st_mode & 0o777 for path in paths} == {0o600}
     token = paths[1].read_text()
     assert len(token) == 64 and token not in paths[0].read_text()
+    assert yaml.safe_load(paths[0].read_text())["file_mounts"] == {"~/.wormwood/token": str(paths[1].resolve())}
     write_manifests(_aws(), files, tmp_path / "out")
     assert paths[1].read_text() == token
 
@@ -151,3 +158,14 @@ def test_workers_of_a_manifest_are_those_that_the_autoscaler_may_start() -> None
     assert place_of(load_cluster("slurm-example")).workers == 64
     cluster = parse_cluster("{kind: kuberay, name: a, image: b, head: {cpus: 3}}", where="test")
     assert place_of(cluster).workers == 3
+
+
+def test_each_job_of_kuberay_has_a_name_of_its_own() -> None:
+    other = Job("train", ("--workers", "5"), out="/runs/other")
+    names = {ray_job(_kuberay(), job, VERSIONS)["metadata"]["name"] for job in (JOB, other)}
+    assert len(names) == 2 and all(name.startswith(f"{_kuberay().name}-") for name in names)
+
+
+def test_ray_up_takes_no_job() -> None:
+    with pytest.raises(BadInput, match="job in cluster manifest: expected none: ray up starts machines only"):
+        make_manifests(_aws(), JOB, VERSIONS)

@@ -147,3 +147,10 @@ def test_an_environment_of_ones_own_is_sent_along_and_trusted_by_the_job_alone(
     assert (again.words, again.code) == (expected, job.code)
     other = plan_job(["train", "--resume", "--out", "other", "--trust", "own_pole"], HERE, PARSE)
     assert (other.words, other.code) == (("--workers", "2", "--trust", "own_pole"), job.code)
+
+
+@pytest.mark.parametrize("words", [["train", "swim-ncap-ppo"], ["transfer", "ncap", "--suite", "quick"]])
+@pytest.mark.parametrize(("more", "expected"), [([], "4"), (["--workers", "0"], "0"), (["--workers=0"], "0")])
+def test_no_workers_are_no_workers(words: list[str], more: list[str], expected: str) -> None:
+    job = plan_job([*words, *more], FAR, PARSE)
+    assert job.words[len(job.words) - job.words[::-1].index("--workers")] == expected

@@ -232,6 +232,31 @@ def test_a_worker_that_hangs_is_replaced_and_the_rollout_is_run_again(make_confi
 
 
 @dataclass(frozen=True)
+class _Slow(Swim):
+    """An environment of which each rollout takes a second."""
+
+    def reward(self, readings, goal, action, timestep):
+        time.sleep(0.02)
+        return super().reward(readings, goal, action, timestep)
+
+
+def test_the_deadline_counts_from_a_rollouts_own_start_and_not_from_its_place_in_the_queue(
+    make_config, tmp_path
+) -> None:
+    config, service = make_config("ppo"), LearnerService()
+    service.create("run", config, tmp_path)
+    request = service.request("run")
+    slow = dataclasses.replace(config.plan, spec=SwimmerSpec(config.spec.body, _Slow(horizon=50)))
+    # Three runs share one worker: each rollout waits for two others.
+    runs = [RayExecutor(slow, 1, deadline=3.0) for _ in range(3)]
+    for rollouts in [run.start(request) for run in runs]:
+        rollouts.result()
+    for run in runs:
+        run.close()
+    assert [worker["restarts"] for run in runs for worker in run.status()] == [0, 0, 0]
+
+
+@dataclass(frozen=True)
 class _EndsItsWorker(Swim):
     def reward(self, readings, goal, action, timestep):
         os._exit(1)

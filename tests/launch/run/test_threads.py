@@ -4,10 +4,12 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
+import pytest
 from threadpoolctl import threadpool_info, threadpool_limits
 
-from wormwood.launch.run.threads import ONE_THREAD, environment, one_thread
+from wormwood.launch.run.threads import ONE_THREAD, environment, one_thread, usable_processors
 from wormwood.launch.run.training import Watcher
 
 IMPORTED = """
@@ -73,3 +75,37 @@ def test_variables_are_put_back(monkeypatch) -> None:
         assert (os.environ["FIRST"], os.environ["SECOND"]) == ("new", "new")
     assert os.environ["FIRST"] == "old"
     assert "SECOND" not in os.environ
+
+
+@pytest.mark.parametrize(
+    ("groups", "files", "expected"),
+    [
+        ("0::/a/b", {}, 16),
+        ("0::/a/b", {"a/b/cpu.max": "max 100000"}, 16),
+        ("0::/a/b", {"a/b/cpu.max": "200000 100000"}, 2),
+        ("0::/a/b", {"a/cpu.max": "150000 100000", "a/b/cpu.max": "max 100000"}, 2),
+        ("0::/", {"cpu.max": "10000 100000"}, 1),
+        ("0::/a/b", {"cpu.max": "300000 100000"}, 3),
+        ("0::/../a", {"cpu.max": "300000 100000"}, 3),
+        (
+            "4:cpu,cpuacct:/a",
+            {"cpu,cpuacct/a/cpu.cfs_quota_us": "400000", "cpu,cpuacct/a/cpu.cfs_period_us": "100000"},
+            4,
+        ),
+        ("4:cpu,cpuacct:/a", {"cpu/cpu.cfs_quota_us": "-1", "cpu/cpu.cfs_period_us": "100000"}, 16),
+        ("4:memory:/a", {"memory/cpu.max": "1 1"}, 16),
+        ("0::/a", {"a/cpu.max": "odd"}, 16),
+        ("odd", {}, 16),
+    ],
+)
+def test_processors_are_those_of_the_affinity_and_of_the_quota(
+    groups: str, files: dict[str, str], expected: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: set(range(16)))
+    for name, text in files.items():
+        (tmp_path / "groups" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "groups" / name).write_text(text + "\n")
+    (tmp_path / "own").write_text(groups + "\n")
+    assert usable_processors(own=tmp_path / "own", cgroups=tmp_path / "groups") == expected
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: {3})
+    assert usable_processors(own=tmp_path / "none", cgroups=tmp_path) == 1
