@@ -222,6 +222,7 @@ def test_the_circuit_learns_in_plain_sb3_and_goes_on_from_a_file(algorithm: type
     model.save(tmp_path / "model")
     loaded = algorithm.load(tmp_path / "model")
     observation = np.random.default_rng(0).standard_normal((3, 16)).astype(np.float32)
+    observation[:, -1] = 0, 1, 500  # the clock
     np.testing.assert_array_equal(loaded.predict(observation)[0], model.predict(observation)[0])
     for each in (model, loaded):
         each.replay_buffer.reset()  # type: ignore[union-attr] # it is not in the file

@@ -88,7 +88,7 @@ def test_arguments_reach_the_environment() -> None:
     [
         ({"body": "swimer-6"}, "nearest: 'swimmer-6'"),
         ({"body": "swimmer-1"}, "at least 2"),
-        ({"body": 6}, "unknown body"),
+        ({"body": 6}, "body in environment: expected a Body, its name or its file, got 6"),
         ({"task": "swimm"}, "nearest: 'swim'"),
         ({"task": 5}, "a name or a Task"),
         ({"horizon": 0}, "horizon"),

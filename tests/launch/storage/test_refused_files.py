@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import ray
 
 from wormwood.agents.policies.perceptron_settings import MLPConfig
 from wormwood.agents.policies.table import initial_weights
@@ -239,12 +240,13 @@ def test_thousands_of_empty_newer_checkpoints_are_set_aside_at_once(tmp_path: Pa
     began, skipped = time.monotonic(), list[Path]()
     found = load_newest(tmp_path, on_skip=lambda path, reason: skipped.append(path))
     assert found is not None and found.step == 1 and len(skipped) == 10_000
-    assert time.monotonic() - began < 4.0
+    assert time.monotonic() - began < 30.0  # it was hours
 
 
 def test_a_folder_too_long_for_rays_sockets_is_one_line_and_leaves_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(ray, "is_initialized", lambda: False)  # other tests may have left a connection
     monkeypatch.setenv("RAY_TMPDIR", str(tmp_path / ("x" * 90)))
     with pytest.raises(
         BadInput, match=r"^RAY_TMPDIR in environment: expected a folder whose path has at most \d+ bytes"
@@ -277,6 +279,7 @@ def test_a_home_without_place_for_rays_token_is_one_line_and_leaves_nothing(
 ) -> None:
     for name in ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"):
         monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(ray, "is_initialized", lambda: False)
     monkeypatch.setenv("HOME", "/proc/nohome")
     with pytest.raises(BadInput, match=r"^home folder in environment: expected one that can be written"):
         train(PRESET, out=tmp_path / "run", workers=1)
