@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import difflib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -99,8 +100,8 @@ def submit_command(options: argparse.Namespace) -> None:
     state = require_state(load_cluster(options.file))
     with open_head(state) as head:
         if options.stop:
-            stop_job(head, options.stop)
-            _report(options, {"job": options.stop, "cluster": state.name, "status": "STOPPING"})
+            status = stop_job(head, options.stop)
+            _report(options, {"job": options.stop, "cluster": state.name, "status": status})
             return
         if options.follow and options.words:
             raise bad_input("job", where="cluster submit --follow", expected="no new one", got=options.words[0])
@@ -111,6 +112,8 @@ def submit_command(options: argparse.Namespace) -> None:
             if options.detach:
                 _report(options, {"job": name, "cluster": state.name, "status": "PENDING", "run": job.out})
                 return
+        if options.follow:
+            head.get(f"/api/jobs/{name}")  # which says so where there is no such job
         if not options.json:
             note(f"{name}; it goes on without this terminal: wormwood cluster submit {options.file} --follow {name}")
         try:
@@ -134,7 +137,12 @@ def _split(options: argparse.Namespace, add_options: Callable[[Parser], object])
     add_options(parser)
     parsed, unknown = parser.parse_known_args([word for word in words[:start] if word != "--"])
     if unknown:
-        got, expected = unknown[0], f"a cluster file, an option, then {' or '.join(VERBS)}"
+        # Where no word is a verb, the one that was meant for it is the second of FILE and VERB, or the first.
+        wrong = next((word for word in words if difflib.get_close_matches(word, VERBS)), unknown[0])
+        got, expected = (
+            wrong if start == len(words) else unknown[0],
+            f"a cluster file, an option, then {' or '.join(VERBS)}",
+        )
         raise bad_input("argument", where=prog, expected=expected, got=got, nearest_to=VERBS)
     # Options may stand before the file, where the outer parser has read them.
     merged = {name: value or getattr(options, name, None) for name, value in vars(parsed).items()}

@@ -150,9 +150,13 @@ def _reason(text: str) -> str:
     return next((line for line in reversed(lines) if line.startswith("wormwood: ")), (lines or ["it said nothing"])[-1])
 
 
-def stop_job(head: Head, name: str) -> None:
-    """Have a job stopped; a training leaves a checkpoint first. Errors as ``follow_job``."""
+def stop_job(head: Head, name: str) -> str:
+    """Have a job stopped, which leaves a checkpoint of a training, and return its status. Errors as ``follow_job``."""
+    status = str(head.get(f"/api/jobs/{name}")["status"])
+    if status in ENDED:
+        return status
     head.post(f"/api/jobs/{name}/stop", {})
+    return "STOPPING"
 
 
 def list_jobs(head: Head, state: ClusterState) -> list[dict[str, Any]]:

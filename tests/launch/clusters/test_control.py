@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 
@@ -23,6 +24,7 @@ from wormwood.launch.clusters.control import (
 )
 from wormwood.launch.clusters.files import Cluster, LocalCluster, SshCluster, load_cluster, parse_cluster
 from wormwood.launch.clusters.host_agent import answer, busy_ports, cluster_mark, free_port
+from wormwood.launch.clusters.jobs import stop_job
 from wormwood.launch.clusters.processes import MARK
 from wormwood.launch.clusters.state import ClusterState, locked, read_state
 from wormwood.launch.run.loopback import is_loopback, loopback_environment
@@ -244,6 +246,34 @@ def test_a_state_that_is_no_object_is_one_line(content: bytes) -> None:
     with pytest.raises(BadInput, match="damaged cluster state") as error:
         read_state("a")
     assert "\n" not in str(error.value)
+
+
+class _OneJob:
+    """A head that knows one job and notes what it is told."""
+
+    def __init__(self, status: str) -> None:
+        self.status, self.told = status, []  # type: ignore[var-annotated]
+
+    def get(self, path: str) -> dict[str, str]:
+        return {"status": self.status}
+
+    def post(self, path: str, body: object) -> None:
+        self.told.append(path)
+
+
+@pytest.mark.parametrize(
+    ("status", "said"), [("RUNNING", "STOPPING"), ("SUCCEEDED", "SUCCEEDED"), ("FAILED", "FAILED")]
+)
+def test_a_job_that_has_ended_is_not_said_to_stop(status: str, said: str) -> None:
+    head = _OneJob(status)
+    assert stop_job(cast(Any, head), "train-1") == said
+    assert head.told == (["/api/jobs/train-1/stop"] if status == "RUNNING" else [])
+
+
+@pytest.mark.parametrize("words", [["trian", "swim-ncap-ppo"], ["local", "trian", "swim-ncap-ppo"]])
+def test_a_misspelt_verb_is_what_is_complained_of(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["cluster", "submit", *words]) == 2
+    assert "got 'trian' (nearest: 'train')" in capsys.readouterr().err
 
 
 def test_only_folders_that_are_made_for_ray_are_removed(tmp_path: Path) -> None:
