@@ -16,7 +16,7 @@ from wormwood.launch.clusters.control import cluster_down, cluster_status, clust
 from wormwood.launch.clusters.files import load_cluster
 from wormwood.launch.clusters.jobs import follow_job, list_jobs, send_job, stop_job
 from wormwood.launch.clusters.manifests import make_manifests, place_of, write_manifests
-from wormwood.launch.clusters.plans import VERBS, Place, plan_job
+from wormwood.launch.clusters.plans import VERBS, Place, plan_job, wasted_processors
 from wormwood.launch.clusters.state import require_state
 from wormwood.launch.run.training import Interrupted
 from wormwood.launch.storage.versions import installed_versions
@@ -79,6 +79,8 @@ def manifest_command(options: argparse.Namespace) -> None:
     cluster = load_cluster(options.file)
     place = place_of(cluster)
     job = plan_job(options.words, place, options.parse) if options.words else None
+    if job and (wasted := wasted_processors(job, place)):
+        note(f"{wasted} of {place.workers} processors stay idle: the training has fewer workers or shards")
     files = make_manifests(cluster, job, installed_versions())
     paths = write_manifests(cluster, files, Path(options.out)) if options.out else []
     if options.json:

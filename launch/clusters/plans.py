@@ -18,7 +18,7 @@ from wormwood.launch.run.custom_code import own_folders
 from wormwood.launch.run.trust import custom_names, recall, remember
 from wormwood.launch.storage.mirrors import check_out, has_run, is_url
 
-__all__ = ["CODE", "JOB", "VERBS", "Job", "Place", "plan_job"]
+__all__ = ["CODE", "JOB", "VERBS", "Job", "Place", "plan_job", "wasted_processors"]
 
 VERBS = ("train", "transfer")
 """Verbs of the command line that are jobs."""
@@ -114,6 +114,18 @@ def _plan_training(words: Sequence[str], options: Any, place: Place, *, where: s
     trusted, code = _own_code(classes, config_folder(options.preset))
     words += trusted  # where it is started again, it is a run that goes on
     return Job("train", tuple(words), config=config.to_yaml(), out=out, folder=place.folder, code=code)
+
+
+def wasted_processors(job: Job, place: Place) -> int:
+    """Return how many processors of its place a training leaves idle: it plays as many shards at once as it has."""
+    if job.config is None:
+        return 0
+    from wormwood.launch.run.settings import parse_config
+
+    trusted = [name for option, name in zip(job.words, job.words[1:], strict=False) if option == "--trust"]
+    shards = parse_config(job.config, where="job", trust=trusted).shards
+    workers = int(job.words[job.words.index("--workers") + 1])
+    return max(0, place.workers - min(shards, workers))
 
 
 def _workers(words: Sequence[str], options: Any, place: Place) -> int:

@@ -8,7 +8,7 @@ import yaml
 from wormwood.errors import BadInput
 from wormwood.launch.cli.job_entry import job_arguments
 from wormwood.launch.cli.main import make_parser
-from wormwood.launch.clusters.plans import Job, Place, plan_job
+from wormwood.launch.clusters.plans import Job, Place, plan_job, wasted_processors
 
 FAR = Place(workers=4, here=False, runs="/shared")
 HERE = Place(workers=2, here=True, runs="runs")
@@ -142,6 +142,7 @@ def test_an_environment_of_ones_own_is_sent_along_and_trusted_by_the_job_alone(
     expected = ("--workers", "2", "--trust", "own_pole:OwnPole-v0", "--trust", "own_pole:Same")
     job = plan_job(["train", "code/own.yaml", "--out", "run"], HERE, PARSE)
     assert (job.words, job.code) == (expected, (str(tmp_path / "code"),))
+    assert wasted_processors(job, HERE) == 0
     (tmp_path / "run").mkdir()  # as after the loss of the head: whoever began it goes on with it
     again = plan_job(["train", "--resume", "--out", "run"], HERE, PARSE)
     assert (again.words, again.code) == (expected, job.code)
@@ -154,3 +155,10 @@ def test_an_environment_of_ones_own_is_sent_along_and_trusted_by_the_job_alone(
 def test_no_workers_are_no_workers(words: list[str], more: list[str], expected: str) -> None:
     job = plan_job([*words, *more], FAR, PARSE)
     assert job.words[len(job.words) - job.words[::-1].index("--workers")] == expected
+
+
+@pytest.mark.parametrize(("more", "wasted"), [([], 60), (["--workers", "2"], 62), (["--workers", "0"], 64)])
+def test_processors_that_no_shard_is_for_are_counted(more: list[str], wasted: int) -> None:
+    place = Place(workers=64, here=False, runs="/shared")
+    words = ["train", "swim-ncap-ppo", "--set", "shards=4", *more]
+    assert wasted_processors(plan_job(words, place, PARSE), place) == wasted
