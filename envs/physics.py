@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from wormwood.envs.bodies import Body
 from wormwood.envs.models import build_model
-from wormwood.envs.profiling import stop_timers
+from wormwood.envs.profiling import keep_no_log, stop_timers
 
 __all__ = ["ROOT_JOINTS", "SENSOR_HEADER", "Physics", "Readings", "link_columns"]
 
@@ -72,6 +72,7 @@ class Physics:
         self.model = build_model(body)
         self.substeps = round(body.control_timestep / self.model.opt.timestep)
         stop_timers()
+        keep_no_log()
         self._batch = Batch(self.model, count, nthread=threads)
         self._qpos, self._qvel = self._batch.bind("qpos"), self._batch.bind("qvel")
         self._control, self._sensors = self._batch.bind("ctrl"), self._batch.bind("sensordata")

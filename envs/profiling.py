@@ -1,14 +1,15 @@
-"""MuJoCo's own timers, which measure each stage of each physics step, off."""
+"""What MuJoCo does beside a simulation in this process: its timers off, and its warnings in no file."""
 
 from __future__ import annotations
 
 import ctypes
+import warnings
 from functools import cache
 from pathlib import Path
 
 import mujoco
 
-__all__ = ["stop_timers"]
+__all__ = ["keep_no_log", "stop_timers"]
 
 
 def stop_timers() -> None:
@@ -21,6 +22,21 @@ def stop_timers() -> None:
     clock = _clock()
     if clock is not None and mujoco.get_mjcb_time() is None:
         clock.value = None
+
+
+def keep_no_log() -> None:
+    """Let MuJoCo's warnings be Python's, rather than lines of a MUJOCO_LOG.TXT in the current folder.
+
+    That a simulation became unstable is said by the step that it ended, and is no warning. A handler that the user has
+    set stays.
+    """
+    if mujoco.get_mju_user_warning() is None:
+        mujoco.set_mju_user_warning(_warn)
+
+
+def _warn(text: str) -> None:
+    if "simulation is unstable" not in text:
+        warnings.warn(f"MuJoCo: {text}", RuntimeWarning, stacklevel=2)
 
 
 @cache

@@ -15,7 +15,7 @@ from wormwood.envs.specs import SwimmerSpec
 from wormwood.errors import bad_input
 from wormwood.launch.api import spec_for
 from wormwood.launch.cli.arguments import AGENT_HELP, add_trust, add_verb, episodes, local_path, seed
-from wormwood.launch.cli.console import print_json, print_table, print_text, progress_bar
+from wormwood.launch.cli.console import note, print_json, print_table, print_text, progress_bar
 from wormwood.launch.run.agent_files import load_agent
 from wormwood.launch.run.environment_settings import Spec
 from wormwood.launch.run.evaluation import evaluate
@@ -79,6 +79,9 @@ def _print(results: list[dict[str, Any]], spec: Spec) -> None:
         rows = [(*cells, f"{row['speed_mean']:z.3f}") for cells, row in zip(rows, results, strict=True)]
     print_table(f"{activity}, {spec.horizon} steps", columns, rows)
     for row in results:
+        if row["unstable_episodes"]:
+            share = f"{row['unstable_episodes']} of {row['episodes']} episodes"
+            note(f"{row['body']}: unstable in {share}, from step {row['unstable_step']} on: they count as they ended")
         if 1 < len(row.get("episode_means", [])) <= LONGEST_TABLE:
             print_table("by episode of the trial", ["episode", "return", "95 % interval"], list(_episode_rows(row)))
         if "score" in row:

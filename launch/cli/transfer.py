@@ -100,6 +100,10 @@ def _print(report: Report) -> None:
         reasons = [row["reason"] for row in results.rows if row["agent"] == agent and row["reason"]]
         if reasons:
             note(f"{agent} cannot act on {len(reasons)} bodies ({reasons[0]}); to pad and truncate it: --adapt pad")
+    for row in results.rows:
+        if row["unstable"]:
+            where, starts, step = f"{row['agent']} on {row['body']}", row["unstable"], row["unstable_step"]
+            note(f"{where}: unstable in {starts} starts, from step {step}; they count as they ended")
     print_text(f"report: {report.page}")
 
 

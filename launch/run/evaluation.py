@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import itertools
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from wormwood.agents.policies.acting import act_steps
 from wormwood.agents.policies.interfaces import Floats, Policy
 from wormwood.envs.families.trials import TrialSpec
 from wormwood.envs.randomness import evaluation_streams
+from wormwood.envs.simulation import ENDED_BY
 from wormwood.envs.specs import EnvironmentSpec, SwimmerSpec
 from wormwood.launch.run.agent_files import Agent
 from wormwood.launch.run.threads import one_thread
 
 __all__ = ["BATCH", "Evaluation", "evaluate", "record_poses"]
 
+UNSTABLE = ENDED_BY.index("unstable simulation")
 BATCH = 10
 """Episodes that are played side by side. It is fixed, and the last batch filled up, so that a result does not depend on
 how many episodes were asked for: products of other sizes may differ in the last bit."""
@@ -36,6 +39,8 @@ class Evaluation:
     """``[E]`` mean forward speed of the head in each episode, in m/s; NaN where nothing swims."""
     inner: Floats | None = None
     """``[E, K]`` of trials, the return of each of their K episodes."""
+    unstable: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
+    """``[E]`` the step, counted from 1, in which the simulation became unstable and ended the episode; 0 in none."""
 
     def to_row(self) -> dict[str, Any]:
         """Return the row that `wormwood evaluate --json` prints."""
@@ -47,6 +52,8 @@ class Evaluation:
             "return_mean": float(self.returns.mean()),
             "return_std": float(self.returns.std()),
             "speed_mean": None if np.isnan(speed) else speed,
+            "unstable_episodes": int(np.count_nonzero(self.unstable)),
+            "unstable_step": int(self.unstable[self.unstable > 0].min()) if self.unstable.any() else None,
             **({} if self.inner is None else _adaptation(self.inner)),
         }
 
@@ -68,31 +75,32 @@ def evaluate(agent: Agent, spec: EnvironmentSpec, *, episodes: int, seed: int = 
     policy = agent.policy(spec, seed=seed)
     played = spec.held_out if isinstance(spec, TrialSpec) else spec
     batches = [_play(policy, played, first=first, seed=seed) for first in range(0, episodes, BATCH)]
-    returns, speeds = (np.concatenate(column)[:episodes] for column in zip(*batches, strict=True))
+    returns, speeds, unstable = (np.concatenate(column)[:episodes] for column in zip(*batches, strict=True))
     inner = returns if isinstance(spec, TrialSpec) else None
-    return Evaluation(agent.name, spec.label, returns.sum(axis=1), speeds, inner)
+    return Evaluation(agent.name, spec.label, returns.sum(axis=1), speeds, inner, unstable)
 
 
-def _play(policy: Policy, spec: EnvironmentSpec, *, first: int, seed: int) -> tuple[Floats, Floats]:
+def _play(policy: Policy, spec: EnvironmentSpec, *, first: int, seed: int) -> tuple[Floats, Floats, NDArray[np.int64]]:
     """Return the returns ``[BATCH, K]`` and mean speeds ``[BATCH]`` of the episodes from start ``first`` on.
 
-    K is the number of episodes in a trial, and 1 elsewhere.
+    K is the number of episodes in a trial, and 1 elsewhere. The third is ``Evaluation.unstable [BATCH]``.
     """
     simulation = spec.simulate(BATCH, streams=evaluation_streams(seed), first=first)
     simulation.reset()
     episodes = spec.episodes if isinstance(spec, TrialSpec) else 1
     reward, speed, length = np.zeros((BATCH, episodes)), np.zeros(BATCH), np.zeros(BATCH)
-    alive = np.ones(BATCH, dtype=bool)
+    alive, unstable = np.ones(BATCH, dtype=bool), np.zeros(BATCH, dtype=np.int64)
     for number, taken in enumerate(itertools.islice(act_steps(policy, simulation, spec.actions), spec.horizon)):
         step = taken.step
         reward[:, number * episodes // spec.horizon] += np.where(alive, step.reward, 0.0)
         speed += np.where(alive, step.speed, 0.0)
         length += alive
+        unstable[alive & (step.ended_by == UNSTABLE)] = number + 1
         # An episode that ended early waits for the others.
         alive &= ~step.done
         if not alive.any():
             break
-    return reward, speed / length
+    return reward, speed / length, unstable
 
 
 def record_poses(agent: Agent, spec: SwimmerSpec, *, steps: int, seed: int = 0) -> tuple[Floats, Floats]:

@@ -84,13 +84,15 @@ def draw_heat_map(results: Results) -> Figure:
     for (row, column), share in np.ndenumerate(shares):
         missing = np.isnan(share)
         colour = DARK if missing else cell_colours(share)[1]
-        padded = "*" if results.by_name[agents[column], bodies[row]]["adapted"] else ""
-        text = "–" if missing else f"{values[row][column]:z.0f}{padded}"
+        cell = results.by_name[agents[column], bodies[row]]
+        text = "–" if missing else f"{values[row][column]:z.0f}{'*' * cell['adapted']}{'!' * bool(cell['unstable'])}"
         axes.text(column, row, text, ha="center", va="center", color=colour, fontsize=8)
     axes.set_xticks(range(len(agents)), [_short(name) for name in agents], rotation=20, ha="left", parse_math=False)
     axes.set_yticks(range(len(bodies)), bodies, fontsize=8, parse_math=False)
     axes.xaxis.tick_top()
-    meaning = f"return, of at most {most}: interquartile mean\n–: cannot act on this body; *: padded"
+    meaning = (
+        f"return, of at most {most}: interquartile mean\n–: cannot act on this body; *: padded; !: unstable physics"
+    )
     axes.set_xlabel(meaning, fontsize=8)
     return figure
 

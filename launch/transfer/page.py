@@ -184,7 +184,7 @@ def _cell(results: Results, row: Mapping[str, Any]) -> str:
     if row["return_iqm"] is None:
         return "<td class=none>cannot act</td>"
     back, text = cell_colours(row["return_iqm"] / results.suite.task.horizon)
-    padded = " *" if row["adapted"] else ""
+    padded = (" *" if row["adapted"] else "") + (" !" if row["unstable"] else "")
     speed = f"<small>{100 * row['speed_mean']:z.1f}</small>"
     return f'<td style="background:{back};color:{text}">{row["return_iqm"]:z.0f}{padded}{speed}</td>'
 
@@ -273,7 +273,8 @@ def _figures(pictures: Sequence[Illustration]) -> str:
 def _numbers(results: Results) -> str:
     kept = any(row["retention"] is not None for row in results.rows)
     head = ["body", "return", "95&nbsp;% interval", "cm/s", "body lengths/s", "cost of transport"]
-    head += ["retention"] if kept else []
+    broke = any(row["unstable"] for row in results.rows)
+    head += (["retention"] if kept else []) + (["unstable"] if broke else [])
     tables = []
     for agent in results.agents:
         rows = [
@@ -285,12 +286,17 @@ def _numbers(results: Results) -> str:
                 _number(row["body_lengths_per_second"], "z.3f"),
                 _number(row["cost_of_transport"], ".3g"),
                 *([_number(row["retention"], "z.2f")] if kept else []),
+                *([_unstable(row)] if broke else []),
             ]
             for row in results.rows
             if row["agent"] == agent
         ]
         tables.append(f"<details><summary>{escape(agent)}</summary>{_table(head, rows, kind='long')}</details>")
     return "".join(tables)
+
+
+def _unstable(row: Mapping[str, Any]) -> str:
+    return f"{row['unstable']} starts, from step {row['unstable_step']}" if row["unstable"] else ""
 
 
 def _number(value: float | None, form: str) -> str:

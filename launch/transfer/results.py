@@ -81,6 +81,7 @@ class Results:
         body, outcomes = entry.body, self.outcomes_of(agent, entry.body.name)
         comparison = self.comparisons.get((agent, body.name))
         kept = None if comparison is None else comparison.retention
+        unstable = [step for outcome in outcomes for step in outcome.unstable]
         row: dict[str, Any] = {
             "agent": agent,
             "body": body.name,
@@ -95,6 +96,8 @@ class Results:
             "runs": len(outcomes),
             "interval_over": "starts" if len(outcomes) == 1 else "runs",
             "adapted": any(outcome.adapted for outcome in outcomes),
+            "unstable": sum(map(bool, unstable)),
+            "unstable_step": min(filter(None, unstable), default=None),
             "reason": next((outcome.reason for outcome in outcomes if outcome.reason is not None), None),
         }
         if row["reason"] is not None:

@@ -74,6 +74,8 @@ class Outcome:
     """Generalized positions ``[K, nq]`` of start 0, every 100 control steps."""
     adapted: bool = False
     """The agent was padded."""
+    unstable: tuple[int, ...] = ()
+    """For each start the step, counted from 1, in which the simulation became unstable; 0 in none."""
     reason: str | None = None
     """Why there is nothing; None where there is."""
 
@@ -102,6 +104,7 @@ def run_job(job: EvaluationJob) -> Outcome:
         distance=_plain(distance),
         poses=tuple(_plain(pose) for pose in spec.meters[0].poses),
         adapted=isinstance(agent, PaddedAgent),
+        unstable=tuple(int(step) for step in result.unstable),
     )
 
 
