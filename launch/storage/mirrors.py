@@ -41,10 +41,13 @@ def check_out(location: str) -> None:
     """Check where a new run is to be.
 
     Raises:
-        BadInput: it is nearly a URL, and would be taken for a folder.
+        BadInput: it is nearly a URL, and would be taken for a folder, or one that cannot be written.
     """
     if re.match(r"[A-Za-z][A-Za-z0-9+.-]+:/(?!/)", location):
         raise bad_input("--out", where="train", expected="two slashes behind the protocol, or a folder", got=location)
+    if re.match(r"https?://", location, re.IGNORECASE):
+        expected = "a folder, or a URL that can be written, such as s3://BUCKET/NAME"
+        raise bad_input("--out", where="train", expected=expected, got=location)
 
 
 def is_url(location: str) -> bool:

@@ -22,7 +22,7 @@ from moto.server import ThreadedMotoServer
 from wormwood.launch.cli import main as command_line
 from wormwood.launch.storage import mirrors
 from wormwood.launch.storage.checkpoints import load_newest, save_checkpoint
-from wormwood.launch.storage.mirrors import Mirror, StorageError, has_run, is_url
+from wormwood.launch.storage.mirrors import Mirror, StorageError, check_out, has_run, is_url
 
 PRESET = """
 agent: {kind: ncap}
@@ -323,3 +323,9 @@ def test_a_name_that_leads_out_of_the_folder_is_not_followed(name: str, bucket: 
 def test_a_url_that_names_no_run(place: str, preset: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert _train(preset, "--out", place) == 2
     assert capsys.readouterr().err.count("\n") == 1
+
+
+@pytest.mark.parametrize("url", ["http://127.0.0.1:1/run", "HTTPS://127.0.0.1:1/run"])
+def test_a_url_that_cannot_be_written_is_refused_before_training(url: str) -> None:
+    with pytest.raises(BadInput, match="--out in train: expected a folder, or a URL that can be written, such as s3:"):
+        check_out(url)
