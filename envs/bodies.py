@@ -317,7 +317,7 @@ def load_body(name_or_path: str | Path) -> Body:
     if text == GYMNASIUM_SWIMMER.name:
         return GYMNASIUM_SWIMMER
     path = Path(text)
-    if path.suffix == ".xml":
+    if path.suffix.lower() == ".xml":
         return body_from_mapping({"mjcf": _read_model(path)}, name=path.stem, where=text)
     known = body_names()
     if text not in known and path.suffix not in (".yaml", ".yml"):

@@ -16,7 +16,14 @@ from wormwood.errors import BadInput, bad_input
 __all__ = ["CONTROL_TIMESTEP", "LinkFrame", "SwimmerModel", "read_swimmer"]
 
 CONTROL_TIMESTEP = 0.03  # s
+SHORTEST_TIMESTEP = 1e-5  # s; a control step then takes 3,000 physics steps
 LONGEST_TEXT = 1_000_000  # characters of a model
+LARGEST_COUNT = 2000  # of user data, sensor dimensions, pixels of a texture's side and the like
+MOST_TEXTURES = 10
+COUNTS = {"count", "dim", "height", "nsample", "num", "width"}
+"""Attributes that say how much of something there is."""
+MULTIPLYING = {"attach", "composite", "extension", "flex", "flexcomp", "hfield", "mesh", "plugin", "replicate", "skin"}
+"""Elements of which a few words make a model as large as they like, or that need other files."""
 NOSE = 0.6  # link lengths from the middle of the head to the nose, as in dm_control's swimmer
 TOLERANCE = 1e-6  # of directions, and of places as a share of a swimmer's length
 DIGITS = 12  # to which places in a link are rounded: what should be 0 is 0
@@ -87,8 +94,9 @@ def read_swimmer(text: str, *, where: str) -> SwimmerModel:
     centres = [np.average(data.xipos[bodies], axis=0, weights=model.body_mass[bodies]) for bodies in members]
     ends, forward = _spine(data.xanchor[len(ROOT) :], centres, where)
     timestep = float(model.opt.timestep)
-    if not timestep <= CONTROL_TIMESTEP:
-        raise _refused("timestep", where, f"at most a control step, {CONTROL_TIMESTEP} s", timestep)
+    if not SHORTEST_TIMESTEP <= timestep <= CONTROL_TIMESTEP:
+        expected = f"from {SHORTEST_TIMESTEP} s to a control step, {CONTROL_TIMESTEP} s"
+        raise _refused("timestep", where, expected, timestep)
     frames = [_frame(data, link, (ends[k] + ends[k + 1]) / 2, forward) for k, link in enumerate(links)]
     lengths = np.linalg.norm(np.diff(ends, axis=0), axis=1)
     nose = (ends[0] + ends[1]) / 2 + NOSE * lengths[0] * forward
@@ -126,11 +134,31 @@ def _compile(text: str, where: str) -> mujoco.MjModel:
         # It travels to other processes and machines as its text alone.
         files = [value for name, value in element.attrib.items() if name.startswith("file")]
         if element.tag == "include" or files:
-            raise _refused(element.tag, where, "a model in one file, without other files", (files or ["include"])[0])
+            expected = (
+                "a model in one file, as mujoco.mj_saveLastXML(FILE, mujoco.MjModel.from_xml_path(PATH)) writes it"
+            )
+            raise _refused(element.tag, where, expected, (files or ["include"])[0])
+        _check_size(element, where)
+    if len(root.findall("asset/texture")) > MOST_TEXTURES:
+        raise _refused("textures", where, f"at most {MOST_TEXTURES}", len(root.findall("asset/texture")))
     try:
         return mujoco.MjSpec.from_string(text).compile()
     except ValueError as error:
         raise _refused("model", where, "one that MuJoCo compiles", " ".join(str(error).split())) from None
+
+
+def _check_size(element: ElementTree.Element, where: str) -> None:
+    """Refuse what makes a model large with few words, before MuJoCo makes room for it."""
+    if element.tag in MULTIPLYING:
+        raise _refused("element", where, "links, joints and motors alone", element.tag)
+    for name, value in element.attrib.items():
+        counts = name in COUNTS or element.tag == "size" or (element.tag, name) == ("numeric", "size")
+        if counts and not _is_small(value):
+            raise _refused(f"{name} of {element.tag}", where, f"at most {LARGEST_COUNT}", value)
+
+
+def _is_small(text: str) -> bool:
+    return text in {"true", "false"} or (text.lstrip("-").isdigit() and int(text) <= LARGEST_COUNT)
 
 
 def _chain(model: mujoco.MjModel, where: str) -> list[int]:
@@ -218,6 +246,18 @@ def _limits(model: mujoco.MjModel, joints: list[int], where: str) -> Values:
     return tuple(float(model.jnt_range[joint, 1]) for joint in joints)
 
 
+def _kind(model: mujoco.MjModel, motor: int) -> str:
+    """Return what makes an actuator none of a motor's kind, such as a muscle's dynamics."""
+    kinds = (
+        (mujoco.mjtDyn, model.actuator_dyntype),
+        (mujoco.mjtGain, model.actuator_gaintype),
+        (mujoco.mjtBias, model.actuator_biastype),
+    )
+    return ", ".join(
+        kind(int(values[motor])).name.removeprefix("mj").lower().replace("_", " ") for kind, values in kinds
+    )
+
+
 def _gears(model: mujoco.MjModel, joints: list[int], where: str) -> Values:
     moved = [int(joint) for joint in model.actuator_trnid[:, 0]]
     if (model.actuator_trntype != mujoco.mjtTrn.mjTRN_JOINT).any() or moved != joints:
@@ -233,7 +273,8 @@ def _gears(model: mujoco.MjModel, joints: list[int], where: str) -> Values:
         )
         limits = model.actuator_ctrlrange[motor].tolist() if model.actuator_ctrllimited[motor] else "no limit"
         if not plain or limits != [-1.0, 1.0]:
-            found = f"control range {limits}" if plain else "another kind of actuator"
+            found = f"control range {limits}" if plain else f"an actuator with {_kind(model, motor)}"
             expected = "an element motor with a control range of -1 to 1"
-            raise _refused(f"motor {model.actuator(motor).name}", where, expected, found)
+            name = f"motor {motor} {model.actuator(motor).name}".strip()
+            raise _refused(f"{name} of joint {model.joint(joints[motor]).name}", where, expected, found)
     return tuple(float(gear) for gear in model.actuator_gear[:, 0])

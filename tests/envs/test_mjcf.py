@@ -189,10 +189,13 @@ def test_a_body_survives_a_file_and_a_process_with_the_text_of_its_model(tmp_pat
         ('<motor name="second" joint="back"/>', "", "motors .* each of the 2 hinges"),
         ('<motor name="first" joint="front"/><motor name="second" joint="back"/>',
          '<motor name="second" joint="back"/><motor name="first" joint="front"/>', "motors .* in their order"),
-        ('<motor name="second"', '<position name="second"', "motor second .* got 'another kind"),
-        ('<motor name="second"', '<motor name="second" ctrlrange="-2 2"', "motor second .* control range"),
+        ('<motor name="second"', '<position name="second"', "motor 1 second of joint back .* got 'an actuator with"),
+        (
+            '<motor name="second"', '<motor name="second" ctrlrange="-2 2"',
+            "motor 1 second of joint back .* control range",
+        ),
         ('name="tail" pos="-0.1 0 0"', 'name="tail" pos="-0.1 0.05 0"', "pose .* one line"),
-        ('timestep="0.004"', 'timestep="0.05"', "timestep .* at most a control step"),
+        ('timestep="0.004"', 'timestep="0.05"', "timestep .* to a control step"),
         ('name="fin" pos="-0.05 0 0">', 'name="fin"><freejoint/>', "model|joints"),
         ('name="fin" pos="-0.05 0 0">', 'name="fin"><joint axis="0 0 1" limited="true" range="-9 9"/>', "pose"),
         ('<light name="sun"/>', '<body name="ball"><freejoint/><geom size="0.1"/></body>', "chain|joints"),
@@ -220,3 +223,56 @@ def test_a_model_that_is_not_there(tmp_path: Path) -> None:
         read_swimmer(" " * 1_000_001, where="test")
     with pytest.raises(BadInput, match="model"):
         Body(**{**vars(swimmer(3)), "mjcf": MODEL})
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        (
+            "<worldbody>",
+            '<size nuserdata="1000000000"/><worldbody>',
+            "nuserdata of size .*at most 2000, got '1000000000'",
+        ),
+        ("<worldbody>", '<size memory="100G"/><worldbody>', "memory of size .*at most 2000, got '100G'"),
+        ("<sensor>", '<sensor><user dim="1000000000"/>', "dim of user .*at most 2000"),
+        ("<worldbody>", '<custom><numeric name="n" size="999999999"/></custom><worldbody>', "size of numeric"),
+        (
+            "<worldbody>",
+            '<asset><hfield name="h" nrow="9" ncol="9" size="1 1 1 1"/></asset><worldbody>',
+            "element .*'hfield'",
+        ),
+        (
+            "<worldbody>",
+            '<asset><texture type="2d" builtin="flat" width="99999" height="1"/></asset><worldbody>',
+            "width of",
+        ),
+        (
+            "<light name",
+            '<replicate count="1000000" euler="0 0 1"><light/></replicate><light name',
+            "element .*'replicate'",
+        ),
+        ("<light name", '<flexcomp name="f" type="grid" count="999 999 9"/><light name', "element .*'flexcomp'"),
+        ("<worldbody>", '<extension><plugin plugin="x"/></extension><worldbody>', "element .*'extension'"),
+        ('timestep="0.004"', 'timestep="1e-9"', "timestep .*from 1e-05 s to a control step, 0.03 s, got 1e-09"),
+        ('timestep="0.004"', 'timestep="0"', "timestep|model"),
+        ('timestep="0.004"', 'timestep="-0.01"', "timestep|model"),
+    ],
+)
+def test_what_would_fill_the_memory_or_never_end_is_refused_before_it_is_compiled(
+    old: str, new: str, words: str
+) -> None:
+    assert old in MODEL
+    with pytest.raises(BadInput, match=words) as caught:
+        read_swimmer(MODEL.replace(old, new, 1), where="m.xml")
+    assert "\n" not in str(caught.value)
+
+
+def test_an_actuator_that_is_no_motor_is_named_by_number_joint_and_kind() -> None:
+    muscles = MODEL.replace('<motor name="first" joint="front"/>', '<muscle joint="front" lengthrange="0.1 1"/>')
+    with pytest.raises(BadInput, match=r"motor 0 of joint front in MJCF swimmer m\.xml: .* actuator with dyn muscle"):
+        read_swimmer(muscles, where="m.xml")
+
+
+def test_suffixes_are_compared_without_case(tmp_path: Path) -> None:
+    (tmp_path / "T.XML").write_text(MODEL)
+    assert load_body(tmp_path / "T.XML").links == 3
