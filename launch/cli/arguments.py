@@ -50,6 +50,8 @@ class Parser(argparse.ArgumentParser):
     def _get_values(self, action: argparse.Action, arg_strings: list[str]) -> Any:
         # argparse takes `--out=` for an empty text, and `--out=--` for no value at all.
         name = "/".join(action.option_strings) or action.metavar or action.dest
+        if action.nargs == argparse.PARSER:  # a verb, and all that it parses itself
+            return super()._get_values(action, arg_strings)
         if "" in arg_strings or (action.option_strings and arg_strings == ["--"]):
             raise bad_input("argument", where=f"{self.prog} {name}", expected="a value", got=arg_strings[0])
         return super()._get_values(action, arg_strings)

@@ -59,7 +59,7 @@ def test_the_table_has_a_row_for_each_figure_and_size(capsys, monkeypatch) -> No
 
 @pytest.mark.parametrize(
     ("python", "problem"),
-    [("/none/python", "No such file"), ("{tmp}", "Permission denied"), ("/bin/false", "exit code 1"), ("", "")],
+    [("/none/python", "No such file"), ("{tmp}", "Permission denied"), ("/bin/false", "exit code 1")],
 )
 def test_peers_that_are_none_are_bad_input_in_one_line(python: str, problem: str, tmp_path: Path, capsys) -> None:
     python = python.format(tmp=tmp_path)
@@ -68,6 +68,11 @@ def test_peers_that_are_none_are_bad_input_in_one_line(python: str, problem: str
     assert line.startswith(f"wormwood: no peers in --peers {python}: expected a Python that has gbrl and xgboost")
     assert problem in line
     assert line.count("\n") == 1
+
+
+def test_peers_without_a_name_are_bad_input(capsys) -> None:
+    assert command_line.main(["bench", "trees", "--peers", ""]) == 2
+    assert capsys.readouterr().err == "wormwood: argument in wormwood bench --peers: expected a value, got ''\n"
 
 
 def test_peers_may_be_named_by_the_environment(capsys, monkeypatch) -> None:

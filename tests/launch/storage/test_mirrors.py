@@ -19,6 +19,7 @@ import numpy as np
 import pytest
 from moto.server import ThreadedMotoServer
 
+from wormwood.errors import BadInput
 from wormwood.launch.cli import main as command_line
 from wormwood.launch.storage import mirrors
 from wormwood.launch.storage.checkpoints import load_newest, save_checkpoint
