@@ -209,7 +209,7 @@ def test_agents_that_do_not_fit_and_damaged_ones_are_bad_input(capsys) -> None:
         (signal.SIGINT, 0),
         (signal.SIGTERM, 0),
         pytest.param(signal.SIGINT, 2, marks=pytest.mark.slow),
-        (signal.SIGTERM, 2),
+        pytest.param(signal.SIGTERM, 2, marks=pytest.mark.slow),
     ],
 )
 def test_ctrl_c_leaves_a_checkpoint_says_how_to_go_on_and_exits_with_130(number: int, workers: int, capsys) -> None:
