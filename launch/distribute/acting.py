@@ -19,6 +19,9 @@ from wormwood.launch.distribute.observations import Observation
 
 __all__ = ["Acted", "Exploration", "OffPolicyActing", "OnPolicyActing", "RandomRates", "random_steps"]
 
+SAME_FORWARD = ("stable_baselines3.", "sb3_contrib.", "wormwood.agents.stable_baselines3.on_policy")
+"""Modules of policies whose ``forward`` draws from ``get_distribution`` and no more."""
+
 
 @dataclass(frozen=True)
 class RandomRates:
@@ -68,9 +71,12 @@ class Acted:
 
 
 def has_forward_of_its_own(policy: Any) -> bool:
-    """Return whether somebody has overridden ``forward``, so that it may act otherwise than ``get_distribution``."""
+    """Return whether ``forward`` was overridden, so that it may act otherwise than ``get_distribution``.
+
+    That of a forest does: its choices start where the space's do, and whole numbers are rounded.
+    """
     module = str(getattr(type(policy).forward, "__module__", ""))
-    return "forward" in vars(policy) or not module.startswith(("stable_baselines3.", "sb3_contrib.", "wormwood."))
+    return "forward" in vars(policy) or not module.startswith(SAME_FORWARD)
 
 
 class OnPolicyActing:
