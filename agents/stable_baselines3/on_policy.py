@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from gymnasium.spaces import Space
+from stable_baselines3.common.distributions import Distribution
 from stable_baselines3.common.policies import ActorCriticPolicy
 from stable_baselines3.common.type_aliases import Schedule
 from torch import Tensor, nn
@@ -151,6 +152,11 @@ class StructuredPolicy(ActorCriticPolicy):
         """
         check_clock(obs, self.spec)
         return super().forward(obs, deterministic)
+
+    def get_distribution(self, obs: Any) -> Distribution:
+        """Return the distribution of actions for observations ``[N, D]``, after ``check_clock``."""
+        check_clock(obs, self.spec)
+        return super().get_distribution(obs)
 
     def obs_to_tensor(self, observation: Any) -> tuple[Any, bool]:
         """Return observations ``[N, D]`` as a tensor, and whether there were several, after ``check_clock``."""

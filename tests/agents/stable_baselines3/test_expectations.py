@@ -11,7 +11,7 @@ from stable_baselines3.common.callbacks import CallbackList, CheckpointCallback,
 from stable_baselines3.common.evaluation import evaluate_policy
 from stable_baselines3.common.vec_env import DummyVecEnv, VecMonitor, VecNormalize
 
-from wormwood import NCAPPolicy, NCAPSACPolicy, NCAPTD3Policy, make_swimmers
+from wormwood import NCAPPolicy, NCAPSACPolicy, NCAPTD3Policy, distribute, make_swimmers
 from wormwood.envs.faces.gymnasium import SwimmerEnv
 from wormwood.envs.tasks import Swim
 from wormwood.errors import BadInput
@@ -124,6 +124,18 @@ def test_normalised_rewards_are_taken_and_normalised_observations_refused(algori
         model.learn(64)
     with pytest.raises(BadInput, match=message):
         algorithm.load(tmp_path / "m", env=around(), device="cpu").learn(64)
+
+
+@EACH
+def test_normalised_observations_are_refused_under_distribute_too(algorithm, policy) -> None:
+    normalised = VecNormalize(make_swimmers("swimmer-4", 2))
+    model, other = _model(algorithm, policy, normalised), _model(algorithm, policy)
+    for each in (model, other):
+        distribute(each, workers=0)
+    other.set_env(VecNormalize(make_swimmers("swimmer-4", 2)))
+    for each in (model, other):
+        with pytest.raises(BadInput, match=r"clock in observation: expected whole control steps, .*norm_obs=False"):
+            each.learn(64)
 
 
 @pytest.mark.parametrize(("algorithm", "policy"), CASES[2:])
