@@ -147,6 +147,8 @@ def _collect_on_policy(  # noqa: PLR0917 # SB3's own signature, as below
             seen = map_arrays(lambda array, t=n_steps: array[t], recording.seen)
             rollout_buffer.add(seen, actions, rewards, model._last_episode_starts, values, log_probs)
             model._last_obs, model._last_episode_starts = new_obs, dones
+    # A policy that must not see standardised observations says so, also where the first statistics changed nothing.
+    model.policy.obs_to_tensor(new_obs)
     for n_steps, row, observation in cut:
         # The episode was cut, not lost: what it would have earned is estimated.
         with torch.no_grad():

@@ -135,7 +135,7 @@ def test_normalised_observations_are_refused_under_distribute_too(algorithm, pol
     other.set_env(VecNormalize(make_swimmers("swimmer-4", 2)))
     for each in (model, other):
         with pytest.raises(BadInput, match=r"clock in observation: expected whole control steps, .*norm_obs=False"):
-            each.learn(64)
+            each.learn(32)
 
 
 @pytest.mark.parametrize(("algorithm", "policy"), CASES[2:])
