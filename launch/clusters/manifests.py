@@ -13,7 +13,7 @@ from typing import Any
 
 import yaml
 
-from wormwood.configs.yaml_files import to_yaml
+from wormwood.configs.yaml_files import parse_mapping, to_yaml
 from wormwood.errors import bad_input
 from wormwood.launch.clusters.files import Cluster, KuberayCluster, RayUpCluster, SlurmCluster
 from wormwood.launch.clusters.kuberay import ray_cluster, ray_job
@@ -87,8 +87,8 @@ def write_manifests(cluster: Cluster, files: Mapping[str, str], folder: Path) ->
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for name, text in files.items():
-            # `ray up` may be called from any folder.
-            write_private(folder / name, text.replace(f"./{TOKEN}", str(folder.resolve() / TOKEN)))
+            ray_up = isinstance(cluster, RayUpCluster)
+            write_private(folder / name, _with_token_in(folder.resolve(), text) if ray_up else text)
         paths = [folder / name for name in files]
         if isinstance(cluster, RayUpCluster):
             paths.append(folder / TOKEN)
@@ -98,6 +98,13 @@ def write_manifests(cluster: Cluster, files: Mapping[str, str], folder: Path) ->
         got = f"{folder}: {error.strerror}"
         raise bad_input("folder", where="--out", expected="a writable one", got=got) from None
     return paths
+
+
+def _with_token_in(folder: Path, text: str) -> str:
+    """Return a file for ``ray up`` that finds its token in this folder, from whichever it is called."""
+    config = parse_mapping(text, where="file for ray up")
+    mounts = {remote: str(folder / TOKEN) for remote in config["file_mounts"]}
+    return _plain_yaml({**config, "file_mounts": mounts})
 
 
 def check_ray_up(config: Mapping[str, Any]) -> None:

@@ -4,6 +4,7 @@ After a change that is meant: WORMWOOD_WRITE_GOLDEN=1 python -m pytest tests/lau
 """
 
 import copy
+import dataclasses
 import os
 import shutil
 import subprocess
@@ -136,6 +137,16 @@ def test_files_are_closed_to_others_and_a_token_stays_what_it_was(tmp_path: Path
     assert yaml.safe_load(paths[0].read_text())["file_mounts"] == {"~/.wormwood/token": str(paths[1].resolve())}
     write_manifests(_aws(), files, tmp_path / "out")
     assert paths[1].read_text() == token
+
+
+@pytest.mark.parametrize("folder", ["a #b", "a: b", "it's", 'a "b"'])
+def test_a_token_is_found_in_a_folder_of_any_name_and_setup_stays_what_it_was(folder: str, tmp_path: Path) -> None:
+    cluster = dataclasses.replace(_aws(), setup=("cp ./token /opt",))
+    (path, token) = write_manifests(cluster, make_manifests(cluster, None, VERSIONS), tmp_path / folder)
+    written = yaml.safe_load(path.read_text())
+    assert written["file_mounts"] == {"~/.wormwood/token": str(token.resolve())}
+    assert written["setup_commands"][0] == "cp ./token /opt"
+    assert written == {**ray_up_config(cluster, VERSIONS), "file_mounts": written["file_mounts"]}
 
 
 def test_unknown_fields_are_refused_only_where_fields_are_named() -> None:
