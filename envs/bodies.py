@@ -58,7 +58,7 @@ class Body:
     link_mass: Values
     """Mass of each link in kg."""
     gear: Values
-    """Torque of each joint's motor at full action, in N·m."""
+    """Torque of each joint's motor at full action, in N·m; a motor with a negative one turns the other way."""
     joint_damping: Values
     """Damping of each joint in N·m·s/rad."""
     joint_limit: Values
@@ -138,8 +138,8 @@ def _check_fields(fields: Mapping[str, Any], *, where: str) -> None:
     links = _check_whole(fields, "links", 2, MOST_LINKS, where=where)
     for field in ("link_length", "link_mass", "joint_limit"):
         _check_values(fields, field, count=links - (field == "joint_limit"), low=SMALLEST, where=where)
-    for field in ("gear", "joint_damping"):
-        _check_values(fields, field, count=links - 1, low=0.0, where=where)
+    for field, low in (("gear", -LARGEST), ("joint_damping", 0.0)):
+        _check_values(fields, field, count=links - 1, low=low, where=where)
     for field in ("density", "viscosity", "sensor_noise"):
         if not is_number(fields[field], low=0.0, high=LARGEST):
             raise bad_input(field, where=where, expected=f"a number from 0 to {LARGEST:g}", got=fields[field])
@@ -160,8 +160,8 @@ def _check_values(fields: Mapping[str, Any], field: str, *, count: int, low: flo
     values = fields[field]
     right = isinstance(values, tuple) and len(values) == count
     if not right or not all(is_number(value, low=low, high=LARGEST) for value in values):
-        sign = "positive" if low else "non-negative"
-        expected = f"one {sign} number or a list of {count}, each from {low:g} to {LARGEST:g}"
+        sign = "positive " if low > 0 else "non-negative " if low == 0 else ""
+        expected = f"one {sign}number or a list of {count}, each from {low:g} to {LARGEST:g}"
         raise bad_input(field, where=where, expected=expected, got=values)
 
 
@@ -335,7 +335,7 @@ def _repeated(value: Any, count: int) -> Any:
 
 def _as_float(value: Any) -> Any:
     # What is no number of a body stays as it is, for the error message.
-    return float(value) if is_number(value, low=0.0, high=LARGEST) else value
+    return float(value) if is_number(value, low=-LARGEST, high=LARGEST) else value
 
 
 def _joint_numbers(value: Any) -> Any:

@@ -5,25 +5,17 @@ from __future__ import annotations
 import functools
 from dataclasses import dataclass
 from typing import Any
-from xml.etree import ElementTree
 
 import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
-from wormwood.errors import BadInput, bad_input
+from wormwood.envs.mjcf_text import read_spec, refused
 
-__all__ = ["CONTROL_TIMESTEP", "LinkFrame", "SwimmerModel", "read_swimmer"]
+__all__ = ["CONTROL_TIMESTEP", "LinkFrame", "SwimmerModel", "aligned_spec", "read_swimmer"]
 
 CONTROL_TIMESTEP = 0.03  # s
 SHORTEST_TIMESTEP = 1e-5  # s; a control step then takes 3,000 physics steps
-LONGEST_TEXT = 1_000_000  # characters of a model
-LARGEST_COUNT = 2000  # of user data, sensor dimensions, pixels of a texture's side and the like
-MOST_TEXTURES = 10
-COUNTS = {"count", "dim", "height", "nsample", "num", "width"}
-"""Attributes that say how much of something there is."""
-MULTIPLYING = {"attach", "composite", "extension", "flex", "flexcomp", "hfield", "mesh", "plugin", "replicate", "skin"}
-"""Elements of which a few words make a model as large as they like, or that need other files."""
 NOSE = 0.6  # link lengths from the middle of the head to the nose, as in dm_control's swimmer
 TOLERANCE = 1e-6  # of directions, and of places as a share of a swimmer's length
 DIGITS = 12  # to which places in a link are rounded: what should be 0 is 0
@@ -66,6 +58,8 @@ class SwimmerModel:
     """``[3]`` in the frame of the first link, in m."""
     joints: tuple[int, ...]
     """MuJoCo's numbers of the joints between links."""
+    motors: tuple[int, ...]
+    """MuJoCo's numbers of their motors."""
 
 
 @functools.lru_cache(maxsize=64)
@@ -74,13 +68,14 @@ def read_swimmer(text: str, *, where: str) -> SwimmerModel:
 
     It has to be a chain of at least two links in the x-y plane. The first one, the head, moves by a slide along x, a
     slide along y and a hinge about z; each other one hangs on the one in front by one hinge about z, with a range from
-    ``-limit`` to ``limit``, and lies in line with it at angle 0. Each of these hinges has one motor, in the same order,
-    with a control range of -1 to 1. Names do not matter, and bodies that are welded together are one link.
+    ``-limit`` to ``limit``, and lies in line with it at angle 0. Each of these hinges has one motor with a control
+    range of -1 to 1, in any order. Names do not matter, nor which way a joint looks, nor which slide comes first, and
+    bodies that are welded together are one link.
 
     Raises:
         BadInput: the text is no such model; ``where`` says where it is from.
     """
-    model = _compile(text, where)
+    model = _compile(aligned_spec(text, where=where), where)
     links = _chain(model, where)
     joints = _hinges(model, links, where)
     data = mujoco.MjData(model)
@@ -90,13 +85,14 @@ def read_swimmer(text: str, *, where: str) -> SwimmerModel:
     members = [np.flatnonzero(model.body_weldid == link) for link in links]
     masses = [float(model.body_mass[bodies].sum()) for bodies in members]
     if min(masses) <= 0:
-        raise _refused("mass", where, "links that weigh something", masses)
+        raise refused("mass", where, "links that weigh something", masses)
     centres = [np.average(data.xipos[bodies], axis=0, weights=model.body_mass[bodies]) for bodies in members]
     ends, forward = _spine(data.xanchor[len(ROOT) :], centres, where)
+    motors = _motors(model, joints, where)
     timestep = float(model.opt.timestep)
     if not SHORTEST_TIMESTEP <= timestep <= CONTROL_TIMESTEP:
         expected = f"from {SHORTEST_TIMESTEP} s to a control step, {CONTROL_TIMESTEP} s"
-        raise _refused("timestep", where, expected, timestep)
+        raise refused("timestep", where, expected, timestep)
     frames = [_frame(data, link, (ends[k] + ends[k + 1]) / 2, forward) for k, link in enumerate(links)]
     lengths = np.linalg.norm(np.diff(ends, axis=0), axis=1)
     nose = (ends[0] + ends[1]) / 2 + NOSE * lengths[0] * forward
@@ -104,7 +100,7 @@ def read_swimmer(text: str, *, where: str) -> SwimmerModel:
         links=len(links),
         link_length=_rounded(lengths),
         link_mass=_rounded(masses),
-        gear=_gears(model, joints, where),
+        gear=tuple(float(model.actuator_gear[motor, 0]) for motor in motors),
         joint_damping=tuple(float(model.dof_damping[model.jnt_dofadr[joint]]) for joint in joints),
         joint_limit=_limits(model, joints, where),
         density=float(model.opt.density),
@@ -113,64 +109,88 @@ def read_swimmer(text: str, *, where: str) -> SwimmerModel:
         frames=tuple(frames),
         nose=_in_link(data, links[0], nose),
         joints=tuple(joints),
+        motors=tuple(motors),
     )
 
 
-def _refused(what: str, where: str, expected: str, got: object) -> BadInput:
-    return bad_input(what, where=f"MJCF swimmer {where}", expected=expected, got=got)
+def aligned_spec(text: str, *, where: str) -> mujoco.MjSpec:
+    """Return the model with its head's slides along +x and +y, in this order, and all its hinges about +z.
+
+    Joints that look the other way are turned, with their ranges, springs and motors: the same mechanism, told as ours.
+
+    Raises:
+        BadInput: the text is no chain of links in the plane.
+    """
+    spec = read_spec(text, where=where)
+    model = _compile(spec, where)
+    _hinges(model, _chain(model, where), where)
+    data = mujoco.MjData(model)
+    mujoco.mj_kinematics(model, data)
+    axes = data.xaxis.copy()
+    swapped = np.allclose(np.abs(axes[:2]), [(0, 1, 0), (1, 0, 0)], atol=TOLERANCE)
+    if swapped:
+        _check_alike(model, where)
+        axes[:2] = axes[[1, 0]]
+    turned = [joint for joint, axis in enumerate(axes) if axis.sum() < 0]
+    if swapped or turned:
+        _check_free(model, where)
+    joints, motors = ({part.id: part for part in parts} for parts in (spec.joints, spec.actuators))
+    if swapped:
+        joints[0].axis, joints[1].axis = joints[1].axis.copy(), joints[0].axis.copy()
+    for joint in turned:
+        _turn(joints[joint])
+        for motor in np.flatnonzero(model.actuator_trnid[:, 0] == joint):
+            motors[int(motor)].gear = -motors[int(motor)].gear
+    return spec
 
 
-def _compile(text: str, where: str) -> mujoco.MjModel:
-    """Compile a model that stands on its own, and turn what MuJoCo finds wrong into one line."""
-    if len(text) > LONGEST_TEXT:
-        raise _refused("size", where, f"at most {LONGEST_TEXT} characters", len(text))
+def _compile(spec: mujoco.MjSpec, where: str) -> mujoco.MjModel:
+    """Compile a model, and turn what MuJoCo finds wrong into one line."""
     try:
-        root = ElementTree.fromstring(text)
-    except (ElementTree.ParseError, ValueError) as error:
-        raise _refused("XML", where, "an MJCF model", str(error)) from None
-    if root.tag != "mujoco":
-        raise _refused("XML", where, "an element mujoco around all", root.tag)
-    for element in root.iter():
-        # It travels to other processes and machines as its text alone.
-        files = [value for name, value in element.attrib.items() if name.startswith("file")]
-        if element.tag == "include" or files:
-            expected = (
-                "a model in one file, as mujoco.mj_saveLastXML(FILE, mujoco.MjModel.from_xml_path(PATH)) writes it"
-            )
-            raise _refused(element.tag, where, expected, (files or ["include"])[0])
-        _check_size(element, where)
-    if len(root.findall("asset/texture")) > MOST_TEXTURES:
-        raise _refused("textures", where, f"at most {MOST_TEXTURES}", len(root.findall("asset/texture")))
-    try:
-        return mujoco.MjSpec.from_string(text).compile()
+        return spec.compile()
     except ValueError as error:
-        raise _refused("model", where, "one that MuJoCo compiles", " ".join(str(error).split())) from None
+        raise refused("model", where, "one that MuJoCo compiles", " ".join(str(error).split())) from None
 
 
-def _check_size(element: ElementTree.Element, where: str) -> None:
-    """Refuse what makes a model large with few words, before MuJoCo makes room for it."""
-    if element.tag in MULTIPLYING:
-        raise _refused("element", where, "links, joints and motors alone", element.tag)
-    for name, value in element.attrib.items():
-        counts = name in COUNTS or element.tag == "size" or (element.tag, name) == ("numeric", "size")
-        if counts and not _is_small(value):
-            raise _refused(f"{name} of {element.tag}", where, f"at most {LARGEST_COUNT}", value)
+def _check_alike(model: mujoco.MjModel, where: str) -> None:
+    """Refuse slides y before x unless they differ in nothing but their axes."""
+    columns = ("stiffness", "range", "limited", "margin", "solref", "solimp", "actfrclimited", "actfrcrange")
+    arrays = [getattr(model, f"jnt_{name}")[:2] for name in columns] + [model.qpos0[:2], model.qpos_spring[:2]]
+    arrays += [
+        getattr(model, f"dof_{name}")[:2] for name in ("damping", "armature", "frictionloss", "solref", "solimp")
+    ]
+    if any((array[0] != array[1]).any() for array in map(np.atleast_1d, arrays)):
+        raise refused("joints", where, "of the head, a slide along x before one along y", "y before x, and not alike")
 
 
-def _is_small(text: str) -> bool:
-    return text in {"true", "false"} or (text.lstrip("-").isdigit() and int(text) <= LARGEST_COUNT)
+def _check_free(model: mujoco.MjModel, where: str) -> None:
+    """Refuse to turn joints that something else than a motor counts on."""
+    held = (model.wrap_type == mujoco.mjtWrap.mjWRAP_JOINT).any() or (model.eq_type == mujoco.mjtEq.mjEQ_JOINT).any()
+    curved = any(getattr(model, name, np.zeros(1)).any() for name in ("dof_dampingpoly", "jnt_stiffnesspoly"))
+    if held or curved:
+        expected = (
+            "the slides along x and y, in this order, and all hinges about +z, beside what counts on joint angles"
+        )
+        raise refused("axes", where, expected, "joints that look the other way")
+
+
+def _turn(joint: mujoco.MjsJoint) -> None:
+    """Let a joint count the other way round."""
+    joint.axis = -joint.axis
+    joint.range, joint.actfrcrange = -joint.range[::-1], -joint.actfrcrange[::-1]
+    joint.ref, joint.springref = -joint.ref, -joint.springref
 
 
 def _chain(model: mujoco.MjModel, where: str) -> list[int]:
     """Return MuJoCo's numbers of the links, head first: each moving body, with what is welded to it."""
     links = sorted({int(link) for link in model.body_weldid if link})
     if len(links) < 2:
-        raise _refused("bodies", where, "at least 2 links that move", len(links))
+        raise refused("bodies", where, "at least 2 links that move", len(links))
     for previous, link in zip([0, *links], links, strict=False):
         parent = int(model.body_weldid[model.body_parentid[link]])
         if parent != previous:
             names = f"{_name(model, link)} on {_name(model, parent)}"
-            raise _refused("bodies", where, "a chain, each link on the one before", names)
+            raise refused("bodies", where, "a chain, each link on the one before", names)
     return links
 
 
@@ -184,14 +204,14 @@ def _hinges(model: mujoco.MjModel, links: list[int], where: str) -> list[int]:
     owned = {link: [kinds[kind] for kind in model.jnt_type[model.jnt_bodyid == link].tolist()] for link in links}
     if owned[links[0]] != [kind for kind, _ in ROOT]:
         expected = "of the head, two slides and a hinge in this order"
-        raise _refused("joints", where, expected, owned[links[0]])
+        raise refused("joints", where, expected, owned[links[0]])
     for link in links[1:]:
         if owned[link] != ["hinge"]:
-            raise _refused("joints", where, f"of {_name(model, link)}, one hinge", owned[link])
+            raise refused("joints", where, f"of {_name(model, link)}, one hinge", owned[link])
     joints = list(range(len(ROOT), model.njnt))
     for joint in joints:
         if model.qpos0[model.jnt_qposadr[joint]] != 0:
-            raise _refused("joints", where, "hinges without a reference angle", f"{model.joint(joint).name}")
+            raise refused("joints", where, "hinges without a reference angle", f"{model.joint(joint).name}")
     return joints
 
 
@@ -200,7 +220,7 @@ def _check_axes(axes: Floats, where: str) -> None:
     for axis, right in zip(axes, wanted, strict=True):
         if not np.allclose(axis, right, atol=TOLERANCE):
             expected = "the slides along x and y, and all hinges about +z"
-            raise _refused("axes", where, expected, np.round(axis, 6).tolist())
+            raise refused("axes", where, expected, np.round(axis, 6).tolist())
 
 
 def _spine(anchors: Floats, centres: list[Floats], where: str) -> tuple[Floats, Floats]:
@@ -215,7 +235,7 @@ def _spine(anchors: Floats, centres: list[Floats], where: str) -> tuple[Floats, 
     along, across = -steps @ forward, steps - np.outer(steps @ forward, forward)
     if not (along > TOLERANCE * length).all() or np.abs(across).max() > TOLERANCE * length:
         expected = "links that lie on one line at angles 0, one behind the other"
-        raise _refused("pose", where, expected, np.round(ends[:, :2], 4).tolist())
+        raise refused("pose", where, expected, np.round(ends[:, :2], 4).tolist())
     return ends, forward
 
 
@@ -242,7 +262,7 @@ def _limits(model: mujoco.MjModel, joints: list[int], where: str) -> Values:
         low, high = model.jnt_range[joint].tolist()
         if not model.jnt_limited[joint] or low != -high:
             got = [low, high] if model.jnt_limited[joint] else "no limit"
-            raise _refused(f"range of {model.joint(joint).name}", where, "from -limit to limit", got)
+            raise refused(f"range of {model.joint(joint).name}", where, "from -limit to limit", got)
     return tuple(float(model.jnt_range[joint, 1]) for joint in joints)
 
 
@@ -258,13 +278,14 @@ def _kind(model: mujoco.MjModel, motor: int) -> str:
     )
 
 
-def _gears(model: mujoco.MjModel, joints: list[int], where: str) -> Values:
-    moved = [int(joint) for joint in model.actuator_trnid[:, 0]]
-    if (model.actuator_trntype != mujoco.mjtTrn.mjTRN_JOINT).any() or moved != joints:
-        got = [str(model.actuator(k).name) for k in range(model.nu)]
-        expected = f"one motor for each of the {len(joints)} hinges between links, in their order"
-        raise _refused("motors", where, expected, got)
-    for motor in range(model.nu):
+def _motors(model: mujoco.MjModel, joints: list[int], where: str) -> list[int]:
+    """Return MuJoCo's numbers of the motors, in the order of the joints that they drive."""
+    driven = [int(joint) for joint in model.actuator_trnid[:, 0]]
+    if (model.actuator_trntype != mujoco.mjtTrn.mjTRN_JOINT).any() or sorted(driven) != joints:
+        names = [str(model.joint(joint).name) or f"joint {joint}" for joint in driven]
+        expected = f"one motor for each of the {len(joints)} hinges between links"
+        raise refused("motors", where, expected, f"{model.nu} motors, of {', '.join(names) or 'none'}")
+    for motor, joint in enumerate(driven):
         plain = (
             model.actuator_gaintype[motor] == mujoco.mjtGain.mjGAIN_FIXED
             and model.actuator_biastype[motor] == mujoco.mjtBias.mjBIAS_NONE
@@ -275,6 +296,6 @@ def _gears(model: mujoco.MjModel, joints: list[int], where: str) -> Values:
         if not plain or limits != [-1.0, 1.0]:
             found = f"control range {limits}" if plain else f"an actuator with {_kind(model, motor)}"
             expected = "an element motor with a control range of -1 to 1"
-            name = f"motor {motor} {model.actuator(motor).name}".strip()
-            raise _refused(f"{name} of joint {model.joint(joints[motor]).name}", where, expected, found)
-    return tuple(float(gear) for gear in model.actuator_gear[:, 0])
+            name = f"actuator {motor} {model.actuator(motor).name}".strip()
+            raise refused(f"{name} of joint {model.joint(joint).name}", where, expected, found)
+    return [driven.index(joint) for joint in joints]

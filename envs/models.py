@@ -9,6 +9,8 @@ import mujoco
 import numpy as np
 
 from wormwood.envs.bodies import Body
+from wormwood.envs.mjcf import aligned_spec
+from wormwood.envs.profiling import keep_no_log
 from wormwood.errors import bad_input
 
 __all__ = ["build_model"]
@@ -27,6 +29,7 @@ def build_model(body: Body) -> mujoco.MjModel:
     Raises:
         BadInput: MuJoCo refuses the body, as where a link is too light or too short.
     """
+    keep_no_log()
     spec = {"dm_control": _chain_spec, "gymnasium": _gymnasium_spec, "mjcf": _users_spec}[body.model](body)
     try:
         return spec.compile()
@@ -136,26 +139,25 @@ def _gymnasium_spec(body: Body) -> mujoco.MjSpec:
 
 
 def _users_spec(body: Body) -> mujoco.MjSpec:
-    """Load a user's model, put the sensors in place of its own, and change what the body says."""
+    """Load a user's model, put our sensors in, and change what the body says."""
     found = body.swimmer_model
-    spec = mujoco.MjSpec.from_string(body.mjcf)
+    spec = aligned_spec(body.mjcf or "", where=body.name)
     spec.option.density = body.density
     spec.option.viscosity = body.viscosity
     ours = {"nose", *(f"link_{link}" for link in range(body.links))}
-    for old in (*spec.sensors, *spec.keys, *(site for site in spec.sites if site.name in ours)):
+    for old in [site for site in spec.sites if site.name in ours]:
         spec.delete(old)
     spec.compile()  # numbers its parts
-    links, joints = ({part.id: part for part in parts} for parts in (spec.bodies, spec.joints))
+    links, joints, motors = ({part.id: part for part in parts} for parts in (spec.bodies, spec.joints, spec.actuators))
     for link, frame in enumerate(found.frames):
         links[frame.body].add_site(name=f"link_{link}", pos=frame.position, quat=frame.quaternion)
     links[found.frames[0].body].add_site(name="nose", pos=found.nose)
-    motors = list(spec.actuators)
-    for joint, number in enumerate(found.joints):
+    for joint, (number, motor) in enumerate(zip(found.joints, found.motors, strict=True)):
         if joint in body.locked:
-            spec.delete(motors[joint])
+            spec.delete(motors[motor])
             spec.delete(joints[number])
             continue
         joints[number].damping = [body.joint_damping[joint], *joints[number].damping[1:]]
-        motors[joint].gear = [0.0 if joint in body.lesioned else body.gear[joint], 0, 0, 0, 0, 0]
+        motors[motor].gear = [0.0 if joint in body.lesioned else body.gear[joint], 0, 0, 0, 0, 0]
     _add_sensors(spec, body, head="link_0")
     return spec

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from wormwood.envs.bodies import Body
 from wormwood.envs.models import build_model
-from wormwood.envs.profiling import keep_no_log, stop_timers
+from wormwood.envs.profiling import stop_timers
 
-__all__ = ["ROOT_JOINTS", "SENSOR_HEADER", "Physics", "Readings", "link_columns"]
+__all__ = ["ROOT_JOINTS", "SENSOR_HEADER", "Physics", "Readings", "driven_joints", "link_columns"]
 
 ROOT_JOINTS = 3  # two slides and a hinge move the head in the plane
 SENSOR_HEADER = 9  # numbers before the links' sensors: nose position, x and y axis of the head
@@ -59,6 +59,13 @@ def link_columns(body: Body) -> NDArray[np.intp]:
     return np.stack([links, links + 1, links + 5], axis=1).ravel()
 
 
+def driven_joints(body: Body, model: mujoco.MjModel) -> NDArray[np.intp]:
+    """Return for each of the model's motors ``[nu]`` the joint of the body that it drives: its column of an action."""
+    free = np.array(body.free_joints, dtype=np.intp)
+    driven: NDArray[np.intp] = free[model.actuator_trnid[:, 0] - ROOT_JOINTS]
+    return driven
+
+
 class Physics:
     """N swimmers of one body on one ``mujoco.batch.Batch``.
 
@@ -72,7 +79,6 @@ class Physics:
         self.model = build_model(body)
         self.substeps = round(body.control_timestep / self.model.opt.timestep)
         stop_timers()
-        keep_no_log()
         self._batch = Batch(self.model, count, nthread=threads)
         self._qpos, self._qvel = self._batch.bind("qpos"), self._batch.bind("qvel")
         self._control, self._sensors = self._batch.bind("ctrl"), self._batch.bind("sensordata")
@@ -80,6 +86,8 @@ class Physics:
         self._disabled = self._batch.expand("opt.disableflags")
         self._always_off = self.model.opt.disableflags | (0 if _can_touch(self.model) else CONTACTS)
         self._free_joints = np.array(body.free_joints, dtype=np.intp)
+        self._driven = driven_joints(body, self.model)
+        self._in_order = np.array_equal(self._driven, np.arange(body.joints))
         self._link_columns = link_columns(body)
         self.readings = self._make_readings()
 
@@ -157,7 +165,7 @@ class Physics:
         Returns:
             ``[N]`` True where the simulation diverged and MuJoCo reset it.
         """
-        self._control[:] = action[:, self._free_joints] if self.body.locked else action
+        self._control[:] = action if self._in_order else action[:, self._driven]
         np.copyto(self.readings.previous_root, self.readings.root)
         self._disabled[:] = self._always_off | OFF_IN_PHYSICS
         self._batch.step(nstep=self.substeps)

@@ -28,7 +28,7 @@ def keep_no_log() -> None:
     """Let MuJoCo's warnings be Python's, rather than lines of a MUJOCO_LOG.TXT in the current folder.
 
     That a simulation became unstable is said by the step that it ended, and is no warning. A handler that the user has
-    set stays.
+    set stays. Reading a model warns, too: this comes before it.
     """
     if mujoco.get_mju_user_warning() is None:
         mujoco.set_mju_user_warning(_warn)
@@ -36,7 +36,8 @@ def keep_no_log() -> None:
 
 def _warn(text: str) -> None:
     if "simulation is unstable" not in text:
-        warnings.warn(f"MuJoCo: {text}", RuntimeWarning, stacklevel=2)
+        category = DeprecationWarning if "deprecated" in text else RuntimeWarning
+        warnings.warn(f"MuJoCo: {text}", category, stacklevel=2)
 
 
 @cache

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from wormwood.envs.bodies import Body
 from wormwood.envs.faces.common import LARGEST_SEED, checked_action, choose_body, choose_task, fresh_seed, whole_number
 from wormwood.envs.models import build_model
-from wormwood.envs.physics import ROOT_JOINTS, SENSOR_HEADER, Floats, Readings, link_columns
+from wormwood.envs.physics import ROOT_JOINTS, SENSOR_HEADER, Floats, Readings, driven_joints, link_columns
 from wormwood.envs.randomness import training_streams
 from wormwood.envs.tasks import Task
 
@@ -46,10 +46,11 @@ def load_environment(
         BadInput: there is no such body or task, or a number is wrong.
     """
     chosen = choose_body(body)
+    model = build_model(chosen)
     seed = fresh_seed() if seed is None else whole_number("seed", seed, minimum=0, maximum=LARGEST_SEED)
     return control.Environment(
-        SwimmerPhysics.from_model(wrapper.MjModel(build_model(chosen))),
-        SwimmerTask(chosen, choose_task(task, horizon=horizon), seed=seed),
+        SwimmerPhysics.from_model(wrapper.MjModel(model)),
+        SwimmerTask(chosen, choose_task(task, horizon=horizon), seed=seed, driven=driven_joints(chosen, model)),
         control_timestep=chosen.control_timestep,
         **(environment_kwargs or {}),
     )
@@ -77,9 +78,9 @@ class SwimmerPhysics(mujoco.Physics):  # type: ignore[misc] # dm_control has no 
 class SwimmerTask(control.Task):  # type: ignore[misc] # dm_control has no types
     """A body's task and its sensors. The observation is a mapping of arrays; their concatenation is the flat one."""
 
-    def __init__(self, body: Body, task: Task, *, seed: int) -> None:
-        """Prepare the episodes of ``seed``."""
-        self.body, self.task = body, task
+    def __init__(self, body: Body, task: Task, *, seed: int, driven: NDArray[np.intp]) -> None:
+        """Prepare the episodes of ``seed``; ``driven [nu]`` is the joint that each of the model's motors drives."""
+        self.body, self.task, self._driven = body, task, driven
         self._streams = training_streams(seed)
         self._free_joints = np.array(body.free_joints, dtype=np.intp)
         self._link_columns = link_columns(body)
@@ -118,7 +119,7 @@ class SwimmerTask(control.Task):  # type: ignore[misc] # dm_control has no types
         """
         self._action = checked_action(action, (self.body.joints,))[None]
         self._previous_root[0] = physics.data.qpos[:ROOT_JOINTS]
-        physics.set_control(self._action[0, self._free_joints])
+        physics.set_control(self._action[0, self._driven])
 
     def after_step(self, physics: SwimmerPhysics) -> None:
         """Count the step, and let the sensors read the joints."""

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from wormwood.envs.families.interfaces import Dynamics, FamilyTask, InnerStep, check_number, check_whole, plain_layout
 from wormwood.envs.layouts import ObservationLayout
 from wormwood.envs.physics import DIVERGED, Floats
+from wormwood.envs.profiling import keep_no_log
 from wormwood.envs.randomness import stream
 from wormwood.envs.specs import ActionSpace
 
@@ -117,6 +118,7 @@ class CheetahVelocity(_Cheetah):
 @functools.cache
 def _model() -> mujoco.MjModel:
     """Read gymnasium's model, once in a process: MuJoCo warns each time of an attribute in it that is out of date."""
+    keep_no_log()
     path = Path(gymnasium.__file__).parent / "envs" / "mujoco" / "assets" / "half_cheetah.xml"
     return mujoco.MjModel.from_xml_path(str(path))
 

@@ -2,6 +2,8 @@
 
 import csv
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -26,6 +28,31 @@ def test_an_evaluation_says_in_which_step_it_became_unstable(fields: dict[str, o
     stable = wormwood.evaluate("zero", body="swimmer-3", episodes=2)
     assert stable.to_row()["unstable_episodes"] == 0
     assert stable.to_row()["unstable_step"] is None
+
+
+def test_no_reader_of_models_leaves_a_log() -> None:
+    model = '<mujoco><option timestep="nan"/><worldbody/></mujoco>'
+    code = f"""
+import warnings
+from wormwood.envs.bodies import body_from_mapping, swimmer
+from wormwood.envs.families.half_cheetah import CheetahDirection
+from wormwood.errors import BadInput
+try:
+    body_from_mapping({{"mjcf": {model!r}}}, name="mine", where="test")
+except BadInput:
+    pass
+CheetahDirection().dynamics(2)
+from wormwood.envs.faces.dm_control import load_environment  # has a handler of its own
+environment = load_environment(swimmer(6, gear=1e3), "swim", seed=0)
+environment.reset()
+while not (step := environment.step([1.0] * 5)).last():
+    pass
+assert step.discount == 0.0
+"""
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stdout) == (0, "")
+    assert "deprecated" not in ended.stderr
+    assert not list(Path().iterdir())
 
 
 def test_the_commands_say_it(capsys: pytest.CaptureFixture[str]) -> None:
