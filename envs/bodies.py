@@ -11,17 +11,20 @@ from pathlib import Path
 from typing import Any, Literal
 
 from wormwood.configs.yaml_files import parse_mapping, preset_names, read_preset_or_file
-from wormwood.envs.mjcf import CONTROL_TIMESTEP, SwimmerModel, read_swimmer
+from wormwood.envs.mjcf import CONTROL_TIMESTEP, SHORTEST_TIMESTEP, SwimmerModel, read_swimmer
 from wormwood.errors import bad_input
 
 __all__ = [
+    "CONTROL_TIMESTEP",
     "GYMNASIUM_SWIMMER",
     "LONGEST_DELAY",
     "MOST_LINKS",
+    "PHYSICS_TIMESTEP",
     "Body",
     "body_fields",
     "body_from_mapping",
     "body_names",
+    "count_substeps",
     "is_number",
     "load_body",
     "swimmer",
@@ -36,6 +39,12 @@ MOST_LINKS = 200
 """A control step of 200 links takes about 10 ms, and the time grows with the third power of their number."""
 LONGEST_DELAY = 1000  # control steps, 30 s; every environment remembers as many
 SMALLEST, LARGEST = 1e-9, 1e15  # of every number of a body: nothing overflows, not in float32 either
+
+PHYSICS_TIMESTEP = 0.002  # s, dm_control's swimmer
+GYMNASIUM_TIMESTEP = 0.04  # s, a control step of Swimmer-v5
+LONGEST_CONTROL_TIMESTEP = 1.0  # s
+MOST_SUBSTEPS = 3000  # physics steps of a control step
+WHOLE = 1e-9  # by which their number may be no whole one: dm_control refuses more
 
 Values = tuple[float, ...]
 GYMNASIUM_LINK_MASS: Values = (35.604716740684324,) * 3  # capsules of 0.1 m by 1 m at 1000 kg/m³
@@ -75,6 +84,8 @@ class Body:
     """Standard deviation of the noise on each joint angle, as a share of the joint's limit."""
     sensor_delay: int = 0
     """Control steps by which the joint angles are read late, at most 1000."""
+    control_timestep: float = CONTROL_TIMESTEP
+    """Seconds of one control step: a whole number of physics steps."""
     model: Literal["dm_control", "gymnasium", "mjcf"] = "dm_control"
     """Which reference swimmer the mechanics follow; ``mjcf``: a model of the user's."""
     mjcf: str | None = None
@@ -104,13 +115,6 @@ class Body:
     def free_joints(self) -> tuple[int, ...]:
         """The joints that are not locked."""
         return tuple(joint for joint in range(self.joints) if joint not in self.locked)
-
-    @property
-    def control_timestep(self) -> float:
-        """Seconds of one control step."""
-        if self.model == "mjcf":
-            return self.swimmer_model.control_timestep
-        return CONTROL_TIMESTEP if self.model == "dm_control" else 0.04
 
     @property
     def swimmer_model(self) -> SwimmerModel:
@@ -143,6 +147,9 @@ def _check_fields(fields: Mapping[str, Any], *, where: str) -> None:
     for field in ("density", "viscosity", "sensor_noise"):
         if not is_number(fields[field], low=0.0, high=LARGEST):
             raise bad_input(field, where=where, expected=f"a number from 0 to {LARGEST:g}", got=fields[field])
+    if not is_number(fields["control_timestep"], low=SHORTEST_TIMESTEP, high=LONGEST_CONTROL_TIMESTEP):
+        expected = f"a number from {SHORTEST_TIMESTEP:g} to {LONGEST_CONTROL_TIMESTEP:g}, in s"
+        raise bad_input("control_timestep", where=where, expected=expected, got=fields["control_timestep"])
     _check_whole(fields, "sensor_delay", 0, LONGEST_DELAY, where=where)
     for field in ("lesioned", "locked"):
         _check_joints(fields[field], field, joints=links - 1, where=where)
@@ -165,6 +172,19 @@ def _check_values(fields: Mapping[str, Any], field: str, *, count: int, low: flo
         raise bad_input(field, where=where, expected=expected, got=values)
 
 
+def count_substeps(control_timestep: float, timestep: float, *, where: str) -> int:
+    """Return how many physics steps of ``timestep`` s a control step has.
+
+    Raises:
+        BadInput: that is no whole number, or more than 3000; ``where`` says whose it is.
+    """
+    steps = control_timestep / timestep
+    if abs(steps - round(steps)) > WHOLE or not 1 <= round(steps) <= MOST_SUBSTEPS:
+        expected = f"from 1 to {MOST_SUBSTEPS} physics steps of {timestep:g} s each"
+        raise bad_input("control_timestep", where=where, expected=expected, got=control_timestep)
+    return round(steps)
+
+
 def _check_joints(chosen: Any, field: str, *, joints: int, where: str) -> None:
     whole = isinstance(chosen, tuple) and all(isinstance(j, int) and not isinstance(j, bool) for j in chosen)
     if not whole or len(set(chosen)) != len(chosen) or not all(0 <= joint < joints for joint in chosen):
@@ -178,6 +198,7 @@ GYMNASIUM_FIXED: Mapping[str, Any] = {
     "link_mass": GYMNASIUM_LINK_MASS,
     "joint_limit": (100.0 * (math.pi / 180.0),) * 2,
     "locked": (),
+    "control_timestep": GYMNASIUM_TIMESTEP,
 }
 
 
@@ -202,6 +223,9 @@ def body_fields(body: Body) -> dict[str, Any]:
     """Return the fields of a body as a body file has them: ``body_from_mapping`` reads them back."""
     fields = dataclasses.asdict(body)
     del fields["model"]
+    usual = {"gymnasium": GYMNASIUM_TIMESTEP, "dm_control": CONTROL_TIMESTEP}
+    if body.control_timestep == (body.swimmer_model.control_timestep if body.mjcf else usual[body.model]):
+        del fields["control_timestep"]  # as in files that were written before there was such a field
     if body.mjcf is None:
         del fields["mjcf"]
     return fields
@@ -247,6 +271,8 @@ def body_from_mapping(fields: Mapping[str, Any], *, name: str, where: str, folde
         values[field] = _joint_numbers(values[field])
     # The body checks itself again, but does not know which file it is from.
     _check_fields(values, where=where)
+    timestep = PHYSICS_TIMESTEP if mjcf is None else read_swimmer(mjcf, where=name).timestep
+    count_substeps(values["control_timestep"], timestep, where=where)
     return Body(**values)
 
 
@@ -295,6 +321,7 @@ GYMNASIUM_SWIMMER = Body(
     joint_limit=(100.0 * (math.pi / 180.0),) * 2,
     density=4000.0,
     viscosity=0.1,
+    control_timestep=GYMNASIUM_TIMESTEP,
     model="gymnasium",
 )
 """The body of gymnasium's Swimmer-v5."""

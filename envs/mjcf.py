@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from wormwood.envs.mjcf_text import read_spec, refused
 
-__all__ = ["CONTROL_TIMESTEP", "LinkFrame", "SwimmerModel", "aligned_spec", "read_swimmer"]
+__all__ = ["CONTROL_TIMESTEP", "SHORTEST_TIMESTEP", "LinkFrame", "SwimmerModel", "aligned_spec", "read_swimmer"]
 
 CONTROL_TIMESTEP = 0.03  # s
 SHORTEST_TIMESTEP = 1e-5  # s; a control step then takes 3,000 physics steps
@@ -51,6 +51,8 @@ class SwimmerModel:
     joint_limit: Values
     density: float
     viscosity: float
+    timestep: float
+    """Seconds of a physics step."""
     control_timestep: float
     """Seconds of the whole number of physics steps that comes closest to 0.03 s."""
     frames: tuple[LinkFrame, ...]
@@ -105,6 +107,7 @@ def read_swimmer(text: str, *, where: str) -> SwimmerModel:
         joint_limit=_limits(model, joints, where),
         density=float(model.opt.density),
         viscosity=float(model.opt.viscosity),
+        timestep=timestep,
         control_timestep=round(CONTROL_TIMESTEP / timestep) * timestep,
         frames=tuple(frames),
         nose=_in_link(data, links[0], nose),

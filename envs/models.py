@@ -8,7 +8,7 @@ import gymnasium
 import mujoco
 import numpy as np
 
-from wormwood.envs.bodies import Body
+from wormwood.envs.bodies import PHYSICS_TIMESTEP, Body
 from wormwood.envs.mjcf import aligned_spec
 from wormwood.envs.profiling import keep_no_log
 from wormwood.errors import bad_input
@@ -43,7 +43,7 @@ def _chain_spec(body: Body) -> mujoco.MjSpec:
     """Build dm_control's swimmer: hinges at the front of each link, which extends along +y."""
     spec = mujoco.MjSpec()
     spec.compiler.degree = False
-    spec.option.timestep = 0.002
+    spec.option.timestep = PHYSICS_TIMESTEP
     spec.option.density = body.density
     spec.option.viscosity = body.viscosity
     spec.option.disableflags |= mujoco.mjtDisableBit.mjDSBL_CONTACT

@@ -10,7 +10,7 @@ import numpy as np
 from mujoco.batch import Batch
 from numpy.typing import NDArray
 
-from wormwood.envs.bodies import Body
+from wormwood.envs.bodies import Body, count_substeps
 from wormwood.envs.models import build_model
 from wormwood.envs.profiling import stop_timers
 
@@ -77,7 +77,7 @@ class Physics:
         self.body = body
         self.count = count
         self.model = build_model(body)
-        self.substeps = round(body.control_timestep / self.model.opt.timestep)
+        self.substeps = count_substeps(body.control_timestep, self.model.opt.timestep, where=f"body {body.name}")
         stop_timers()
         self._batch = Batch(self.model, count, nthread=threads)
         self._qpos, self._qvel = self._batch.bind("qpos"), self._batch.bind("qvel")

@@ -18,7 +18,7 @@ from wormwood.launch.cli.arguments import AGENT_HELP, add_trust, add_verb, episo
 from wormwood.launch.cli.console import note, print_json, print_table, print_text, progress_bar
 from wormwood.launch.run.agent_files import load_agent
 from wormwood.launch.run.environment_settings import Spec
-from wormwood.launch.run.evaluation import evaluate
+from wormwood.launch.run.evaluation import evaluate, timestep_notes
 
 __all__ = ["add_evaluate", "evaluate_command"]
 
@@ -78,6 +78,8 @@ def _print(results: list[dict[str, Any]], spec: Spec) -> None:
         columns = [*columns, "speed (m/s)"]
         rows = [(*cells, f"{row['speed_mean']:z.3f}") for cells, row in zip(rows, results, strict=True)]
     print_table(f"{activity}, {spec.horizon} steps", columns, rows)
+    for text in timestep_notes(results):
+        note(text)
     for row in results:
         if row["unstable_episodes"]:
             share = f"{row['unstable_episodes']} of {row['episodes']} episodes"

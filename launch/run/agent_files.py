@@ -25,7 +25,7 @@ from wormwood.agents.stable_baselines3.zips import ALGORITHMS, load_zip
 from wormwood.configs.custom import is_custom, load_modules, plain_settings, settings_class
 from wormwood.configs.regular_files import read_regular
 from wormwood.envs.randomness import PURPOSES, stream
-from wormwood.envs.specs import EnvironmentSpec
+from wormwood.envs.specs import EnvironmentSpec, SwimmerSpec
 from wormwood.errors import BadInput, bad_input
 from wormwood.launch.run.environment_settings import Spec, describe_spec, read_spec
 from wormwood.launch.run.old_names import use_new_names
@@ -71,6 +71,11 @@ class Agent:
     """What it was trained in."""
     zipped: ZippedPolicy | None = None
     """The policy of a zip of Stable-Baselines3, which acts in place of ``config``."""
+
+    @property
+    def control_timestep(self) -> float | None:
+        """Seconds of a control step of the body that it was trained on; None where there is none."""
+        return self.spec.body.control_timestep if isinstance(self.spec, SwimmerSpec) else None
 
     def policy(self, spec: EnvironmentSpec, *, seed: int = 0) -> Policy:
         """Build the policy for an environment.

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,6 +13,7 @@ from numpy.typing import NDArray
 
 from wormwood.agents.policies.acting import act_steps
 from wormwood.agents.policies.interfaces import Floats, Policy
+from wormwood.envs.bodies import CONTROL_TIMESTEP
 from wormwood.envs.families.trials import TrialSpec
 from wormwood.envs.randomness import evaluation_streams
 from wormwood.envs.simulation import ENDED_BY
@@ -18,7 +21,7 @@ from wormwood.envs.specs import EnvironmentSpec, SwimmerSpec
 from wormwood.launch.run.agent_files import Agent
 from wormwood.launch.run.threads import one_thread
 
-__all__ = ["BATCH", "Evaluation", "evaluate", "record_poses"]
+__all__ = ["BATCH", "Evaluation", "evaluate", "record_poses", "timestep_notes"]
 
 UNSTABLE = ENDED_BY.index("unstable simulation")
 BATCH = 10
@@ -41,6 +44,10 @@ class Evaluation:
     """``[E, K]`` of trials, the return of each of their K episodes."""
     unstable: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
     """``[E]`` the step, counted from 1, in which the simulation became unstable and ended the episode; 0 in none."""
+    control_timestep: float | None = None
+    """Seconds of a control step of the body; None where nothing swims."""
+    trained_timestep: float | None = None
+    """The same of the body that the agent was trained on; None where it has none."""
 
     def to_row(self) -> dict[str, Any]:
         """Return the row that `wormwood evaluate --json` prints."""
@@ -54,8 +61,39 @@ class Evaluation:
             "speed_mean": None if np.isnan(speed) else speed,
             "unstable_episodes": int(np.count_nonzero(self.unstable)),
             "unstable_step": int(self.unstable[self.unstable > 0].min()) if self.unstable.any() else None,
+            "control_timestep": self.control_timestep,
+            "trained_timestep": self.trained_timestep,
             **({} if self.inner is None else _adaptation(self.inner)),
         }
+
+
+def timestep_notes(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return a line for each control step but the usual one, and for each that an agent was not trained with.
+
+    Args:
+        rows: results with ``agent``, ``body``, ``control_timestep`` and ``trained_timestep``.
+    """
+    unusual: dict[float, list[str]] = {}
+    foreign: dict[tuple[str, float, float], list[str]] = {}
+    for row in rows:
+        agent, body, step, trained = (row[key] for key in ("agent", "body", "control_timestep", "trained_timestep"))
+        if step not in (None, CONTROL_TIMESTEP):
+            unusual.setdefault(step, []).append(body)
+        if step is not None and trained is not None and not math.isclose(step, trained):
+            foreign.setdefault((agent, trained, step), []).append(body)
+    return [
+        *(f"a control step takes {step:g} s on {_some(bodies)}" for step, bodies in unusual.items()),
+        *(
+            f"{agent} was trained with control steps of {trained:g} s: they take {step:g} s on {_some(bodies)}"
+            for (agent, trained, step), bodies in foreign.items()
+        ),
+    ]
+
+
+def _some(names: Sequence[str]) -> str:
+    """Return the first of some names, and how many more there are."""
+    distinct = list(dict.fromkeys(names))
+    return ", ".join(distinct[:3]) + (f" and {len(distinct) - 3} more bodies" if len(distinct) > 3 else "")
 
 
 def _adaptation(inner: Floats) -> dict[str, list[float]]:
@@ -77,7 +115,9 @@ def evaluate(agent: Agent, spec: EnvironmentSpec, *, episodes: int, seed: int = 
     batches = [_play(policy, played, first=first, seed=seed) for first in range(0, episodes, BATCH)]
     returns, speeds, unstable = (np.concatenate(column)[:episodes] for column in zip(*batches, strict=True))
     inner = returns if isinstance(spec, TrialSpec) else None
-    return Evaluation(agent.name, spec.label, returns.sum(axis=1), speeds, inner, unstable)
+    timestep = spec.body.control_timestep if isinstance(spec, SwimmerSpec) else None
+    total, trained = returns.sum(axis=1), agent.control_timestep
+    return Evaluation(agent.name, spec.label, total, speeds, inner, unstable, timestep, trained)
 
 
 def _play(policy: Policy, spec: EnvironmentSpec, *, first: int, seed: int) -> tuple[Floats, Floats, NDArray[np.int64]]:

@@ -105,5 +105,5 @@ def fit_agent(agent: Agent, spec: SwimmerSpec, *, pad: bool = False) -> Agent:
 def _own_body(trained: SwimmerSpec, other: SwimmerSpec) -> Any:
     """Return the agent's own body, with the control step of the other one where the agent counts time by it."""
     if trained.body.model == "gymnasium" and other.body.model != "gymnasium":
-        return dataclasses.replace(trained.body, model="dm_control")
+        return dataclasses.replace(trained.body, model="dm_control", control_timestep=other.body.control_timestep)
     return trained.body

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from wormwood.errors import BadInput, bad_input
+from wormwood.launch.run.evaluation import timestep_notes
 from wormwood.launch.run.opening import free_folder
 from wormwood.launch.run.training import Interrupted
 from wormwood.launch.storage.mirrors import is_url
@@ -211,6 +212,7 @@ class _Work:
     def write(self) -> Report:
         """Write the report of all that is measured."""
         results = self._results()
+        self.notes += timestep_notes(results.rows)
         # matplotlib is slow to load: only who draws waits for it.
         from wormwood.launch.transfer.report_files import write_report
 

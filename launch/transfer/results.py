@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import itertools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -27,7 +27,20 @@ from wormwood.launch.transfer.zero_shot import Outcome
 __all__ = ["GRAVITY", "ROW_KEYS", "THRESHOLDS", "Results"]
 
 GRAVITY = 9.81  # m/s²
-ROW_KEYS = ("agent", "body", "label", "return_iqm", "return_low", "return_high", "speed_mean", "retention")
+ROW_KEYS = (
+    "agent",
+    "body",
+    "label",
+    "return_iqm",
+    "return_low",
+    "return_high",
+    "speed_mean",
+    "retention",
+    "unstable",
+    "unstable_step",
+    "control_timestep",
+    "trained_timestep",
+)
 """What scripts rely on; files have more."""
 THRESHOLDS = np.linspace(0.0, 1.0, 101)
 """Of the performance profile, as shares of the most that an episode can return."""
@@ -98,6 +111,8 @@ class Results:
             "adapted": any(outcome.adapted for outcome in outcomes),
             "unstable": sum(map(bool, unstable)),
             "unstable_step": min(filter(None, unstable), default=None),
+            "control_timestep": body.control_timestep,
+            "trained_timestep": _another([outcome.trained_timestep for outcome in outcomes], body.control_timestep),
             "reason": next((outcome.reason for outcome in outcomes if outcome.reason is not None), None),
         }
         if row["reason"] is not None:
@@ -156,3 +171,9 @@ class Results:
         """Return the performance profile at the T ``THRESHOLDS`` and its lower and upper end, ``[T]`` each."""
         scores = self.scores(agent)
         return performance_profile(scores, THRESHOLDS), *profile_band(scores, THRESHOLDS, seed=self.seed)
+
+
+def _another(trained: Sequence[float | None], timestep: float) -> float | None:
+    """Return the control step that some runs were trained with, if any with another one than ``timestep``: that one."""
+    known = [step for step in trained if step is not None]
+    return next((step for step in known if step != timestep), next(iter(known), None))

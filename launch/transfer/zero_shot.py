@@ -76,6 +76,8 @@ class Outcome:
     """The agent was padded."""
     unstable: tuple[int, ...] = ()
     """For each start the step, counted from 1, in which the simulation became unstable; 0 in none."""
+    trained_timestep: float | None = None
+    """Seconds of a control step of the body that the agent was trained on; None where it has none."""
     reason: str | None = None
     """Why there is nothing; None where there is."""
 
@@ -105,6 +107,7 @@ def run_job(job: EvaluationJob) -> Outcome:
         poses=tuple(_plain(pose) for pose in spec.meters[0].poses),
         adapted=isinstance(agent, PaddedAgent),
         unstable=tuple(int(step) for step in result.unstable),
+        trained_timestep=result.trained_timestep,
     )
 
 

@@ -57,7 +57,8 @@ def test_a_run_can_be_evaluated_inspected_filmed_and_trained_again_from_its_own_
         ("r", "viscous", 2),
     ]
     expected = {"agent", "body", "episodes", "return_mean", "return_std", "speed_mean"}
-    assert set(rows[0]) == expected | {"unstable_episodes", "unstable_step"}
+    steps = {"unstable_episodes", "unstable_step", "control_timestep", "trained_timestep"}
+    assert set(rows[0]) == expected | steps
     assert _json(capsys, "inspect", "r", "--out", "i")["period"]["steps"] > 0
     assert sorted(path.name for path in Path("i").iterdir()) == ["circuit.json", "circuit.png"]
     for name in ("v.gif", "v.mp4", "deep/v.png"):

@@ -24,7 +24,10 @@ bodies:
 - {body: swimmer-6, label: home}
 - {body: swimmer-3, label: extrapolation, axis: links, value: 3}
 """
-KEYS = ["agent", "body", "label", "return_iqm", "return_low", "return_high", "speed_mean", "retention"]
+KEYS = [
+    *("agent", "body", "label", "return_iqm", "return_low", "return_high", "speed_mean", "retention"),
+    *("unstable", "unstable_step", "control_timestep", "trained_timestep"),
+]
 
 
 @pytest.fixture(autouse=True)
