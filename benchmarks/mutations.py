@@ -20,9 +20,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import gymnasium
 import numpy as np
 
 from wormwood.configs.yaml_files import read_preset_or_file
+from wormwood.envs.bodies import body_fields, load_body
+from wormwood.envs.physics import Physics
 from wormwood.errors import BadInput
 from wormwood.launch.api import train
 from wormwood.launch.clusters.control import plan_nodes
@@ -78,9 +81,25 @@ def _make_suite(folder: Path) -> None:
     (folder / "suite.yaml").write_text(text, encoding="utf-8")
 
 
+def _make_bodies(folder: Path) -> None:
+    gymnasiums = Path(gymnasium.__file__).parent / "envs" / "mujoco" / "assets" / "swimmer.xml"
+    shutil.copy(gymnasiums, folder / "swimmer.xml")
+    (folder / "user.yaml").write_text("{name: user, mjcf: swimmer.xml, control_timestep: 0.04, lesioned: [1]}")
+    (folder / "chain.yaml").write_text(
+        "links: 4\ngear: [5e-4, 4e-4, -3e-4]\nlink_mass: 0.02\nlocked: [0]\nsensor_delay: 2\n"
+    )
+
+
+def _read_bodies(folder: Path) -> str:
+    """Read them, and take a step with each: what is read must be possible to simulate."""
+    bodies = [load_body(folder / name) for name in ("swimmer.xml", "user.yaml", "chain.yaml")]
+    for body in bodies:
+        Physics(body, 1).step(np.ones((1, body.joints)))
+    return str([body_fields(body) for body in bodies])
+
+
 def _make_zip(folder: Path) -> None:
     # Slow to load: only this kind waits for it.
-    import gymnasium
     from stable_baselines3 import PPO
 
     PPO("MlpPolicy", gymnasium.make("Swimmer-v5"), policy_kwargs={"net_arch": [4]}, device="cpu").save(folder / "m.zip")
@@ -148,6 +167,7 @@ def _read_cluster(folder: Path) -> str:
 
 KINDS: Mapping[str, Kind] = {
     "agent": Kind(_make_run, ("run/agent/*",), _read_agent, checked=True),
+    "bodies": Kind(_make_bodies, ("*.xml", "*.yaml"), _read_bodies),
     "checkpoint": Kind(_make_run, ("run/checkpoints/step-2/*",), _read_checkpoint, checked=True),
     "cluster": Kind(_make_cluster, ("own.yaml", "clusters/own/*.json", "clusters/own/jobs/*.json"), _read_cluster),
     "config": Kind(_make_run, ("run/config.yaml",), _read_config),

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
+
 from wormwood.configs.yaml_files import parse_mapping, preset_names, read_preset_or_file
 from wormwood.envs.mjcf import CONTROL_TIMESTEP, SHORTEST_TIMESTEP, SwimmerModel, read_swimmer
 from wormwood.errors import bad_input
@@ -28,6 +30,7 @@ __all__ = [
     "is_number",
     "load_body",
     "swimmer",
+    "told_from_swimmer",
 ]
 
 LINK_LENGTH = 0.1  # m, dm_control's swimmer
@@ -45,6 +48,11 @@ GYMNASIUM_TIMESTEP = 0.04  # s, a control step of Swimmer-v5
 LONGEST_CONTROL_TIMESTEP = 1.0  # s
 MOST_SUBSTEPS = 3000  # physics steps of a control step
 WHOLE = 1e-9  # by which their number may be no whole one: dm_control refuses more
+
+PRINTED = 1e-5  # relative, of numbers that MuJoCo wrote into a file
+MECHANICS = (
+    *("link_length", "link_mass", "gear", "joint_damping", "joint_limit", "density", "viscosity", "control_timestep"),
+)
 
 Values = tuple[float, ...]
 GYMNASIUM_LINK_MASS: Values = (35.604716740684324,) * 3  # capsules of 0.1 m by 1 m at 1000 kg/m³
@@ -330,6 +338,20 @@ GYMNASIUM_SWIMMER = Body(
 def body_names() -> list[str]:
     """Return the names that ``load_body`` knows; ``swimmer-N`` stands for any N from 2 to 200."""
     return [*(f"swimmer-{links}" for links in range(2, 26)), GYMNASIUM_SWIMMER.name, *preset_names("bodies")]
+
+
+def told_from_swimmer(body: Body) -> str | None:
+    """Return a line about a user's model that is dm_control's swimmer but for the digits that it was written with."""
+    if body.mjcf is None:
+        return None
+    known = swimmer(body.links)
+    pairs = {name: (getattr(body, name), getattr(known, name)) for name in MECHANICS}
+    other = [name for name, (one, two) in pairs.items() if one != two]
+    if not other or not all(np.allclose(*pairs[name], rtol=PRINTED, atol=0) for name in other):
+        return None
+    one, two = (np.ravel(values)[0].item() for values in pairs[other[0]])
+    told = f"{body.name} is {known.name} to the digits that it was written with, not to the bit"
+    return f"{told}: {other[0]} {one}, not {two}"
 
 
 def load_body(name_or_path: str | Path) -> Body:

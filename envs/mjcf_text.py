@@ -15,18 +15,16 @@ __all__ = ["read_spec", "refused"]
 LONGEST_TEXT = 1_000_000  # characters
 MOST_ELEMENTS = 5000  # 25 for each link of the longest swimmer
 DEEPEST = 450  # elements inside each other; MuJoCo reads 500
-MOST_TEXTURES = 4
-LARGEST_COUNT = 2000
-LARGEST_SIDE = 1500  # pixels of a texture
+COUNT = "-?(1?[0-9]{1,3}|2000)"
 MEMORY = "-1|[0-9]{1,7}|[0-9]{1,4}[Kk]|([0-9]|1[0-6])[Mm]"  # of a simulation's stack and contacts
 ONE_FILE = "a model in one file, as mujoco.mj_saveLastXML(FILE, mujoco.MjModel.from_xml_path(PATH)) writes it"
 
-DROPPED = ("custom", "keyframe", "sensor", "visual")
-"""Sections that say nothing of the mechanics."""
+DROPPED = {"custom", "keyframe", "layer", "sensor", "texture", "visual"}
+"""Elements that say nothing of the mechanics."""
 ELEMENTS = {
     *("actuator", "asset", "body", "camera", "compiler", "connect", "contact", "default", "equality", "exclude"),
-    *("fixed", "flag", "frame", "freejoint", "general", "geom", "inertial", "joint", "layer", "light", "material"),
-    *("motor", "option", "pair", "pulley", "site", "size", "spatial", "statistic", "tendon", "texture", "weld"),
+    *("fixed", "flag", "frame", "freejoint", "general", "geom", "inertial", "joint", "light", "material"),
+    *("motor", "option", "pair", "pulley", "site", "size", "spatial", "statistic", "tendon", "weld"),
     "worldbody",
 }
 """What a swimmer is written with. Each stands for one part: none of them makes more of it, as replicate does."""
@@ -64,14 +62,21 @@ def read_spec(text: str, *, where: str) -> mujoco.MjSpec:
         files = [value for name, value in element.attrib.items() if name.startswith("file")]
         if element.tag == "include" or files:
             raise refused(element.tag, where, ONE_FILE, (files or ["include"])[0])
-    for section in [child for child in root if child.tag in DROPPED]:
-        root.remove(section)
+    _drop(root)
     _check_elements(root, where)
     keep_no_log()
     try:
         return mujoco.MjSpec.from_string(ElementTree.tostring(root, encoding="unicode"))
     except ValueError as error:
         raise refused("model", where, "one that MuJoCo reads", " ".join(str(error).split())) from None
+
+
+def _drop(root: ElementTree.Element) -> None:
+    """Leave out what says nothing of the mechanics: sensors, keyframes, pictures and what users keep with a model."""
+    for parent in [*root.iter()]:
+        parent.attrib.pop("texture", None)
+        for element in [child for child in parent if child.tag in DROPPED]:
+            parent.remove(element)
 
 
 def _check_elements(root: ElementTree.Element, where: str) -> None:
@@ -89,9 +94,6 @@ def _check_elements(root: ElementTree.Element, where: str) -> None:
         for element in parent:
             if element.tag not in ELEMENTS and not (parent.tag == "default" and element.tag in ONLY_DEFAULTS):
                 raise refused(f"element in {parent.tag}", where, "links, joints and motors alone", element.tag)
-    textures = root.findall("asset/texture")
-    if len(textures) > MOST_TEXTURES:
-        raise refused("textures", where, f"at most {MOST_TEXTURES}", len(textures))
 
 
 def _elements(root: ElementTree.Element) -> tuple[list[ElementTree.Element], int]:
@@ -105,13 +107,12 @@ def _elements(root: ElementTree.Element) -> tuple[list[ElementTree.Element], int
 
 def _check_counts(element: ElementTree.Element, where: str) -> None:
     """Refuse numbers that make a model large, or slow, with few words."""
-    sides = ("height", "width") if element.tag == "texture" else ()
     for name, value in element.attrib.items():
-        what = f"{name} of {element.tag}"
         if (element.tag, name) == ("size", "memory"):
-            if not re.fullmatch(MEMORY, value):
-                raise refused(what, where, "at most 16M", value)
-        elif name in sides or name in COUNTS or element.tag == "size" or name.endswith("iterations"):
-            most = LARGEST_SIDE if name in sides else LARGEST_COUNT
-            if not re.fullmatch("-?[0-9]{1,6}", value.strip()) or int(value) > most:
-                raise refused(what, where, f"at most {most}", value)
+            fits, most = re.fullmatch(MEMORY, value), "16M"
+        elif name in COUNTS or element.tag == "size" or name.endswith("iterations"):
+            fits, most = re.fullmatch(COUNT, value.strip()), "2000"
+        else:
+            continue
+        if not fits:
+            raise refused(f"{name} of {element.tag}", where, f"at most {most}", value)

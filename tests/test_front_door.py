@@ -69,3 +69,15 @@ def test_documents_and_examples_import_from_the_front_door() -> None:
         for names in re.findall(r"^from wormwood import (?:\(([^)]*)\)|(.*))", text, re.MULTILINE):
             assert set(re.findall(r"\w+", "".join(names))) <= set(wormwood.__all__), path.name
     assert inner == []
+
+
+@pytest.mark.parametrize("code", ["from wormwood.__main__ import main; sys.exit(main())", "from wormwood import Swim"])
+def test_another_mujoco_is_refused_in_one_line(code: str) -> None:
+    pretend = "import sys, importlib.metadata as m; old = m.version"
+    pretend += "\nm.version = lambda name: '4.0.0' if name == 'mujoco' else old(name)"
+    command = [sys.executable, "-c", f"{pretend}\n{code}", "list", "bodies"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    line = "mujoco 4.0.0 is installed, and dm-control needs MuJoCo 3: pip install 'mujoco>=3.17,<4'"
+    assert done.stderr.splitlines()[-1].endswith(line)
+    assert done.returncode == (2 if "main" in code else 1)
+    assert len(done.stderr.splitlines()) == 1 or "main" not in code

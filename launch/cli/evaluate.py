@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from wormwood.agents.references.anchors import anchors_of
+from wormwood.envs.bodies import told_from_swimmer
 from wormwood.envs.families.trials import TrialSpec
 from wormwood.envs.specs import SwimmerSpec
 from wormwood.errors import bad_input
@@ -64,12 +65,13 @@ def evaluate_command(options: argparse.Namespace) -> None:
     if options.json:
         print_json({"results": results})
         return
-    _print(results, specs[0])
+    _print(results, specs)
     if options.plot:
         print_text(f"wrote {options.plot}")
 
 
-def _print(results: list[dict[str, Any]], spec: Spec) -> None:
+def _print(results: list[dict[str, Any]], specs: list[Spec]) -> None:
+    spec = specs[0]
     swims = isinstance(spec, SwimmerSpec)
     columns = ["agent", "body" if swims else "environment", "episodes", "return", "95 % interval", "± over episodes"]
     activity = f"task {spec.task.name}" if isinstance(spec, SwimmerSpec) else spec.name
@@ -78,7 +80,7 @@ def _print(results: list[dict[str, Any]], spec: Spec) -> None:
         columns = [*columns, "speed (m/s)"]
         rows = [(*cells, f"{row['speed_mean']:z.3f}") for cells, row in zip(rows, results, strict=True)]
     print_table(f"{activity}, {spec.horizon} steps", columns, rows)
-    for text in timestep_notes(results):
+    for text in [*_told_from_swimmers(specs), *timestep_notes(results)]:
         note(text)
     for row in results:
         if row["unstable_episodes"]:
@@ -91,6 +93,11 @@ def _print(results: list[dict[str, Any]], spec: Spec) -> None:
                 f"score {row['score']:.3f} ({row['score_low']:.3f} to {row['score_high']:.3f}), where 0 is random,"
                 f" {row['random_return']:.2f}, and 1 is {row['optimum']}, {row['optimal_return']:.2f}"
             )
+
+
+def _told_from_swimmers(specs: list[Spec]) -> list[str]:
+    told = [told_from_swimmer(spec.body) for spec in specs if isinstance(spec, SwimmerSpec)]
+    return [text for text in told if text]
 
 
 def _episode_rows(row: dict[str, Any]) -> Iterator[tuple[object, ...]]:

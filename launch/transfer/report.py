@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from wormwood.envs.bodies import told_from_swimmer
 from wormwood.errors import BadInput, bad_input
 from wormwood.launch.run.evaluation import timestep_notes
 from wormwood.launch.run.opening import free_folder
@@ -212,7 +213,8 @@ class _Work:
     def write(self) -> Report:
         """Write the report of all that is measured."""
         results = self._results()
-        self.notes += timestep_notes(results.rows)
+        told = [told_from_swimmer(entry.body) for entry in self.suite.bodies]
+        self.notes += [*filter(None, told), *timestep_notes(results.rows)]
         # matplotlib is slow to load: only who draws waits for it.
         from wormwood.launch.transfer.report_files import write_report
 

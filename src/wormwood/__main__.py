@@ -3,6 +3,7 @@
 import os
 import sys
 
+from wormwood.errors import BadInput
 from wormwood.launch.run.threads import ONE_THREAD
 
 
@@ -15,6 +16,9 @@ def main() -> int:
     except KeyboardInterrupt:  # loading takes a second
         print("wormwood: interrupted", file=sys.stderr)
         return 130
+    except BadInput as error:  # of what is installed
+        print(f"wormwood: {error}", file=sys.stderr)
+        return 2
     return run()
 
 

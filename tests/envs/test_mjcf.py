@@ -8,8 +8,17 @@ import gymnasium
 import mujoco
 import numpy as np
 import pytest
+from dm_control.suite import swimmer as dm_swimmer
 
-from wormwood.envs.bodies import GYMNASIUM_SWIMMER, Body, body_fields, body_from_mapping, load_body, swimmer
+from wormwood.envs.bodies import (
+    GYMNASIUM_SWIMMER,
+    Body,
+    body_fields,
+    body_from_mapping,
+    load_body,
+    swimmer,
+    told_from_swimmer,
+)
 from wormwood.envs.faces.dm_control import load_environment
 from wormwood.envs.mjcf import read_swimmer
 from wormwood.envs.models import build_model
@@ -18,6 +27,7 @@ from wormwood.envs.randomness import training_streams
 from wormwood.envs.simulation import Simulation
 from wormwood.envs.tasks import Navigate, Swim
 from wormwood.errors import BadInput
+from wormwood.launch.cli.main import main
 
 SWIMMER_V5 = Path(gymnasium.__file__).parent / "envs" / "mujoco" / "assets" / "swimmer.xml"
 
@@ -244,11 +254,6 @@ def test_a_model_that_is_not_there(tmp_path: Path) -> None:
             "element in asset .*'hfield'",
         ),
         (
-            "<worldbody>",
-            '<asset><texture type="2d" builtin="flat" width="99999" height="1"/></asset><worldbody>',
-            "width of",
-        ),
-        (
             "<light name",
             '<replicate count="1000000" euler="0 0 1"><light/></replicate><light name',
             "element .*'replicate'",
@@ -273,6 +278,27 @@ def test_an_actuator_that_is_no_motor_is_named_by_number_joint_and_kind() -> Non
     muscles = MODEL.replace('<motor name="first" joint="front"/>', '<muscle joint="front" lengthrange="0.1 1"/>')
     with pytest.raises(BadInput, match=r"actuator 0 of joint front in MJCF swimmer m\.xml: .* got 'muscle'"):
         read_swimmer(muscles, where="m.xml")
+
+
+def test_dm_controls_flattened_swimmer_is_ours_to_the_digits_that_it_was_written_with(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    folder = Path(dm_swimmer.__file__).parent
+    with pytest.raises(BadInput, match=r"include in MJCF swimmer swimmer: expected .*mujoco\.mj_saveLastXML\(FILE"):
+        load_body(folder / "swimmer.xml")
+    text, assets = dm_swimmer.get_model_and_assets(6)
+    mujoco.mj_saveLastXML("flat.xml", mujoco.MjModel.from_xml_string(text.decode(), assets))
+    flat = load_body("flat.xml")
+    assert flat.joint_limit == (1.0472,) * 5
+    line = (
+        "flat is swimmer-6 to the digits that it was written with, not to the bit: joint_limit 1.0472, not 1.04719755"
+    )
+    assert (told_from_swimmer(flat) or "").startswith(line)
+    assert told_from_swimmer(swimmer(6, joint_limit=1.0472)) is None, "as asked for"
+    assert told_from_swimmer(_body(_chain(6))) is None, "it is the same to the bit"
+    assert told_from_swimmer(_body()) is None
+    assert main(["evaluate", "zero", "--body", "flat.xml", "--episodes", "1"]) == 0
+    assert line in " ".join("".join(capsys.readouterr()).split())
 
 
 REORDERED = (
