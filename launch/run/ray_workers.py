@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import faulthandler
 import os
 import socket
 import threading
 import time
 from collections import OrderedDict, deque
-from collections.abc import Sequence
+from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import ray
-from ray.exceptions import ActorUnavailableError, ObjectLostError, RayActorError
+from ray.exceptions import ActorUnavailableError, ObjectLostError, RayActorError, RayError
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from wormwood.launch.run.executors import WorkerError, WorkerStatus
 from wormwood.launch.run.ray_session import get_result
@@ -25,7 +28,9 @@ from wormwood.launch.run.shipments import Shipper, join_pieces
 __all__ = ["PoolWorker", "RayExecutor"]
 
 TICK = 0.5
-"""Seconds between looks at whether the executor was closed while nothing finishes."""
+"""Seconds between looks at deadlines, and at whether the executor was closed, while nothing finishes."""
+GRACE = 2.0
+"""Seconds past the deadline that a worker has to end itself, before it is ended from outside."""
 MAX_DEATHS, MAX_HANGS = 20, 3
 """Attempts after which a rollout that takes its worker with it is taken to be the cause."""
 KEPT_PLANS = 4
@@ -43,25 +48,28 @@ class PoolWorker:
         self._workers: OrderedDict[str, Any] = OrderedDict()
         self._weights: tuple[str, Any] = "", None
 
-    def prepare(self, key: str, plan: ExecutorPlan) -> dict[str, Any]:
-        """Get ready for a plan, and return process and host: whoever answers can work."""
+    def prepare(self, key: str, plan: ExecutorPlan) -> tuple[dict[str, Any], str]:
+        """Get ready for a plan, and return process and host, and Ray's name of it: whoever answers can work."""
         self._worker(key, plan)
-        return {"process": os.getpid(), "node": socket.gethostname()}
+        return {"process": os.getpid(), "node": socket.gethostname()}, ray.get_runtime_context().get_node_id()
 
     def rollout(
         self, key: str, plan: ExecutorPlan, shard: Shard, iteration: int, *pieces: Any, shipment: str, deadline: float
-    ) -> Rollout:
+    ) -> Generator[Rollout | None]:
         """Run one shard of the plan with that key, by the weights of a shipment; see ``RolloutWorker.rollout``.
 
         Past the deadline, in seconds from here on and not from when others' rollouts were waited for, the process
         ends, with a traceback in its log: also where code in C holds Python's lock.
+
+        Yields:
+            None, which says that it begins, and then the rollout.
         """
         faulthandler.dump_traceback_later(deadline, exit=True, file=2)
         try:
+            yield None
             if self._weights[0] != shipment:
                 self._weights = shipment, join_pieces(pieces)
-            rollout: Rollout = self._worker(key, plan).rollout(self._weights[1], shard, iteration, version=shipment)
-            return rollout
+            yield self._worker(key, plan).rollout(self._weights[1], shard, iteration, version=shipment)
         finally:
             faulthandler.cancel_dump_traceback_later()
 
@@ -81,6 +89,8 @@ class _Member:
     name: str
     actor: Any
     identity: dict[str, Any] = field(default_factory=dict)
+    node: str = ""
+    """Ray's name of its machine."""
     rollouts: int = 0
     steps: int = 0
     seconds: float = 0.0
@@ -103,13 +113,19 @@ class _Member:
         return {**status, "seconds": round(self.seconds, 3), "restarts": max(0, self.restarts), **shares}
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False)
 class _Call:
-    """A rollout that runs."""
+    """A rollout that a worker was asked for."""
 
     member: _Member
     shard: Shard
-    began: float
+    looked: float
+    """When its worker was last looked at: before that, when it was asked."""
+    began: float | None = None
+    """None while the worker plays for others."""
+
+    def has_run_for(self, seconds: float) -> bool:
+        return self.began is not None and time.monotonic() - self.began >= seconds
 
 
 class RayExecutor:
@@ -120,6 +136,7 @@ class RayExecutor:
     each worker, and Ray serves calls in turn. A worker takes part as soon as it answers, also in the middle of a
     run; one whose node has not come yet simply does not. A rollout that is lost with its worker is run again by
     another, and one that passes the deadline ends its worker and is run again, too. It gives the same to the bit.
+    A worker whose process was stopped is ended as well, whether it has begun the rollout or not.
     """
 
     def __init__(self, plan: ExecutorPlan, workers: int, *, deadline: float = 300.0, suffix: str = "") -> None:
@@ -139,6 +156,9 @@ class RayExecutor:
         self._joining: dict[Any, _Member] = {}
         self._idle: deque[_Member] = deque()
         self._running: dict[Any, _Call] = {}
+        """By the stream of what the worker says of it."""
+        self._looks: dict[Any, Any] = {}
+        """By the answer to whether the worker was stopped, the stream that has not begun."""
         self._homes: dict[int, _Member] = {}
         self._shipper = Shipper(ray.put)
         self._closed = threading.Event()
@@ -167,17 +187,23 @@ class RayExecutor:
             while waiting and self._idle:
                 member, shard = self._pair(waiting)
                 self._send(member, pieces, shard, request.iteration)
-            done, _ = ray.wait([*self._running, *self._joining], num_returns=1, timeout=TICK)
+            done: list[Any]
+            lost: list[_Call] = []
+            done, _ = ray.wait([*self._running, *self._joining, *self._looks], num_returns=1, timeout=TICK)
             for reference in done:
                 if reference in self._joining:
                     self._welcome(reference)
-                    continue
-                call = self._running.pop(reference)
-                if self._take(reference, call):
-                    finished[call.shard.index] = reference
+                elif reference in self._looks:
+                    lost += self._end_stopped(reference)
                 else:
-                    attempts.lost(call, hung=time.monotonic() - call.began >= self._deadline)
-                    waiting.append(call.shard)
+                    call, item = self._running[reference], next(reference)
+                    if self._take(item, reference):
+                        finished[call.shard.index] = item
+                    elif reference not in self._running:
+                        lost.append(call)
+            for call in [*lost, *self._end_overdue()]:
+                attempts.lost(call, hung=call.has_run_for(self._deadline))
+                waiting.append(call.shard)
         return [finished[index] for index in sorted(finished)]
 
     def _pair(self, waiting: deque[Shard]) -> tuple[_Member, Shard]:
@@ -196,30 +222,63 @@ class RayExecutor:
         member.state = "working"
         shipment = pieces[-1].hex()
         given = self._key, self._plan, shard, iteration, *pieces
-        reference = member.actor.rollout.remote(*given, shipment=shipment, deadline=self._deadline)
-        self._running[reference] = _Call(member, shard, time.monotonic())
+        method = member.actor.rollout.options(num_returns="streaming")
+        stream = method.remote(*given, shipment=shipment, deadline=self._deadline)
+        self._running[stream] = _Call(member, shard, time.monotonic())
 
-    def _take(self, reference: Any, call: _Call) -> bool:
-        """Count a rollout that came back, and return False if it was lost.
+    def _take(self, item: Any, stream: Any) -> bool:
+        """Take what a worker says of a rollout, and return whether it is the rollout; a lost one does not run any more.
 
         Raises:
             Exception: whatever the rollout raised.
         """
-        member = call.member
+        call = self._running[stream]
         try:
-            fragment, _ = get_result(reference)
+            said = get_result(item)
         except _LOST:
-            self._invite(member)
+            del self._running[stream]
+            self._invite(call.member)
             return False
         except Exception:
             # The worker is well: what it ran is not.
-            self._free(member)
+            del self._running[stream]
+            self._free(call.member)
             raise
-        member.rollouts += 1
-        member.steps += fragment.steps
-        member.seconds += time.monotonic() - call.began
-        self._free(member)
+        if said is None:
+            call.began = time.monotonic()
+            return False
+        del self._running[stream]
+        fragment, _ = said
+        call.member.rollouts += 1
+        call.member.steps += fragment.steps
+        call.member.seconds += time.monotonic() - (call.began or call.looked)
+        self._free(call.member)
         return True
+
+    def _end_overdue(self) -> Iterator[_Call]:
+        """End the workers that did not end themselves at the deadline, and yield the calls.
+
+        Where a rollout has not begun within that time, its worker is looked at: it plays for others, or was stopped.
+        """
+        for stream, call in list(self._running.items()):
+            if call.has_run_for(self._deadline + GRACE):
+                yield self._end(stream)
+            elif call.began is None and time.monotonic() - call.looked >= self._deadline:
+                call.looked = time.monotonic()
+                self._looks[_look_at(call.member)] = stream
+
+    def _end_stopped(self, look: Any) -> Iterator[_Call]:
+        """End a worker that was stopped before it began, and yield the call."""
+        stream = self._looks.pop(look)
+        with contextlib.suppress(RayError):  # its node has gone, which Ray finds out by itself
+            if ray.get(look) and stream in self._running and self._running[stream].began is None:
+                yield self._end(stream)
+
+    def _end(self, stream: Any) -> _Call:
+        call = self._running.pop(stream)
+        ray.kill(call.member.actor, no_restart=False)
+        self._invite(call.member)
+        return call
 
     def _free(self, member: _Member) -> None:
         member.state = "idle"
@@ -237,7 +296,7 @@ class RayExecutor:
     def _welcome(self, reference: Any) -> None:
         member = self._joining.pop(reference)
         try:
-            member.identity = ray.get(reference)
+            member.identity, member.node = ray.get(reference)
         except _LOST as error:
             if not isinstance(error, ActorUnavailableError):
                 # Dead for good, as where the run that had started it has ended: start another.
@@ -256,14 +315,14 @@ class _Attempts:
         self._hangs: dict[int, int] = {}
 
     def lost(self, call: _Call, *, hung: bool) -> None:
-        """Count one death, by the deadline or not.
+        """Count one death, by the deadline or not. One that had not begun was not the cause.
 
         Raises:
             WorkerError: there were too many.
         """
         if hung:
             self._count(self._hangs, call, MAX_HANGS, "passed its deadline (rollout_deadline)")
-        else:
+        elif call.began is not None:
             self._count(self._deaths, call, MAX_DEATHS, "was lost with its worker")
 
     @staticmethod
@@ -279,3 +338,19 @@ def _named_worker(number: str) -> Any:
     remote: Any = ray.remote  # its types do not know what classes become
     actor = remote(num_cpus=1, max_restarts=-1, max_task_retries=0)(PoolWorker)
     return actor.options(name=f"wormwood-worker-{number}", get_if_exists=True).remote()
+
+
+def _look_at(member: _Member) -> Any:
+    """Ask the machine of a worker whether its process was stopped."""
+    remote: Any = ray.remote  # its types do not know that strategy
+    there = NodeAffinitySchedulingStrategy(member.node, soft=False)
+    return remote(num_cpus=0, scheduling_strategy=there)(_is_stopped).remote(member.identity["process"])
+
+
+def _is_stopped(process: int) -> bool:
+    """Return whether a process of this machine was stopped, as by SIGSTOP: it neither works nor ends."""
+    try:
+        status = Path(f"/proc/{process}/stat").read_text()
+    except OSError:
+        return False
+    return status.rpartition(")")[2].split()[0] in "Tt"

@@ -7,9 +7,10 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -233,10 +234,12 @@ def test_a_worker_that_hangs_is_replaced_and_the_rollout_is_run_again(make_confi
 
 @dataclass(frozen=True)
 class _Slow(Swim):
-    """An environment of which each rollout takes a second."""
+    """An environment of which each rollout takes a second, or 50 pauses."""
+
+    pause: float = 0.02
 
     def reward(self, readings, goal, action, timestep):
-        time.sleep(0.02)
+        time.sleep(self.pause)
         return super().reward(readings, goal, action, timestep)
 
 
@@ -254,6 +257,73 @@ def test_the_deadline_counts_from_a_rollouts_own_start_and_not_from_its_place_in
     for run in runs:
         run.close()
     assert [worker["restarts"] for run in runs for worker in run.status()] == [0, 0, 0]
+
+
+def _slow_run(make_config, tmp_path) -> tuple[Any, Any, list[str]]:
+    """Return a plan of rollouts that take a second each, a request, and what they give."""
+    config, service = make_config("ppo"), LearnerService()
+    service.create("run", config, tmp_path)
+    request = service.request("run")
+    plain = InProcessExecutor(config.plan).start(request).result()
+    slow = dataclasses.replace(config.plan, spec=SwimmerSpec(config.spec.body, _Slow(horizon=50)))
+    return slow, request, [fragment_sha256(fragment) for fragment, _ in plain]
+
+
+def _status_when(executor: RayExecutor, ready: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
+    until = time.monotonic() + 30
+    while not (found := [worker for worker in executor.status() if ready(worker)]):
+        assert time.monotonic() < until, "waited in vain"
+        time.sleep(0.01)
+    return found[0]
+
+
+@pytest.mark.slow
+def test_a_worker_that_dies_while_a_rollout_waits_for_others_is_neither_its_hang_nor_its_death(
+    make_config, tmp_path, monkeypatch
+) -> None:
+    monkeypatch.setattr("wormwood.launch.run.ray_workers.MAX_HANGS", 1)
+    slow, request, expected = _slow_run(make_config, tmp_path)
+    others, ours = RayExecutor(slow, 1), RayExecutor(slow, 1, deadline=1.5)
+    longest = dataclasses.replace(slow, spec=SwimmerSpec(slow.spec.body, _Slow(horizon=50, pause=0.1)))
+    others._plan, others._key = ray.put(longest), "longest"
+    collections = [others.start(request)]
+    _status_when(others, lambda worker: worker["state"] == "working")
+    collections.append(ours.start(request))
+    process = _status_when(ours, lambda worker: worker["state"] == "working")["process"]
+    time.sleep(2.0)  # longer than the deadline, for others play for five seconds
+    monkeypatch.setattr("wormwood.launch.run.ray_workers.MAX_DEATHS", 2)
+    os.kill(process, signal.SIGKILL)
+    for collection in collections:
+        rollouts = ray.get(collection.result())
+        assert [fragment_sha256(fragment) for fragment, _ in rollouts] == expected
+    assert [worker["restarts"] for run in (others, ours) for worker in run.status()] == [1, 1]
+    for run in (others, ours):
+        run.close()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("begun", [True, False])
+def test_a_worker_that_was_stopped_is_ended_and_its_rollout_run_again(begun: bool, make_config, tmp_path) -> None:
+    slow, request, expected = _slow_run(make_config, tmp_path)
+    executor = RayExecutor(slow, 2, deadline=2.0)
+    ray.get(executor.start(request).result())
+    if begun:
+        collection = executor.start(request)
+        process = _status_when(executor, lambda worker: worker["state"] == "working")["process"]
+        time.sleep(0.5)
+        os.kill(process, signal.SIGSTOP)
+    else:
+        process = executor.status()[0]["process"]
+        os.kill(process, signal.SIGSTOP)
+        collection = executor.start(request)
+    rollouts = ray.get(collection.result(timeout=60))
+    assert [fragment_sha256(fragment) for fragment, _ in rollouts] == expected
+    assert sum(worker["restarts"] for worker in executor.status()) == 1
+    executor.close()
+    until = time.monotonic() + 30
+    while Path(f"/proc/{process}").exists():
+        assert time.monotonic() < until, "the stopped process is still there"
+        time.sleep(0.1)
 
 
 @dataclass(frozen=True)
