@@ -8,16 +8,27 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+import torch
 from gymnasium.spaces import Box, Discrete, Space
 from numpy.typing import NDArray
-from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.utils import obs_as_tensor
 
 from wormwood.agents.stable_baselines3.perceptron import GaussianPerceptron, has_twin
-from wormwood.envs.randomness import stream
 from wormwood.launch.distribute.observations import Observation
 
-__all__ = ["Acted", "Exploration", "OffPolicyActing", "OnPolicyActing", "RandomRates", "random_steps"]
+__all__ = [
+    "Acted",
+    "Acting",
+    "Exploration",
+    "MaskedActing",
+    "OffPolicyActing",
+    "OnPolicyActing",
+    "RandomRates",
+    "RecurrentActing",
+    "packed_states",
+    "random_steps",
+    "unpacked_states",
+]
 
 SAME_FORWARD = ("stable_baselines3.", "sb3_contrib.", "wormwood.agents.stable_baselines3.on_policy")
 """Modules of policies whose ``forward`` draws from ``get_distribution`` and no more."""
@@ -54,6 +65,8 @@ class Exploration:
     """The share of actions that are uniform after that; None is none."""
     noises: list[Any] = field(default_factory=list)
     """SB3's action noise of each environment; empty adds none."""
+    masked: bool = False
+    """Whether the environments say which actions may be taken."""
 
 
 @dataclass(frozen=True)
@@ -66,8 +79,13 @@ class Acted:
     """As the buffer takes them."""
     log_prob: NDArray[np.float32]
     """``[N]`` of on-policy actions."""
-    values: NDArray[np.float32] | None = None
-    """``[N]`` where the policy has a ``forward`` of its own, which may give others than ``predict_values``."""
+    notes: dict[str, NDArray[Any]] = field(default_factory=dict)
+    """``[N, ...]`` what the model's own loop would know besides: ``values`` where ``predict_values`` may give others,
+    ``action_masks``, and the ``hidden`` state of a recurrent policy before the step."""
+
+
+Drawn = tuple[NDArray[Any], NDArray[np.float32], dict[str, NDArray[Any]]]
+"""Actions ``[N, ...]``, the logarithms of their densities ``[N]``, and notes."""
 
 
 def has_forward_of_its_own(policy: Any) -> bool:
@@ -79,53 +97,108 @@ def has_forward_of_its_own(policy: Any) -> bool:
     return "forward" in vars(policy) or not module.startswith(SAME_FORWARD)
 
 
-class OnPolicyActing:
+class Acting:
+    """How a policy acts in the environments of one shard, in one rollout."""
+
+    hidden: NDArray[np.float32] | None = None
+    """``[N, ...]`` what a recurrent policy goes on from."""
+
+    def __init__(self, policy: Any, exploration: Exploration, environments: Any, rng: np.random.Generator) -> None:
+        """Act with ``policy`` in ``environments``; what neither it nor torch draws comes from ``rng``."""
+        self._policy, self.exploration, self._environments, self._rng = policy, exploration, environments, rng
+        self._count: int = environments.num_envs
+        self._space: Space[Any] = policy.action_space
+
+    def act(self, observation: Observation, t: int, starts: NDArray[np.bool_]) -> Acted:
+        """Act on the observations of step ``t``, of which those with ``starts [N]`` true are the first of episodes."""
+        raise NotImplementedError
+
+
+class OnPolicyActing(Acting):
     """Draws actions from the policy's distribution, in NumPy where it has a twin there."""
 
-    def __init__(self, policy: Any, exploration: Exploration, *, seed: int, shard: int, count: int) -> None:
-        """Act with ``policy`` in ``count`` environments."""
-        self._policy, self.exploration, self._count = policy, exploration, count
-        self._space: Space[Any] = policy.action_space
+    def __init__(self, policy: Any, exploration: Exploration, environments: Any, rng: np.random.Generator) -> None:
+        """Act as ``Acting`` says."""
+        super().__init__(policy, exploration, environments, rng)
         self._own = has_forward_of_its_own(policy)
-        self._twin = GaussianPerceptron(policy) if not self._own and has_twin(policy, count) else None
+        self._twin = GaussianPerceptron(policy) if not self._own and has_twin(policy, self._count) else None
 
-    def act(self, observation: Observation, t: int) -> Acted:
-        """Act on the observations of step ``t``."""
+    def act(self, observation: Observation, t: int, starts: NDArray[np.bool_]) -> Acted:
         policy, count = self._policy, self._count
-        values = None
-        if self._own:
+        if self._twin is None:
             _draw_sde(policy, self.exploration, t, count)
-            drawn, predicted, density = policy(obs_as_tensor(observation, policy.device))
-            actions, values, log_prob = drawn.numpy(), predicted.numpy().reshape(count), density.numpy()
-        elif self._twin is not None:
-            actions, log_prob = self._twin.sample(observation)
-        else:
-            _draw_sde(policy, self.exploration, t, count)
-            distribution = policy.get_distribution(obs_as_tensor(observation, policy.device))
-            drawn = distribution.get_actions(deterministic=False)
-            actions, log_prob = drawn.numpy(), distribution.log_prob(drawn).numpy()
+        actions, log_prob, notes = self._draw(observation, starts)
         actions = actions.reshape(len(actions), *(self._space.shape or ()))
         if isinstance(self._space, Box):
             squashed = policy.squash_output
             played = policy.unscale_action(actions) if squashed else actions.clip(self._space.low, self._space.high)
-            return Acted(played, actions, log_prob, values)
+            return Acted(played, actions, log_prob, notes)
         # A choice is kept as a number in a row of its own.
         kept = actions.reshape(count, -1) if isinstance(self._space, Discrete) else actions
-        return Acted(actions, kept, log_prob, values)
+        return Acted(actions, kept, log_prob, notes)
+
+    def _draw(self, observation: Observation, starts: NDArray[np.bool_]) -> Drawn:
+        if self._twin is not None:
+            return *self._twin.sample(observation), {}
+        return self._draw_by_torch(observation)
+
+    def _draw_by_torch(self, observation: Observation, **given: Any) -> Drawn:
+        seen = obs_as_tensor(observation, self._policy.device)
+        if self._own:
+            drawn, predicted, density = self._policy(seen, **given)
+            return drawn.numpy(), density.numpy(), {"values": predicted.numpy().reshape(self._count)}
+        distribution = self._policy.get_distribution(seen, **given)
+        drawn = distribution.get_actions(deterministic=False)
+        return drawn.numpy(), distribution.log_prob(drawn).numpy(), {}
 
 
-class OffPolicyActing:
+class MaskedActing(OnPolicyActing):
+    """Draws from the actions that the environments allow, as MaskablePPO does."""
+
+    def _draw(self, observation: Observation, starts: NDArray[np.bool_]) -> Drawn:
+        if not self.exploration.masked:
+            return self._draw_by_torch(observation)
+        masks = np.stack(self._environments.env_method("action_masks"))
+        actions, log_prob, notes = self._draw_by_torch(observation, action_masks=masks)
+        return actions, log_prob, {**notes, "action_masks": masks}
+
+
+class RecurrentActing(OnPolicyActing):
+    """Draws actions from a policy that remembers, as RecurrentPPO does."""
+
+    def _draw(self, observation: Observation, starts: NDArray[np.bool_]) -> Drawn:
+        assert self.hidden is not None
+        before, begun = self.hidden, torch.as_tensor(starts, dtype=torch.float32)
+        seen = obs_as_tensor(observation, self._policy.device)
+        drawn, values, density, states = self._policy(seen, unpacked_states(before), begun)
+        self.hidden = packed_states(states)
+        return drawn.numpy(), density.numpy(), {"values": values.numpy().reshape(self._count), "hidden": before}
+
+
+def packed_states(states: Any) -> NDArray[np.float32]:
+    """Return the states of a recurrent policy as ``[N, 2, 2, layers, width]``: of actor and critic, hidden and cell."""
+    both = [torch.stack(tuple(each)) for each in (states.pi, states.vf)]
+    packed: NDArray[np.float32] = torch.stack(both).movedim(3, 0).detach().cpu().numpy().copy()
+    return packed
+
+
+def unpacked_states(packed: NDArray[np.float32]) -> Any:
+    """Return the states of which ``packed_states`` has made ``[N, 2, 2, layers, width]``."""
+    from sb3_contrib.common.recurrent.type_aliases import RNNStates
+
+    tensors = torch.as_tensor(packed).movedim(0, 3).contiguous()
+    return RNNStates(*((each[0], each[1]) for each in tensors))
+
+
+class OffPolicyActing(Acting):
     """Takes the policy's actions, with the noise of the algorithm, or uniform ones."""
 
-    def __init__(self, policy: BasePolicy, exploration: Exploration, *, seed: int, shard: int, count: int) -> None:
-        """Act with ``policy`` in ``count`` environments; uniform actions depend on ``seed`` and ``shard`` alone."""
-        self._policy, self.exploration, self._count = policy, exploration, count
-        self._space: Space[Any] = policy.action_space
-        self._rng = stream(seed, "action", shard)
-        self._space.seed(int(self._rng.integers(2**31)))
+    def __init__(self, policy: Any, exploration: Exploration, environments: Any, rng: np.random.Generator) -> None:
+        """Act as ``Acting`` says."""
+        super().__init__(policy, exploration, environments, rng)
+        self._space.seed(int(rng.integers(2**31)))
 
-    def act(self, observation: Observation, t: int) -> Acted:
-        """Act on the observations of step ``t``."""
+    def act(self, observation: Observation, t: int, starts: NDArray[np.bool_]) -> Acted:
         exploration, policy, count = self.exploration, self._policy, self._count
         sde: Any = getattr(policy, "actor", policy)
         _draw_sde(sde, exploration, t, count)

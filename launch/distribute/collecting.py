@@ -3,28 +3,27 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import torch
 from stable_baselines3.common.base_class import BaseAlgorithm
-from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
-from stable_baselines3.common.vec_env import VecEnv
+from stable_baselines3.common.vec_env import VecEnv, VecFrameStack
 
 from wormwood.envs.faces.stable_baselines3 import SwimmerVecEnv
-from wormwood.launch.distribute.acting import Exploration
+from wormwood.launch.distribute.acting import Acting, Exploration, packed_states
 from wormwood.launch.distribute.changes import Changes
 from wormwood.launch.distribute.environments import Maker, recipe_of
-from wormwood.launch.distribute.observations import filters_of, wrappers_of
+from wormwood.launch.distribute.observations import Past, filters_of, map_arrays, remember, wrappers_of
 from wormwood.launch.distribute.playback import Playback
 from wormwood.launch.distribute.workers import Instruction, ModelPlan, Recording, collate, packed_policy
 from wormwood.launch.run.executors import Collection, Executor, InProcessExecutor
 from wormwood.launch.run.rollouts import Shard
 from wormwood.launch.run.service import RolloutRequest
 
-__all__ = ["Collector", "Distribution", "shard_sizes"]
+__all__ = ["Collector", "Distribution", "shard_sizes", "stand_at_end"]
 
 
 @dataclass(frozen=True)
@@ -56,13 +55,13 @@ class Collector:
     workers; those of the model itself are only reset, and played where the user does.
     """
 
-    def __init__(self, env: VecEnv, distribution: Distribution) -> None:
-        """Get ready for a model with these environments.
+    def __init__(self, env: VecEnv, acting: type[Acting], distribution: Distribution) -> None:
+        """Get ready for a model with these environments, whose policy acts in that way.
 
         Raises:
             BadInput: they cannot be built in workers.
         """
-        self.distribution = distribution
+        self.distribution, self._acting = distribution, acting
         self._executor: Executor | None = None
         self._ahead: Collection | None = None
         self._attach(env)
@@ -74,6 +73,7 @@ class Collector:
         self.sizes = shard_sizes(env.num_envs, self.distribution.shards)
         self._last_obs: Any = None
         self._states: list[dict[str, Any]] = []
+        self._pasts: list[Past] = []
         self._changes = Changes(self._venv)
 
     def collect(
@@ -94,11 +94,12 @@ class Collector:
             self._changes.detach()
             self._attach(model.env)
         if model._last_obs is not self._last_obs:  # the environments have been reset
-            self._states, self._ahead = [], None
+            self._states, self._pasts, self._ahead = [], [], None
         collection = self._ahead or self._begin(model, exploration, steps, episodes)
         self._ahead = None
         recordings, after = zip(*self._finish(collection), strict=True)
         self._go_on_from([shard.state["environments"] for shard in after])
+        self._pasts = [shard.state["past"] for shard in after]
         exploration.noises[:] = [noise for shard in after for noise in shard.state["noises"]]
         return collate(list(recordings))
 
@@ -106,6 +107,13 @@ class Collector:
     def shown(self, model: BaseAlgorithm, recording: Recording) -> Iterator[Any]:
         """Give the environments of the model, wrapped as they are, to step through a recording."""
         playback: Any = Playback(self._venv, recording)
+        stacks = [
+            (wrapper.stacked_obs, recording.through(recording.filters[: index + 1]))
+            for index, wrapper in enumerate(reversed(self._wrappers))
+            if isinstance(wrapper, VecFrameStack)
+        ]
+        for stacked, shown in stacks:
+            remember(stacked, map_arrays(lambda values: values[0], shown))
         if self._wrappers:
             self._wrappers[-1].venv = playback
         try:
@@ -113,6 +121,8 @@ class Collector:
         finally:
             if self._wrappers:
                 self._wrappers[-1].venv = self._venv
+            for stacked, shown in stacks:
+                remember(stacked, map_arrays(lambda values: values[-1], shown))
             self._last_obs = model._last_obs
 
     def begin_ahead(self, model: BaseAlgorithm, exploration: Exploration, *, steps: int) -> None:
@@ -126,11 +136,21 @@ class Collector:
         weights = {name: _copied(value) for name, value in model.policy.state_dict().items()}
         ends = np.cumsum(self.sizes)
         parts = tuple(_part(exploration, int(end - size), int(end)) for size, end in zip(self.sizes, ends, strict=True))
-        instruction: Any = Instruction(weights, tuple(filters_of(self._wrappers)), steps, parts, episodes)
-        states: list[Any] = [{"environments": state} for state in self._shard_states()]
-        shards = tuple(Shard(index, state) for index, state in enumerate(states))
+        instruction: Any = Instruction(weights, filters_of(self._wrappers), steps, parts, episodes)
+        shards = tuple(Shard(index, state) for index, state in enumerate(self._beginnings(model)))
         request = RolloutRequest(int(torch.randint(2**62, ())), instruction, shards)
         return self._executor.start(request)
+
+    def _beginnings(self, model: Any) -> list[Any]:
+        """Return where each shard goes on from: its environments, what was seen of them, and what the policy knows."""
+        environments, known = self._shard_states(), [None] * len(self.sizes)
+        pasts: Sequence[Past | None] = self._pasts or known
+        cuts = np.cumsum(self.sizes)[:-1]
+        states = getattr(model, "_last_lstm_states", None)
+        hidden = known if states is None else np.split(packed_states(states), cuts)
+        starts = np.split(model._last_episode_starts, cuts)
+        parts = zip(environments, pasts, hidden, starts, strict=True)
+        return [dict(zip(("environments", "past", "hidden", "episode_start"), part, strict=True)) for part in parts]
 
     def _finish(self, collection: Collection) -> list[Any]:
         try:
@@ -146,9 +166,8 @@ class Collector:
             raise
 
     def _start(self, model: BaseAlgorithm) -> Executor:
-        on_policy = isinstance(model, OnPolicyAlgorithm)
         recipe = self.recipe if self.distribution.workers == 0 else self.recipe.for_workers()
-        plan = ModelPlan(packed_policy(model.policy), recipe, self.sizes, on_policy)
+        plan = ModelPlan(packed_policy(model.policy), recipe, self.sizes, self._acting)
         if self.distribution.workers == 0:
             return InProcessExecutor(plan)
         from wormwood.launch.run.ray_session import connect
@@ -204,6 +223,10 @@ def _copied(value: Any) -> Any:
 
 def _part(exploration: Exploration, start: int, end: int) -> Exploration:
     """Return how the environments of one shard explore."""
-    return Exploration(
-        exploration.sde_freq, exploration.random_steps, exploration.random_rates, exploration.noises[start:end]
-    )
+    return replace(exploration, noises=exploration.noises[start:end])
+
+
+def stand_at_end(model: Any, recording: Recording) -> None:
+    """Let a model stand at the end of a recording that is not looked at any further."""
+    model._last_obs = map_arrays(lambda array: array[-1], recording.seen)
+    model._last_episode_starts = recording.dones[-1]

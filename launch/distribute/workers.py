@@ -17,9 +17,20 @@ from stable_baselines3.common.policies import BasePolicy
 from threadpoolctl import ThreadpoolController
 
 from wormwood.agents.learning.determinism import one_torch_thread, seeded_generators
-from wormwood.launch.distribute.acting import Acted, Exploration, OffPolicyActing, OnPolicyActing
+from wormwood.envs.randomness import stream
+from wormwood.launch.distribute.acting import Acted, Acting, Exploration
 from wormwood.launch.distribute.environments import Recipe
-from wormwood.launch.distribute.observations import Filter, Normalize, Observation, equal, map_arrays, stack
+from wormwood.launch.distribute.observations import (
+    Filter,
+    Normalize,
+    Observation,
+    Past,
+    equal,
+    filtered,
+    map_arrays,
+    memory_of,
+    stack,
+)
 from wormwood.launch.run.rollouts import Shard
 
 __all__ = ["Instruction", "ModelPlan", "ModelWorker", "Recording", "collate", "packed_policy"]
@@ -31,7 +42,7 @@ class Instruction:
 
     weights: dict[str, Any]
     """The policy's ``state_dict``."""
-    filters: tuple[Filter, ...]
+    filters: tuple[Filter | None, ...]
     """What the policy sees of the observations."""
     steps: int
     """Steps of each environment."""
@@ -47,6 +58,8 @@ class Recording:
 
     observation: Observation
     """``[T + 1, N, ...]`` before each step, and after the last; without filters."""
+    past: Past
+    """What came before the first."""
     episode_start: NDArray[np.bool_]
     """``[N]`` environments that could not go on from where they were, and have begun an episode instead."""
     played: NDArray[Any]
@@ -55,35 +68,34 @@ class Recording:
     """``[T, N, ...]`` actions as the buffer takes them."""
     log_prob: NDArray[np.float32]
     """``[T, N]``"""
-    values: NDArray[np.float32] | None
-    """``[T, N]`` where the policy gave them as it acted."""
+    notes: dict[str, NDArray[Any]]
+    """``[T, N, ...]`` of ``Acted``."""
     rewards: NDArray[np.float32]
     """``[T, N]``"""
     dones: NDArray[np.bool_]
     """``[T, N]``"""
     infos: list[list[dict[str, Any]]]
     """``[T][N]``"""
-    filters: tuple[Filter, ...]
+    filters: tuple[Filter | None, ...]
     """What the policy saw of the observations."""
+    hidden: NDArray[np.float32] | None
+    """``[N, ...]`` what a recurrent policy goes on from."""
 
     @functools.cached_property
     def seen(self) -> Observation:
         """``[T + 1, N, ...]`` the observations as the policy saw them."""
-        return self._through(self.filters)
+        return self.through(self.filters)
 
     @functools.cached_property
     def original(self) -> Observation:
         """``[T + 1, N, ...]`` the observations as the policy saw them, but for standardising."""
-        return self._through([each for each in self.filters if not isinstance(each, Normalize)])
+        return self.through([each for each in self.filters if not isinstance(each, Normalize)])
 
-    def _through(self, filters: Sequence[Filter]) -> Observation:
-        if not filters:
-            return self.observation
-        times, count = len(self.rewards) + 1, self.rewards.shape[1]
-        flat = map_arrays(lambda values: values.reshape(-1, *values.shape[2:]), self.observation)
-        for each in filters:
-            flat = each(flat)
-        return map_arrays(lambda values: values.reshape(times, count, *values.shape[1:]), flat)
+    def through(self, filters: Sequence[Filter | None]) -> Observation:
+        """Return ``[T + 1, N, ...]``, what these filters make of the observations."""
+        joined, age = self.past.joined(self.observation, self.dones)
+        seen = filtered(filters, joined, age)
+        return map_arrays(lambda values: values[self.past.length :], seen)
 
     @property
     def steps(self) -> int:
@@ -94,24 +106,29 @@ class Recording:
 def collate(recordings: list[Recording]) -> Recording:
     """Put the recordings of shards side by side."""
 
-    def side_by_side(name: str) -> Any:
-        values = [getattr(each, name) for each in recordings]
-        return map_arrays(lambda *arrays: np.concatenate(arrays, axis=1), *values)
+    def side_by_side(values: Sequence[Any], axis: int = 1) -> Any:
+        return map_arrays(lambda *arrays: np.concatenate(arrays, axis=axis), *values)
 
+    def of_all(name: str, axis: int = 1) -> Any:
+        return side_by_side([getattr(each, name) for each in recordings], axis)
+
+    pasts = [each.past for each in recordings]
     return Recording(
-        observation=side_by_side("observation"),
-        episode_start=np.concatenate([each.episode_start for each in recordings]),
-        played=side_by_side("played"),
-        kept=side_by_side("kept"),
-        log_prob=side_by_side("log_prob"),
-        values=None if recordings[0].values is None else side_by_side("values"),
-        rewards=side_by_side("rewards"),
-        dones=side_by_side("dones"),
+        observation=of_all("observation"),
+        past=Past(side_by_side([each.observation for each in pasts]), np.concatenate([each.age for each in pasts])),
+        episode_start=of_all("episode_start", 0),
+        played=of_all("played"),
+        kept=of_all("kept"),
+        log_prob=of_all("log_prob"),
+        notes=of_all("notes"),
+        rewards=of_all("rewards"),
+        dones=of_all("dones"),
         infos=[
             [info for infos in rows for info in infos]
             for rows in zip(*(each.infos for each in recordings), strict=True)
         ],
         filters=recordings[0].filters,
+        hidden=None if recordings[0].hidden is None else of_all("hidden", 0),
     )
 
 
@@ -131,7 +148,7 @@ class ModelPlan:
     recipe: Recipe
     sizes: tuple[int, ...]
     """Environments of each shard."""
-    on_policy: bool
+    acting: type[Acting]
 
     @property
     def shards(self) -> int:
@@ -174,19 +191,26 @@ class ModelWorker:
             torch.no_grad(),
         ):
             environments = self._environment(shard.index)
-            before: dict[str, Any] = shard.state["environments"]  # type: ignore[assignment]
+            given: dict[str, Any] = dict(shard.state)
+            before = given["environments"]
             observation = environments.restore(before)
             lost = _differs(observation, before.get("observation"))
-            exploration = weights.exploration[shard.index]
-            acting = (OnPolicyActing if self._plan.on_policy else OffPolicyActing)(
+            acting = self._plan.acting(
                 self._load(weights.weights, version),
-                exploration,
-                seed=iteration,
-                shard=shard.index,
-                count=environments.num_envs,
+                weights.exploration[shard.index],
+                environments,
+                stream(iteration, "action", shard.index),
             )
-            recording = _record(environments, observation, acting, weights, lost=lost)
-            state: dict[str, Any] = {"environments": environments.state(), "noises": exploration.noises}
+            acting.hidden = given["hidden"]
+            past = given["past"] or Past.none(observation, memory_of(weights.filters))
+            starts = given["episode_start"] | lost
+            beginning = _Beginning(observation, past.forgotten(lost), starts, lost)
+            recording = _record(environments, beginning, acting, weights)
+            state: dict[str, Any] = {
+                "environments": environments.state(),
+                "noises": acting.exploration.noises,
+                "past": recording.past.after(recording.observation, recording.dones),
+            }
         return recording, Shard(shard.index, state)
 
     def _environment(self, shard: int) -> Any:
@@ -216,42 +240,50 @@ def _differs(observation: Observation, before: Observation | None) -> NDArray[np
     return different
 
 
-def _record(
-    environments: Any,
-    observation: Observation,
-    acting: OnPolicyActing | OffPolicyActing,
-    instruction: Instruction,
-    *,
-    lost: NDArray[np.bool_],
-) -> Recording:
-    observations, acted, rewards, dones, infos = [observation], [], [], [], []
-    episodes = 0
+@dataclass(frozen=True, eq=False)
+class _Beginning:
+    """Where a rollout of N environments begins."""
+
+    observation: Observation
+    """``[N, ...]``"""
+    past: Past
+    starts: NDArray[np.bool_]
+    """``[N]`` whether an episode begins here."""
+    lost: NDArray[np.bool_]
+    """``[N]`` whether another should have gone on."""
+
+
+def _record(environments: Any, begins: _Beginning, acting: Acting, instruction: Instruction) -> Recording:
+    observations, acted, rewards, dones, infos = [begins.observation], [], [], [], []
+    past, starts, episodes = begins.past, begins.starts, 0
     for t in range(instruction.steps) if instruction.episodes is None else itertools.count():
-        seen = observation
-        for each in instruction.filters:
-            seen = each(seen)
-        action: Acted = acting.act(seen, t)
+        action: Acted = acting.act(past.seen(observations[-1], instruction.filters), t, starts)
         observation, reward, done, info = environments.step(action.played)
         for row in np.flatnonzero(done):
             episodes += 1
             if acting.exploration.noises:
                 acting.exploration.noises[row].reset()
+        if past.length:
+            past = past.after(stack([observations[-1], observation]), done[None])
         observations.append(observation)
         acted.append(action)
         rewards.append(reward)
         dones.append(done)
         infos.append(info)
+        starts = done
         if instruction.episodes is not None and episodes >= instruction.episodes:
             break
     return Recording(
         observation=stack(observations),
-        episode_start=lost,
+        past=begins.past,
+        episode_start=begins.lost,
         played=np.stack([each.played for each in acted]),
         kept=np.stack([each.kept for each in acted]),
         log_prob=np.stack([each.log_prob for each in acted]),
-        values=np.stack(values) if (values := [each.values for each in acted if each.values is not None]) else None,
+        notes=stack([each.notes for each in acted]),
         rewards=np.stack(rewards),
         dones=np.stack(dones),
         infos=infos,
         filters=instruction.filters,
+        hidden=acting.hidden,
     )

@@ -19,6 +19,7 @@ import pytest
 import ray
 import torch
 from gymnasium import spaces
+from sb3_contrib import ARS
 from stable_baselines3 import A2C, DQN, PPO, SAC, TD3
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import (
@@ -29,7 +30,7 @@ from stable_baselines3.common.callbacks import (
 )
 from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.noise import OrnsteinUhlenbeckActionNoise
-from stable_baselines3.common.vec_env import DummyVecEnv, VecFrameStack, VecMonitor, VecNormalize
+from stable_baselines3.common.vec_env import DummyVecEnv, VecMonitor, VecNormalize
 
 import wormwood
 from wormwood.agents.stable_baselines3.boosted import BoostedPPO
@@ -354,6 +355,10 @@ def test_another_environment_can_be_set() -> None:
     assert distributed_again.learn(192) is model
 
 
+class Filmed(VecMonitor):
+    pass
+
+
 def test_environments_that_cannot_be_repeated_are_named() -> None:
     def refused(env: Any) -> None:
         wormwood.distribute(A2C("MultiInputPolicy", env, device="cpu"), workers=0)
@@ -362,21 +367,23 @@ def test_environments_that_cannot_be_repeated_are_named() -> None:
         BadInput, match=r"environment in distribute: expected environments of gymnasium\.make, or make="
     ):
         refused(DummyVecEnv([Vectors]))
-    stacked = VecFrameStack(make_vec_env("CartPole-v1", 1), 2)
-    with pytest.raises(BadInput, match=r"wrapper in distribute: expected one of .* got 'VecFrameStack'"):
-        wormwood.distribute(A2C("MlpPolicy", stacked, device="cpu"), workers=0)
+    filmed = Filmed(make_vec_env("CartPole-v1", 1))
+    with pytest.raises(BadInput, match=r"wrapper in distribute: expected one of .* got 'Filmed'"):
+        wormwood.distribute(A2C("MlpPolicy", filmed, device="cpu"), workers=0)
     with pytest.raises(BadInput, match="model in distribute: expected one with environments"):
         wormwood.distribute(A2C("MlpPolicy", None, _init_setup_model=False), workers=0)  # type: ignore[arg-type]
     with pytest.raises(BadInput, match="workers in distribute"):
         wormwood.distribute(_ppo(), workers=-1)
 
 
-def test_algorithms_that_collect_in_another_way_are_refused() -> None:
-    recurrent = pytest.importorskip("sb3_contrib").RecurrentPPO
-    with pytest.raises(
-        BadInput, match=r"algorithm in distribute: expected an algorithm that collects as .*RecurrentPPO"
-    ):
-        wormwood.distribute(recurrent("MlpLstmPolicy", "CartPole-v1", device="cpu"), workers=0)
+OWN = type("Own", (PPO,), {"collect_rollouts": lambda *_: True})
+
+
+@pytest.mark.parametrize(("algorithm", "policy"), [(OWN, "MlpPolicy"), (ARS, "LinearPolicy")])
+def test_algorithms_that_collect_in_another_way_are_refused(algorithm: Any, policy: str) -> None:
+    expected = rf"algorithm in distribute: expected an algorithm that collects as .*got '{algorithm.__name__}'"
+    with pytest.raises(BadInput, match=expected):
+        wormwood.distribute(algorithm(policy, make_vec_env("CartPole-v1", 1), device="cpu"), workers=0)
 
 
 def test_an_episode_of_gymnasium_is_played_again_elsewhere() -> None:
