@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from functools import cache
 from typing import Any, get_args, get_type_hints
 
@@ -10,7 +11,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from wormwood.errors import bad_input
 
-__all__ = ["check_fields"]
+__all__ = ["check_fields", "check_value", "field_types"]
 
 
 def check_fields(settings: object) -> None:
@@ -22,24 +23,40 @@ def check_fields(settings: object) -> None:
         BadInput: a value is not of its field's type, or out of its bounds.
     """
     kind: Any = type(settings)
-    for name, adapter in _adapters(kind).items():
+    for name, annotation in field_types(kind).items():
         given = getattr(settings, name)
-        try:
-            value = adapter.validate_python(given)
-        except ValidationError as error:
-            problem = error.errors()[0]
-            where = ".".join([kind.__name__, name, *(str(part) for part in problem["loc"])])
-            choices = [choice for choice in get_args(_hints(kind)[name]) if isinstance(choice, str)]
-            raise bad_input("value", where=where, expected=problem["msg"], got=given, nearest_to=choices) from None
+        value = check_value(given, annotation, where=f"{kind.__name__}.{name}")
         if value is not given:
             object.__setattr__(settings, name, value)
 
 
-@cache
-def _hints(kind: type) -> dict[str, Any]:
-    return get_type_hints(kind, include_extras=True)
+def check_value(given: Any, annotation: Any, *, where: str) -> Any:
+    """Check a value by a type with bounds, and return what the type makes of it.
+
+    Args:
+        given: the value.
+        annotation: such as ``Annotated[int, Field(ge=1)]``.
+        where: the name that it was given under.
+
+    Raises:
+        BadInput: it is not of the type, or out of its bounds.
+    """
+    try:
+        return _adapter(annotation).validate_python(given)
+    except ValidationError as error:
+        problem = error.errors()[0]
+        inside = ".".join([where, *(str(part) for part in problem["loc"])])
+        choices = [choice for choice in get_args(annotation) if isinstance(choice, str)]
+        raise bad_input("value", where=inside, expected=problem["msg"], got=given, nearest_to=choices) from None
 
 
 @cache
-def _adapters(kind: type) -> dict[str, TypeAdapter[Any]]:
-    return {field.name: TypeAdapter(_hints(kind)[field.name]) for field in dataclasses.fields(kind)}
+def field_types(kind: type) -> Mapping[str, Any]:
+    """Return the type of each field of a dataclass, with its bounds."""
+    hints = get_type_hints(kind, include_extras=True)
+    return {field.name: hints[field.name] for field in dataclasses.fields(kind)}
+
+
+@cache
+def _adapter(annotation: Any) -> TypeAdapter[Any]:
+    return TypeAdapter(annotation)

@@ -9,6 +9,7 @@ from pydantic import ConfigDict, Field
 
 from wormwood.agents.policies.perceptron_settings import HiddenLayers
 from wormwood.agents.policies.setting_types import Count, Rate, Share
+from wormwood.configs.checked import check_fields
 
 __all__ = ["OffPolicyConfig"]
 
@@ -51,3 +52,7 @@ class OffPolicyConfig:
     """Critics, of which the most pessimistic counts."""
     critic_hidden: HiddenLayers = (256, 256)
     """Units of each hidden layer of the critics."""
+
+    def __post_init__(self) -> None:
+        """Check every value."""
+        check_fields(self)

@@ -7,6 +7,8 @@ from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field
 
+from wormwood.configs.checked import check_fields
+
 __all__ = ["HiddenLayers", "MLPConfig"]
 
 HiddenLayers = Annotated[tuple[Annotated[int, Field(gt=0, le=4096)], ...], Field(max_length=16)]
@@ -25,3 +27,7 @@ class MLPConfig:
     """Units of each hidden layer. Wider layers can express more and learn slower."""
     normalize: bool = True
     """Standardise velocities and command by their running mean and deviation while learning with PPO."""
+
+    def __post_init__(self) -> None:
+        """Check every value."""
+        check_fields(self)

@@ -20,6 +20,7 @@ from wormwood.agents.learning.boosted.network_critic import NetworkCritic
 from wormwood.agents.learning.boosted.settings import BoostedLearnerConfig, BoostingConfig
 from wormwood.agents.policies.features import make_feature_map
 from wormwood.agents.policies.forest_settings import ForestConfig
+from wormwood.agents.stable_baselines3.pairing import check_algorithm
 from wormwood.agents.stable_baselines3.spaces import from_start, in_space
 from wormwood.envs.specs import ActionSpace, EnvironmentSpec
 from wormwood.errors import bad_input
@@ -65,6 +66,7 @@ class BoostedActorCriticPolicy(ActorCriticPolicy):
         Raises:
             BadInput: the spaces are of other kinds, an option is unknown, or a network is to share trees.
         """
+        check_algorithm(self)
         for name, value in kwargs.items():
             if value:
                 known = ["agent", "boosting", "spec", "noise_std", "critic", "critic_hidden", "critic_rate"]

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 import torch
 from gymnasium.spaces import Discrete, Space
+from pydantic import Field
 from stable_baselines3 import DQN
+from stable_baselines3.common.buffers import ReplayBuffer
 from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.type_aliases import GymEnv, PyTorchObs, Schedule
 from torch import Tensor, nn
@@ -16,8 +18,11 @@ from torch import Tensor, nn
 from wormwood.agents.learning.boosted.boosting import Boosting
 from wormwood.agents.learning.boosted.encoding import encode_tensors, feature_map_of_space
 from wormwood.agents.policies.interfaces import Floats
+from wormwood.agents.policies.setting_types import Share
+from wormwood.agents.stable_baselines3.checked_settings import OF_SETUP, OFF_POLICY_KINDS, CheckedSettings
+from wormwood.agents.stable_baselines3.pairing import check_algorithm, policy_and_env
+from wormwood.agents.stable_baselines3.policy_options import checked_options, refuse_others
 from wormwood.agents.stable_baselines3.spaces import from_start, in_space
-from wormwood.errors import bad_input
 from wormwood.trees.config import TreeConfig
 from wormwood.trees.forest import Forest
 
@@ -108,10 +113,10 @@ class BoostedQPolicy(BasePolicy):
         Raises:
             BadInput: the observations are of another kind, or an option is unknown.
         """
-        for name in kwargs:
-            raise bad_input("unknown option", where="policy_kwargs", expected="tree", got=name)
+        check_algorithm(self)
+        refuse_others(kwargs, type(self))
         super().__init__(observation_space, action_space)
-        self._tree = tree or TreeConfig()
+        self._tree = checked_options({"tree": tree or TreeConfig()}, {"tree": TreeConfig})["tree"]
         self.q_net = ForestQ(observation_space, choices=int(action_space.n), tree=self._tree)
         self.optimizer = torch.optim.Adam([nn.Parameter(torch.zeros(1), requires_grad=False)])  # SB3 saves its state
 
@@ -124,7 +129,7 @@ class BoostedQPolicy(BasePolicy):
         return {"observation_space": self.observation_space, "action_space": self.action_space, **parameters}
 
 
-class BoostedDQN(DQN):
+class BoostedDQN(CheckedSettings, DQN):
     """Q-learning from replayed experience (Mnih et al. 2015), whose function is a boosted forest.
 
     ``BoostedDQN("CartPole-v1", seed=0).learn(50_000)``
@@ -135,15 +140,48 @@ class BoostedDQN(DQN):
         "MultiInputPolicy": BoostedQPolicy,
     }
     policy: BoostedQPolicy  # type: ignore[assignment]
+    kinds: ClassVar[Mapping[str, Any]] = {
+        **OFF_POLICY_KINDS,
+        "exploration_fraction": Annotated[float, Field(gt=0, le=1)],
+        "exploration_initial_eps": Share,
+        "exploration_final_eps": Share,
+    }
+    of_setup = OF_SETUP | {"exploration_fraction", "exploration_initial_eps", "exploration_final_eps"}
+    idle: ClassVar[Mapping[str, tuple[Any, str]]] = {
+        "learning_rate": (1.0, "rate in its place"),
+        "tau": (1.0, "target_update_interval alone: the target is an older prefix of the forest"),
+        "max_grad_norm": (10, "grad_clip in its place"),
+    }
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 # as in SB3
         self,
         policy: str | type[BoostedQPolicy] | GymEnv = BoostedQPolicy,
         env: GymEnv | str | None = None,
         *,
         rate: float = 0.1,
         grad_clip: float = 10.0,
-        **settings: Any,
+        buffer_size: int = 1_000_000,
+        learning_starts: int = 100,
+        batch_size: int = 256,
+        gamma: float = 0.99,
+        train_freq: int | tuple[int, str] = 64,
+        gradient_steps: int = 4,
+        replay_buffer_class: type[ReplayBuffer] | None = None,
+        replay_buffer_kwargs: dict[str, Any] | None = None,
+        optimize_memory_usage: bool = False,
+        n_steps: int = 1,
+        target_update_interval: int = 1000,
+        exploration_fraction: float = 0.1,
+        exploration_initial_eps: float = 1.0,
+        exploration_final_eps: float = 0.05,
+        stats_window_size: int = 100,
+        tensorboard_log: str | None = None,
+        policy_kwargs: dict[str, Any] | None = None,
+        verbose: int = 0,
+        seed: int | None = None,
+        device: torch.device | str = "auto",
+        _init_setup_model: bool = True,
+        **others: Any,
     ) -> None:
         """Build the algorithm: ``BoostedDQN(env)``, or ``BoostedDQN(policy, env)`` as elsewhere in SB3.
 
@@ -152,17 +190,59 @@ class BoostedDQN(DQN):
             env: environment or its id; actions are choices.
             rate: learning rate of the values.
             grad_clip: a transition's gradient is clipped to this.
-            settings: of SB3's ``DQN``, of which ``learning_rate``, ``tau`` and ``max_grad_norm`` make no difference.
-                By default 64 steps of ``env`` grow 4 trees of 256 transitions.
+            buffer_size: transitions that are remembered.
+            learning_starts: first steps, whose choices are random and from which nothing is learned yet.
+            batch_size: transitions of each tree.
+            gamma: discount of each step.
+            train_freq: steps of ``env`` between updates, or such as ``(1, "episode")``.
+            gradient_steps: trees of each update; -1 is as many as steps were taken.
+            replay_buffer_class: another buffer.
+            replay_buffer_kwargs: its arguments.
+            optimize_memory_usage: keep no second copy of observations.
+            n_steps: of the returns that values are led to.
+            target_update_interval: steps after which the target follows.
+            exploration_fraction: share of training over which random choices become fewer.
+            exploration_initial_eps: their share at the start.
+            exploration_final_eps: their share after that.
+            stats_window_size: episodes whose mean return is logged.
+            tensorboard_log: folder of TensorBoard's logs.
+            policy_kwargs: of ``BoostedQPolicy``: ``tree``.
+            verbose: 1 prints, 2 more.
+            seed: of everything random.
+            device: of torch; the forest is on the CPU.
+            others: none. SB3's ``learning_rate``, ``tau`` and ``max_grad_norm`` have no place.
 
         Raises:
-            BadInput: the observations are of a kind that a forest cannot take.
+            BadInput: a setting is wrong or unknown, the policy is of another algorithm, or the observations are of a
+                kind that a forest cannot take.
         """
-        if env is None and not isinstance(policy, type) and policy not in ("MlpPolicy", "MultiInputPolicy"):
-            policy, env = BoostedQPolicy, policy  # type: ignore[assignment]
+        self._refuse_others(others)
         self.rate, self.grad_clip = rate, grad_clip
-        defaults = {"train_freq": 64, "gradient_steps": 4, "batch_size": 256, "target_update_interval": 1000}
-        super().__init__(policy, env, **{**defaults, **settings})  # type: ignore[arg-type]
+        super().__init__(
+            *policy_and_env(type(self), policy, env),  # type: ignore[arg-type]
+            learning_rate=self.idle["learning_rate"][0],
+            buffer_size=buffer_size,
+            learning_starts=learning_starts,
+            batch_size=batch_size,
+            gamma=gamma,
+            train_freq=train_freq,
+            gradient_steps=gradient_steps,
+            replay_buffer_class=replay_buffer_class,
+            replay_buffer_kwargs=replay_buffer_kwargs,
+            optimize_memory_usage=optimize_memory_usage,
+            n_steps=n_steps,
+            target_update_interval=target_update_interval,
+            exploration_fraction=exploration_fraction,
+            exploration_initial_eps=exploration_initial_eps,
+            exploration_final_eps=exploration_final_eps,
+            stats_window_size=stats_window_size,
+            tensorboard_log=tensorboard_log,
+            policy_kwargs=policy_kwargs,
+            verbose=verbose,
+            seed=seed,
+            device=device,
+            _init_setup_model=_init_setup_model,
+        )
 
     def _create_aliases(self) -> None:
         self.q_net = self.q_net_target = self.policy.q_net  # type: ignore[assignment]

@@ -7,135 +7,91 @@ whose value is above the mean of all.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, ClassVar
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 import torch
 from gymnasium.spaces import Box, Dict, Space
+from pydantic import Field, InstanceOf
 from stable_baselines3 import SAC
+from stable_baselines3.common.buffers import ReplayBuffer
+from stable_baselines3.common.noise import ActionNoise
 from stable_baselines3.common.policies import BasePolicy
-from stable_baselines3.common.torch_layers import CombinedExtractor
+from stable_baselines3.common.torch_layers import BaseFeaturesExtractor, CombinedExtractor, FlattenExtractor
 from stable_baselines3.common.type_aliases import GymEnv, PyTorchObs, Schedule
 from stable_baselines3.sac.policies import SACPolicy
-from torch import Tensor, nn
+from torch import nn
 
-from wormwood.agents.learning.boosted.boosting import Boosting
-from wormwood.agents.learning.boosted.encoding import encode_tensors, feature_map_of_space
 from wormwood.agents.policies.interfaces import Floats
-from wormwood.errors import bad_input
+from wormwood.agents.policies.perceptron_settings import HiddenLayers
+from wormwood.agents.policies.setting_types import Count, Rate
+from wormwood.agents.stable_baselines3.checked_settings import OF_SETUP, OFF_POLICY_KINDS, CheckedSettings
+from wormwood.agents.stable_baselines3.pairing import check_algorithm, policy_and_env
+from wormwood.agents.stable_baselines3.policy_options import checked_options, refuse_others
+from wormwood.agents.stable_baselines3.twin_forests import TWINS, TwinForests
 from wormwood.trees.config import TreeConfig
-from wormwood.trees.forest import Forest
 
-__all__ = ["BoostedSAC", "BoostedSACPolicy", "TwinForests"]
-
-TWINS = 2
-
-
-class TwinForests(nn.Module):
-    """Two forests that estimate the value of an action. Older prefixes of them are the targets that they learn from."""
-
-    def __init__(self, space: Space[Any], *, actions: int, tree: TreeConfig) -> None:
-        """Start without trees, with the value 0.
-
-        Args:
-            space: of observations: numbers, choices or dictionaries of them.
-            actions: numbers J of an action.
-            tree: how each tree is grown.
-
-        Raises:
-            BadInput: the space is of another kind.
-        """
-        super().__init__()
-        self._space, self._feature_map, self._tree = space, feature_map_of_space(space), tree
-        columns = self._feature_map.columns + actions
-        self.forests = [Forest([0.0], features=columns, depth=tree.max_depth) for _ in range(TWINS)]
-        self.target_trees = 0
-
-    def features(self, observation: PyTorchObs) -> Floats:
-        """Return ``[N, F]`` for observations as SB3 keeps them."""
-        return self._feature_map.features(encode_tensors(self._space, observation))
-
-    def values(self, features: Floats, action: Tensor, *, trees: int | None = None) -> Floats:
-        """Return the lower ``[N]`` of both values of features ``[N, F]`` and actions ``[N, J]``.
-
-        They are of all trees or of the first ones.
-        """
-        rows = _together(features, action)
-        estimates = [forest.predict(rows, trees=trees)[:, 0] for forest in self.forests]
-        lower: Floats = np.minimum(*estimates)
-        return lower
-
-    def boostings(self, features: Floats, action: Tensor) -> list[Boosting]:
-        """Return what grows each forest by rows of features ``[N, F]`` and actions ``[N, J]``."""
-        rows, found = _together(features, action), []
-        for forest in self.forests:
-            boosting = Boosting(forest, self._tree, categorical=self._feature_map.categorical)
-            boosting.begin(rows)
-            found.append(boosting)
-        return found
-
-    def follow(self) -> None:
-        """Let the targets be what the forests are now."""
-        self.target_trees = len(self.forests[0])
-
-    def set_training_mode(self, mode: bool) -> None:
-        """Do as SB3's modules do."""
-        self.train(mode)
-
-    def get_extra_state(self) -> dict[str, Tensor]:
-        """Return each forest's tensors (see ``Forest.arrays``) as ``<index>/<array>``, and ``target_trees``, a scalar.
-
-        Torch keeps them with the state of the module.
-        """
-        arrays = {
-            f"{index}/{name}": values
-            for index, forest in enumerate(self.forests)
-            for name, values in forest.arrays().items()
-        }
-        arrays["target_trees"] = np.array(self.target_trees)
-        return {name: torch.from_numpy(values) for name, values in arrays.items()}
-
-    def set_extra_state(self, state: Mapping[str, Tensor]) -> None:
-        """Go on from what ``get_extra_state`` returned.
-
-        Raises:
-            BadInput: the arrays are no forests.
-        """
-        self.target_trees = int(state["target_trees"])
-        for index in range(TWINS):
-            start = f"{index}/"
-            forest_arrays = {
-                name.removeprefix(start): part.numpy() for name, part in state.items() if name.startswith(start)
-            }
-            self.forests[index] = Forest.from_arrays(forest_arrays)
-
-
-def _together(features: Floats, action: Tensor) -> Floats:
-    return np.hstack([features, action.detach().cpu().numpy().astype(np.float64)])
+__all__ = ["BoostedSAC", "BoostedSACPolicy"]
 
 
 class BoostedSACPolicy(SACPolicy):
     """SB3's actor beside two forests."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 # SB3 unpacks policy_kwargs
         self,
         observation_space: Space[Any],
         action_space: Box,
         lr_schedule: Schedule,
         *,
         tree: TreeConfig | None = None,
+        net_arch: Sequence[int] | None = None,
+        activation_fn: type[nn.Module] = nn.ReLU,
+        features_extractor_class: type[BaseFeaturesExtractor] | None = None,
+        features_extractor_kwargs: dict[str, Any] | None = None,
+        normalize_images: bool = True,
+        optimizer_class: type[torch.optim.Optimizer] = torch.optim.Adam,
+        optimizer_kwargs: dict[str, Any] | None = None,
         **kwargs: Any,
     ) -> None:
-        """Build the policy: ``tree`` says how each tree is grown; all else is of SB3's ``SACPolicy``.
+        """Build the policy, as ``BoostedSAC(env, policy_kwargs={...})`` does.
+
+        Args:
+            observation_space: numbers, choices, or dictionaries of them.
+            action_space: numbers.
+            lr_schedule: learning rate of the actor.
+            tree: how each tree is grown.
+            net_arch: units of the actor's layers; None is 256 and 256.
+            activation_fn: between them.
+            features_extractor_class: of the actor; None is SB3's for such observations.
+            features_extractor_kwargs: its arguments.
+            normalize_images: divide images by 255 for the actor. Forests see them as they are.
+            optimizer_class: of the actor.
+            optimizer_kwargs: its arguments.
+            kwargs: what SB3's SAC passes on its own: ``use_sde=False``.
 
         Raises:
-            BadInput: the observations are of a kind that a forest cannot take.
+            BadInput: the algorithm is another, an option is wrong or unknown, or the observations are of a kind that a
+                forest cannot take.
         """
-        self._tree = tree or TreeConfig()
-        if isinstance(observation_space, Dict):
-            kwargs.setdefault("features_extractor_class", CombinedExtractor)
-        super().__init__(observation_space, action_space, lr_schedule, **kwargs)
+        check_algorithm(self)
+        refuse_others(kwargs, type(self))
+        self._tree = checked_options({"tree": tree or TreeConfig()}, {"tree": TreeConfig})["tree"]
+        layers = None if net_arch is None else checked_options({"net_arch": net_arch}, {"net_arch": HiddenLayers})
+        usual = CombinedExtractor if isinstance(observation_space, Dict) else FlattenExtractor
+        super().__init__(
+            observation_space,
+            action_space,
+            lr_schedule,
+            net_arch=layers and list(layers["net_arch"]),
+            activation_fn=activation_fn,
+            features_extractor_class=features_extractor_class or usual,
+            features_extractor_kwargs=features_extractor_kwargs,
+            normalize_images=normalize_images,
+            optimizer_class=optimizer_class,
+            optimizer_kwargs=optimizer_kwargs,
+        )
 
     def _build(self, lr_schedule: Schedule) -> None:
         self.actor = self.make_actor()
@@ -148,18 +104,36 @@ class BoostedSACPolicy(SACPolicy):
 
     def _get_constructor_parameters(self) -> dict[str, Any]:
         parameters = super()._get_constructor_parameters()
-        return {**parameters, "tree": self._tree}
+        own = inspect.signature(BoostedSACPolicy).parameters
+        return {**{name: value for name, value in parameters.items() if name in own}, "tree": self._tree}
 
 
-class BoostedSAC(SAC):
+class BoostedSAC(CheckedSettings, SAC):
     """Soft actor-critic with forests as critics: ``BoostedSAC("Pendulum-v1", seed=0).learn(20_000)``."""
 
     policy_aliases: ClassVar[dict[str, type[BasePolicy]]] = {
         "MlpPolicy": BoostedSACPolicy,
         "MultiInputPolicy": BoostedSACPolicy,
     }
+    kinds: ClassVar[Mapping[str, Any]] = {
+        **OFF_POLICY_KINDS,
+        "draws": Annotated[int, Field(ge=2, le=10_000)],
+        "actor_states": Count,
+        "learning_rate": Rate | Callable[[float], float],
+        "ent_coef": Annotated[float, Field(ge=0, le=1e6, allow_inf_nan=False)]
+        | Annotated[str, Field(pattern=r"^auto(_[0-9.]*[1-9][0-9.]*)?$")],
+        "target_entropy": Annotated[float, Field(allow_inf_nan=False)] | Literal["auto"],
+        "action_noise": InstanceOf[ActionNoise] | None,
+    }
+    of_setup = OF_SETUP | {"learning_rate", "ent_coef"}
+    idle: ClassVar[Mapping[str, tuple[Any, str]]] = {
+        "tau": (0.005, "target_update_interval alone: the targets are older prefixes of the forests"),
+        "use_sde": (False, "no state-dependent noise: draws would share it"),
+        "sde_sample_freq": (-1, "no state-dependent noise: draws would share it"),
+        "use_sde_at_warmup": (False, "no state-dependent noise: draws would share it"),
+    }
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 # as in SB3
         self,
         policy: str | type[BoostedSACPolicy] | GymEnv = BoostedSACPolicy,
         env: GymEnv | str | None = None,
@@ -168,7 +142,29 @@ class BoostedSAC(SAC):
         grad_clip: float = 100.0,
         draws: int = 16,
         actor_states: int = 64,
-        **settings: Any,
+        learning_rate: float | Schedule = 3e-4,
+        buffer_size: int = 1_000_000,
+        learning_starts: int = 100,
+        batch_size: int = 256,
+        gamma: float = 0.99,
+        train_freq: int | tuple[int, str] = 64,
+        gradient_steps: int = 16,
+        action_noise: ActionNoise | None = None,
+        replay_buffer_class: type[ReplayBuffer] | None = None,
+        replay_buffer_kwargs: dict[str, Any] | None = None,
+        optimize_memory_usage: bool = False,
+        n_steps: int = 1,
+        ent_coef: str | float = "auto",
+        target_update_interval: int = 64,
+        target_entropy: str | float = "auto",
+        stats_window_size: int = 100,
+        tensorboard_log: str | None = None,
+        policy_kwargs: dict[str, Any] | None = None,
+        verbose: int = 0,
+        seed: int | None = None,
+        device: torch.device | str = "auto",
+        _init_setup_model: bool = True,
+        **others: Any,
     ) -> None:
         """Build the algorithm: ``BoostedSAC(env)``, or ``BoostedSAC(policy, env)`` as elsewhere in SB3.
 
@@ -179,21 +175,60 @@ class BoostedSAC(SAC):
             grad_clip: a transition's gradient is clipped to this.
             draws: actions that the actor draws in each state to compare, at least 2.
             actor_states: states of each minibatch in which it does so; each costs ``draws`` evaluations of the forests.
-            settings: of SB3's ``SAC``, of which ``tau`` makes no difference: ``target_update_interval`` counts the
-                trees after which the targets follow. By default 64 steps of ``env`` grow 16 trees of each critic.
+            learning_rate: of the actor and of the weight of entropy.
+            buffer_size: transitions that are remembered.
+            learning_starts: first steps, whose actions are random and from which nothing is learned yet.
+            batch_size: transitions of each tree.
+            gamma: discount of each step.
+            train_freq: steps of ``env`` between updates, or such as ``(1, "episode")``.
+            gradient_steps: trees of each critic in each update; -1 is as many as steps were taken.
+            action_noise: added to actions while exploring.
+            replay_buffer_class: another buffer.
+            replay_buffer_kwargs: its arguments.
+            optimize_memory_usage: keep no second copy of observations.
+            n_steps: of the returns that values are led to.
+            ent_coef: weight of entropy, or ``"auto"``, or such as ``"auto_0.1"``, which learns it.
+            target_update_interval: trees after which the targets follow.
+            target_entropy: that the weight leads to.
+            stats_window_size: episodes whose mean return is logged.
+            tensorboard_log: folder of TensorBoard's logs.
+            policy_kwargs: of ``BoostedSACPolicy``.
+            verbose: 1 prints, 2 more.
+            seed: of everything random.
+            device: of torch; forests are on the CPU.
+            others: none. SB3's ``tau`` and ``use_sde`` have no place.
 
         Raises:
-            BadInput: the observations are of a kind that a forest cannot take, or there is nothing to compare.
+            BadInput: a setting is wrong or unknown, the policy is of another algorithm, or the observations are of a
+                kind that a forest cannot take.
         """
-        if env is None and not isinstance(policy, type) and policy not in ("MlpPolicy", "MultiInputPolicy"):
-            policy, env = BoostedSACPolicy, policy  # type: ignore[assignment]
-        if settings.get("use_sde"):
-            raise bad_input("use_sde", where="boosted algorithm", expected="false: draws would share it", got=True)
-        if draws < 2:
-            raise bad_input("draws", where="boosted algorithm", expected="at least 2", got=draws)
+        self._refuse_others(others)
         self.rate, self.grad_clip, self.draws, self.actor_states = rate, grad_clip, draws, actor_states
-        defaults = {"train_freq": 64, "gradient_steps": 16, "batch_size": 256, "target_update_interval": 64}
-        super().__init__(policy, env, **{**defaults, **settings})  # type: ignore[arg-type]
+        super().__init__(
+            *policy_and_env(type(self), policy, env),  # type: ignore[arg-type]
+            learning_rate=learning_rate,
+            buffer_size=buffer_size,
+            learning_starts=learning_starts,
+            batch_size=batch_size,
+            gamma=gamma,
+            train_freq=train_freq,
+            gradient_steps=gradient_steps,
+            action_noise=action_noise,
+            replay_buffer_class=replay_buffer_class,
+            replay_buffer_kwargs=replay_buffer_kwargs,
+            optimize_memory_usage=optimize_memory_usage,
+            n_steps=n_steps,
+            ent_coef=ent_coef,
+            target_update_interval=target_update_interval,
+            target_entropy=target_entropy,
+            stats_window_size=stats_window_size,
+            tensorboard_log=tensorboard_log,
+            policy_kwargs=policy_kwargs,
+            verbose=verbose,
+            seed=seed,
+            device=device,
+            _init_setup_model=_init_setup_model,
+        )
 
     @property
     def _twins(self) -> TwinForests:

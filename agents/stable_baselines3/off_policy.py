@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from gymnasium.spaces import Box, Space
@@ -12,19 +12,35 @@ from torch import nn
 
 from wormwood.agents.learning.actors.table import actor_kind, make_actor
 from wormwood.agents.learning.normalization import RunningNormalizer, Standardized
+from wormwood.agents.learning.off_policy_settings import OffPolicyConfig
 from wormwood.agents.learning.optimizers import ProjectedAdam
 from wormwood.agents.policies.interfaces import Arrays
 from wormwood.agents.policies.table import AgentConfig, initial_weights
 from wormwood.agents.stable_baselines3.off_policy_modules import BoundedActor, Critics
-from wormwood.agents.stable_baselines3.spaces import body_of, check_clock, check_spaces
+from wormwood.agents.stable_baselines3.pairing import check_algorithm, check_normalization
+from wormwood.agents.stable_baselines3.policy_options import (
+    RateScale,
+    checked_agent,
+    checked_options,
+    refuse_others,
+    spec_of,
+)
+from wormwood.agents.stable_baselines3.spaces import check_clock, check_spaces
+from wormwood.configs.checked import field_types
 from wormwood.envs.bodies import Body
 from wormwood.envs.randomness import stream
-from wormwood.envs.specs import EnvironmentSpec, SwimmerSpec
-from wormwood.envs.task_table import task_from_name
+from wormwood.envs.specs import EnvironmentSpec
 from wormwood.envs.tasks import Task
 from wormwood.errors import bad_input
 
 __all__ = ["StructuredOffPolicy"]
+
+
+_KINDS = {
+    "critic_hidden": field_types(OffPolicyConfig)["critic_hidden"],
+    "n_critics": field_types(OffPolicyConfig)["critics"],
+    "actor_rate_scale": RateScale,
+}
 
 
 class StructuredOffPolicy(TD3Policy):
@@ -33,21 +49,24 @@ class StructuredOffPolicy(TD3Policy):
     Observations come as the task gives them, not from a ``VecNormalize``: see ``StructuredPolicy``.
     """
 
+    usual_agent: ClassVar[AgentConfig | None] = None
+    """What acts unless something else is asked for."""
+
     def __init__(  # noqa: PLR0913 # SB3 unpacks policy_kwargs
         self,
         observation_space: Space[Any],
         action_space: Space[Any],
         lr_schedule: Schedule,
         *,
-        agent: AgentConfig,
+        agent: AgentConfig | None = None,
         body: str | Body | None = None,
-        task: str | Task = "swim",
+        task: str | Task | None = None,
         spec: EnvironmentSpec | None = None,
         weights: Arrays | None = None,
         critic_hidden: tuple[int, ...] = (256, 256),
         n_critics: int = 2,
         actor_rate_scale: float = 1.0,
-        use_sde: bool = False,
+        **kwargs: Any,
     ) -> None:
         """Build the policy, as ``TD3(StructuredTD3Policy, env, policy_kwargs={...})`` does.
 
@@ -55,30 +74,33 @@ class StructuredOffPolicy(TD3Policy):
             observation_space: of the task.
             action_space: of the task.
             lr_schedule: learning rate of the critics.
-            agent: what acts.
+            agent: what acts; None is the circuit for ``NCAPTD3Policy``, whose gradients pass its clamps.
             body: a body, its name or YAML file; None is dm_control's swimmer with one joint for each action.
-            task: whose observation it is.
+            task: whose observation it is; None is ``swim``.
             spec: of the environment, in place of body and task.
             weights: of ``initial_weights`` or ``policy_weights``; None draws them.
             critic_hidden: units of each hidden layer of the critics.
             n_critics: how many; DDPG sets 1.
             actor_rate_scale: learning rate of the actor, as a multiple of the critics'.
-            use_sde: must be False: the noise of SB3's own layers has no place.
+            kwargs: what SB3's algorithms pass on their own: ``use_sde=False``.
 
         Raises:
-            BadInput: the spaces are not those of the environment, or the agent does not fit.
+            BadInput: the algorithm is another, the spaces are not those of the environment, which somebody
+                standardises, the agent does not fit, an option is wrong, or SB3's own layers or noise are asked for.
         """
-        if use_sde:
-            raise bad_input("use_sde", where="policy", expected="False for a structured actor", got=use_sde)
-        built_task = task_from_name(task) if isinstance(task, str) else task
-        self.spec = spec or SwimmerSpec(body_of(body, action_space), built_task)
+        check_algorithm(self)
+        refuse_others(kwargs, type(self))
+        self.spec = spec_of(action_space, body=body, task=task, spec=spec)
         if self.spec.actions.choices:
             got = f"choices in {self.spec.name}"
             raise bad_input("action space", where="an off-policy learner", expected="numbers", got=got)
         check_spaces(self.spec, observation_space, action_space)
-        self._agent, self._weights = agent, weights
-        self._critic_hidden, self._n_critics = tuple(critic_hidden), n_critics
-        self.actor_rate_scale = actor_rate_scale
+        check_normalization(self, self.spec)
+        self._agent, self._weights = checked_agent(agent or self.usual_agent), weights
+        given = {"critic_hidden": critic_hidden, "n_critics": n_critics, "actor_rate_scale": actor_rate_scale}
+        options = checked_options(given, _KINDS)
+        self._critic_hidden, self._n_critics = options["critic_hidden"], options["n_critics"]
+        self.actor_rate_scale = options["actor_rate_scale"]
         super().__init__(observation_space, action_space, lr_schedule)  # type: ignore[arg-type] # it is a Box
 
     def _build(self, lr_schedule: Schedule) -> None:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import inspect
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from gymnasium.spaces import Space
@@ -16,20 +15,29 @@ from wormwood.agents.learning.actors.table import actor_kind, make_actor
 from wormwood.agents.learning.boosted.critic import ForestCritic
 from wormwood.agents.learning.normalization import RunningNormalizer, Standardized
 from wormwood.agents.learning.optimizers import ProjectedAdam
+from wormwood.agents.learning.ppo_settings import PPOConfig
 from wormwood.agents.policies.circuit_settings import NCAPConfig
 from wormwood.agents.policies.interfaces import Arrays
 from wormwood.agents.policies.table import AgentConfig, initial_weights
 from wormwood.agents.stable_baselines3.critics import make_critic
-from wormwood.agents.stable_baselines3.spaces import body_of, check_clock, check_spaces
+from wormwood.agents.stable_baselines3.pairing import check_algorithm, check_normalization
+from wormwood.agents.stable_baselines3.policy_options import (
+    RateScale,
+    checked_agent,
+    checked_options,
+    refuse_others,
+    spec_of,
+)
+from wormwood.agents.stable_baselines3.spaces import check_clock, check_spaces
+from wormwood.configs.checked import check_value, field_types
+from wormwood.configs.idle_settings import refuse_idle
 from wormwood.envs.bodies import Body
 from wormwood.envs.randomness import stream
-from wormwood.envs.specs import EnvironmentSpec, SwimmerSpec
-from wormwood.envs.task_table import task_from_name
+from wormwood.envs.specs import EnvironmentSpec
 from wormwood.envs.tasks import Task
-from wormwood.errors import bad_input
 from wormwood.trees.config import TreeConfig
 
-__all__ = ["NCAPPolicy", "StructuredPolicy"]
+__all__ = ["POLICY_OPTIONS", "NCAPPolicy", "StructuredPolicy"]
 
 
 class _PassOn(nn.Module):
@@ -45,6 +53,10 @@ class _PassOn(nn.Module):
         return observation
 
 
+POLICY_OPTIONS = ("noise_std", "learn_noise", "critic", "critic_hidden", "critic_tree", "critic_tree_rate")
+"""Options of the policy that are settings of ``PPOConfig``, too."""
+
+
 class StructuredPolicy(ActorCriticPolicy):
     """An actor of ``wormwood.agents`` that explores, with Gaussian noise or by drawing choices, and a critic.
 
@@ -53,15 +65,19 @@ class StructuredPolicy(ActorCriticPolicy):
     keeps up to date; under SB3's own ``learn`` nothing does, unless the user calls ``normalizer.update``.
     """
 
+    usual_agent: ClassVar[AgentConfig | None] = None
+    """What acts unless something else is asked for."""
+    usual_actor_rate_scale: ClassVar[float] = 1.0
+
     def __init__(  # noqa: PLR0913 # SB3 unpacks policy_kwargs
         self,
         observation_space: Space[Any],
         action_space: Space[Any],
         lr_schedule: Schedule,
         *,
-        agent: AgentConfig,
+        agent: AgentConfig | None = None,
         body: str | Body | None = None,
-        task: str | Task = "swim",
+        task: str | Task | None = None,
         spec: EnvironmentSpec | None = None,
         weights: Arrays | None = None,
         noise_std: float = 0.3,
@@ -70,7 +86,7 @@ class StructuredPolicy(ActorCriticPolicy):
         critic_hidden: tuple[int, ...] = (64, 64),
         critic_tree: TreeConfig | None = None,
         critic_tree_rate: float = 0.05,
-        actor_rate_scale: float = 1.0,
+        actor_rate_scale: float | None = None,
         **kwargs: Any,
     ) -> None:
         """Build the policy, as ``PPO(StructuredPolicy, env, policy_kwargs={...})`` does.
@@ -79,9 +95,9 @@ class StructuredPolicy(ActorCriticPolicy):
             observation_space: of the task.
             action_space: one action in [-1, 1] for each joint, or as ``spec`` says.
             lr_schedule: learning rate of the critic.
-            agent: what acts.
+            agent: what acts; None is the circuit for ``NCAPPolicy``, whose gradients pass its clamps.
             body: a body, its name or YAML file; None is dm_control's swimmer with one joint for each action.
-            task: whose observation it is.
+            task: whose observation it is; None is ``swim``.
             spec: of the environment, in place of body and task: actions may then be discrete.
             weights: of ``initial_weights`` or ``policy_weights``, but for their noise; None draws them.
             noise_std: standard deviation of the exploration noise at the start.
@@ -90,33 +106,43 @@ class StructuredPolicy(ActorCriticPolicy):
             critic_hidden: units of each hidden layer of a critic that is a network.
             critic_tree: how the trees of a critic that is a forest are grown.
             critic_tree_rate: learning rate of a critic that is a forest.
-            actor_rate_scale: learning rate of the actor, as a multiple of the critic's.
+            actor_rate_scale: learning rate of the actor, as a multiple of the critic's; None is 1, and 10 for
+                ``NCAPPolicy``, whose few weights take larger steps.
             kwargs: what SB3's algorithms pass on their own: ``use_sde=False``, and A2C an ``optimizer_class``, which
                 makes no difference: the optimiser is Adam.
 
         Raises:
-            BadInput: the spaces are not those of the environment, the agent does not fit, or SB3's own layers or
-                noise are asked for, such as ``net_arch`` or ``use_sde``.
+            BadInput: the algorithm is none that learns on-policy, the spaces are not those of the environment, which
+                somebody standardises, the agent does not fit, an option is wrong or nothing would use it, or SB3's own
+                layers or noise are asked for, such as ``net_arch`` or ``use_sde``.
         """
-        _check_rest(kwargs)
-        built_task = task_from_name(task) if isinstance(task, str) else task
-        self.spec = spec or SwimmerSpec(body_of(body, action_space), built_task)
+        check_algorithm(self)
+        refuse_others(kwargs, type(self), beside=("optimizer_class", "optimizer_kwargs"))
+        self.spec = spec_of(action_space, body=body, task=task, spec=spec)
         check_spaces(self.spec, observation_space, action_space)
-        self._agent, self._weights = agent, weights
-        self._noise_std, self._learn_noise = noise_std, learn_noise
-        self._critic, self._critic_hidden = critic, tuple(critic_hidden)
-        self._critic_tree, self._critic_tree_rate = critic_tree, critic_tree_rate
-        self._actor_rate_scale = actor_rate_scale
+        check_normalization(self, self.spec)
+        self._agent, self._weights = checked_agent(agent or self.usual_agent), weights
+        given = (noise_std, learn_noise, critic, critic_hidden, critic_tree or TreeConfig(), critic_tree_rate)
+        options = checked_options(dict(zip(POLICY_OPTIONS, given, strict=True)), field_types(PPOConfig))
+        self._options = PPOConfig(**options)
+        noise = (not self.spec.actions.choices, "actions are numbers")
+        refuse_idle(self._options, where="policy_kwargs", uses={"noise_std": noise, "learn_noise": noise})
+        scale = self.usual_actor_rate_scale if actor_rate_scale is None else actor_rate_scale
+        self._actor_rate_scale = check_value(scale, RateScale, where="policy_kwargs.actor_rate_scale")
         super().__init__(observation_space, action_space, lr_schedule, ortho_init=False)
 
     def _build(self, lr_schedule: Schedule) -> None:
-        seed = int(torch.randint(2**31, ()))
+        options, seed = self._options, int(torch.randint(2**31, ()))
         weights = self._weights or initial_weights(self._agent, self.spec, stream(seed, "update"))
         self.actor = make_actor(self._agent, weights, self.spec)
         self.normalizer = RunningNormalizer(self.spec.layout)
         self.normalizer.start_from(weights)
         critic = make_critic(
-            self._critic, self._critic_hidden, self.spec, tree=self._critic_tree, tree_rate=self._critic_tree_rate
+            options.critic,
+            options.critic_hidden,
+            self.spec,
+            tree=options.critic_tree,
+            tree_rate=options.critic_tree_rate,
         )
         self.mlp_extractor = _PassOn()  # type: ignore[assignment]
         self.action_net = Standardized(self.normalizer, self.actor) if self._standardized else self.actor
@@ -124,8 +150,8 @@ class StructuredPolicy(ActorCriticPolicy):
         self.value_net = boosted or Standardized(self.normalizer, critic)  # type: ignore[assignment]
         noise = []
         if not self.spec.actions.choices:
-            log_std = torch.full((self.spec.actions.size,), self._noise_std).log()
-            self.log_std = nn.Parameter(log_std, requires_grad=self._learn_noise)
+            log_std = torch.full((self.spec.actions.size,), options.noise_std).log()
+            self.log_std = nn.Parameter(log_std, requires_grad=options.learn_noise)
             noise = [self.log_std]
         actor_parameters = [p for p in (*self.actor.parameters(), *noise) if p.requires_grad]
         groups = [
@@ -188,12 +214,7 @@ class StructuredPolicy(ActorCriticPolicy):
             "lr_schedule": self._dummy_schedule,
             "agent": self._agent,
             "spec": self.spec,
-            "noise_std": self._noise_std,
-            "learn_noise": self._learn_noise,
-            "critic": self._critic,
-            "critic_hidden": self._critic_hidden,
-            "critic_tree": self._critic_tree,
-            "critic_tree_rate": self._critic_tree_rate,
+            **{name: getattr(self._options, name) for name in POLICY_OPTIONS},
             "actor_rate_scale": self._actor_rate_scale,
         }
 
@@ -201,22 +222,5 @@ class StructuredPolicy(ActorCriticPolicy):
 class NCAPPolicy(StructuredPolicy):
     """The C. elegans circuit for SB3's on-policy algorithms: ``PPO(NCAPPolicy, make_swimmers("swimmer-6", 8))``."""
 
-    def __init__(
-        self, observation_space: Space[Any], action_space: Space[Any], lr_schedule: Schedule, **kwargs: Any
-    ) -> None:
-        """Build the policy; ``kwargs`` are those of ``StructuredPolicy``, of which none is required.
-
-        The circuit's gradients pass its clamps unless ``agent`` says otherwise, and its weights are learned 10 times
-        as fast as the critic's.
-        """
-        kwargs.setdefault("agent", NCAPConfig(constraint="straight_through"))
-        kwargs.setdefault("actor_rate_scale", 10.0)
-        super().__init__(observation_space, action_space, lr_schedule, **kwargs)
-
-
-def _check_rest(arguments: dict[str, Any]) -> None:
-    for name, value in arguments.items():
-        if value and name not in ("optimizer_class", "optimizer_kwargs"):
-            names = [parameter for parameter in inspect.signature(StructuredPolicy).parameters if parameter != "kwargs"]
-            expected = f"one of {', '.join(names[3:])}; layers and noise of Stable-Baselines3's own have no place"
-            raise bad_input("unknown option", where="policy_kwargs", expected=expected, got=name, nearest_to=names[3:])
+    usual_agent = NCAPConfig(constraint="straight_through")
+    usual_actor_rate_scale = 10.0

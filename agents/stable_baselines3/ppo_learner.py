@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from stable_baselines3 import PPO
@@ -20,7 +21,7 @@ from wormwood.agents.learning.torch_states import (
 from wormwood.agents.learning.transitions import collate
 from wormwood.agents.policies.interfaces import Arrays
 from wormwood.agents.policies.table import AgentConfig
-from wormwood.agents.stable_baselines3.on_policy import StructuredPolicy
+from wormwood.agents.stable_baselines3.on_policy import POLICY_OPTIONS, StructuredPolicy
 from wormwood.agents.stable_baselines3.training import fill_buffer, flat_tensor, set_up, take_metrics
 from wormwood.envs.specs import EnvironmentSpec
 
@@ -66,12 +67,7 @@ class PPOLearner:
                 "agent": agent,
                 "spec": spec,
                 "weights": weights,
-                "noise_std": config.noise_std,
-                "learn_noise": config.learn_noise,
-                "critic": config.critic,
-                "critic_hidden": config.critic_hidden,
-                "critic_tree": config.critic_tree,
-                "critic_tree_rate": config.critic_tree_rate,
+                **_used_options(config, spec),
                 "actor_rate_scale": config.actor_rate / config.critic_rate,
             },
             device=checked_device(device),
@@ -110,3 +106,9 @@ class PPOLearner:
         restore_module(self._policy, state, prefix="policy/")
         restore_optimizer(self._policy.optimizer, state)
         self._updates, self._model._n_updates = int(state["updates"]), int(state["gradient_steps"])
+
+
+def _used_options(config: PPOConfig, spec: EnvironmentSpec) -> dict[str, Any]:
+    """Return the options of the policy that something uses: it refuses others, which a run may have from long ago."""
+    uses = {**config.uses(), **dict.fromkeys(("noise_std", "learn_noise"), (not spec.actions.choices, ""))}
+    return {name: getattr(config, name) for name in POLICY_OPTIONS if uses.get(name, (True, ""))[0]}

@@ -10,10 +10,18 @@ from gymnasium.spaces import Box, Space
 from stable_baselines3.common.type_aliases import Schedule
 from torch import Tensor, nn
 
+from wormwood.agents.learning.sac_settings import SACConfig
 from wormwood.agents.policies.circuit_settings import NCAPConfig
 from wormwood.agents.policies.interfaces import Arrays
+from wormwood.agents.policies.table import AgentConfig
 from wormwood.agents.stable_baselines3.off_policy import StructuredOffPolicy
 from wormwood.agents.stable_baselines3.off_policy_modules import BoundedActor
+from wormwood.agents.stable_baselines3.pairing import check_algorithm
+from wormwood.agents.stable_baselines3.policy_options import checked_options
+from wormwood.configs.checked import field_types
+from wormwood.envs.bodies import Body
+from wormwood.envs.specs import EnvironmentSpec
+from wormwood.envs.tasks import Task
 
 __all__ = ["NCAPSACPolicy", "StructuredSACPolicy"]
 
@@ -53,16 +61,59 @@ class _Actor(BoundedActor):
 class StructuredSACPolicy(StructuredOffPolicy):
     """An actor of ``wormwood.agents`` with noise that it learns, and its critics, for Stable-Baselines3's SAC."""
 
-    def __init__(self, *spaces_and_schedule: Any, noise_std: float = 0.1, **kwargs: Any) -> None:
-        """Build the policy; the other arguments are those of ``StructuredOffPolicy``.
+    def __init__(  # noqa: PLR0913 # SB3 unpacks policy_kwargs
+        self,
+        observation_space: Space[Any],
+        action_space: Space[Any],
+        lr_schedule: Schedule,
+        *,
+        agent: AgentConfig | None = None,
+        body: str | Body | None = None,
+        task: str | Task | None = None,
+        spec: EnvironmentSpec | None = None,
+        weights: Arrays | None = None,
+        noise_std: float = 0.1,
+        critic_hidden: tuple[int, ...] = (256, 256),
+        n_critics: int = 2,
+        actor_rate_scale: float = 1.0,
+        **kwargs: Any,
+    ) -> None:
+        """Build the policy.
 
         Args:
-            spaces_and_schedule: observation space, action space and learning rate.
+            observation_space: as all else, of ``StructuredOffPolicy``.
+            action_space: of the task.
+            lr_schedule: learning rate of the critics, the noise and the weight of entropy.
+            agent: what acts; None is the circuit for ``NCAPSACPolicy``, whose gradients pass its clamps.
+            body: a body, its name or YAML file.
+            task: whose observation it is.
+            spec: of the environment, in place of body and task.
+            weights: of ``initial_weights`` or ``policy_weights``; None draws them.
             noise_std: standard deviation of the noise at the start, as a share of half the range of actions.
-            kwargs: of ``StructuredOffPolicy``.
+            critic_hidden: units of each hidden layer of the critics.
+            n_critics: how many.
+            actor_rate_scale: learning rate of the actor, as a multiple of the critics'.
+            kwargs: what SB3's SAC passes on its own: ``use_sde=False``.
+
+        Raises:
+            BadInput: as from ``StructuredOffPolicy``.
         """
-        self._noise_std = noise_std
-        super().__init__(*spaces_and_schedule, **kwargs)
+        check_algorithm(self)
+        self._noise_std = checked_options({"noise_std": noise_std}, field_types(SACConfig))["noise_std"]
+        super().__init__(
+            observation_space,
+            action_space,
+            lr_schedule,
+            agent=agent,
+            body=body,
+            task=task,
+            spec=spec,
+            weights=weights,
+            critic_hidden=critic_hidden,
+            n_critics=n_critics,
+            actor_rate_scale=actor_rate_scale,
+            **kwargs,
+        )
 
     def _build_actors(self, weights: Arrays) -> None:
         actor = _Actor(self._make_module(weights), self._bounds(), self._noise_std)
@@ -106,9 +157,4 @@ class StructuredSACPolicy(StructuredOffPolicy):
 class NCAPSACPolicy(StructuredSACPolicy):
     """The C. elegans circuit for SAC: ``SAC(NCAPSACPolicy, make_swimmers("swimmer-6", 8), learning_starts=0)``."""
 
-    def __init__(
-        self, observation_space: Space[Any], action_space: Space[Any], lr_schedule: Schedule, **kwargs: Any
-    ) -> None:
-        """Build the policy; ``kwargs`` are those of ``StructuredSACPolicy``, of which none is required."""
-        kwargs.setdefault("agent", NCAPConfig(constraint="straight_through"))
-        super().__init__(observation_space, action_space, lr_schedule, **kwargs)
+    usual_agent = NCAPConfig(constraint="straight_through")

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from gymnasium.spaces import Space
 from stable_baselines3.common.type_aliases import Schedule
 
 from wormwood.agents.policies.circuit_settings import NCAPConfig
@@ -33,9 +30,4 @@ class StructuredTD3Policy(StructuredOffPolicy):
 class NCAPTD3Policy(StructuredTD3Policy):
     """The C. elegans circuit for TD3 and DDPG: ``TD3(NCAPTD3Policy, make_swimmers("swimmer-6", 8))``."""
 
-    def __init__(
-        self, observation_space: Space[Any], action_space: Space[Any], lr_schedule: Schedule, **kwargs: Any
-    ) -> None:
-        """Build the policy; ``kwargs`` are those of ``StructuredOffPolicy``, of which none is required."""
-        kwargs.setdefault("agent", NCAPConfig(constraint="straight_through"))
-        super().__init__(observation_space, action_space, lr_schedule, **kwargs)
+    usual_agent = NCAPConfig(constraint="straight_through")

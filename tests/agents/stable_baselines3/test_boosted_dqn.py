@@ -125,7 +125,9 @@ def test_the_same_seed_gives_the_same_trees() -> None:
 
 
 def test_what_does_not_fit_is_refused() -> None:
-    with pytest.raises(BadInput, match="unknown option in policy_kwargs: expected tree, got 'net_arch'"):
+    with pytest.raises(
+        BadInput, match=r"unknown option in policy_kwargs: expected one of tree; layers .*got 'net_arch'"
+    ):
         BoostedDQN("CartPole-v1", policy_kwargs={"net_arch": [64]})
     with pytest.raises(AssertionError, match="Discrete"):  # SB3's own check
         BoostedDQN(BoostedQPolicy, "Pendulum-v1")

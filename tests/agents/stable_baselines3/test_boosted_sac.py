@@ -140,9 +140,9 @@ def test_it_learns_saves_loads_and_goes_on(tmp_path: Path) -> None:
 
 
 def test_what_does_not_fit_is_refused() -> None:
-    with pytest.raises(BadInput, match="draws in boosted algorithm: expected at least 2, got 1"):
+    with pytest.raises(BadInput, match=r"value in BoostedSAC.draws: expected .* greater than or equal to 2, got 1"):
         BoostedSAC("Pendulum-v1", draws=1)
-    with pytest.raises(BadInput, match="use_sde in boosted algorithm: expected false"):
+    with pytest.raises(BadInput, match="use_sde in BoostedSAC: expected no state-dependent noise"):
         BoostedSAC("Pendulum-v1", use_sde=True)
     with pytest.raises(AssertionError, match="Box"):  # SB3's own check
         BoostedSAC(BoostedSACPolicy, "CartPole-v1")

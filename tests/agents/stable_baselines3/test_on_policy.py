@@ -223,7 +223,7 @@ def test_bodies_and_tasks_come_by_name_or_by_themselves() -> None:
         ),
         ({"body": "swimer-4"}, "swimer-4"),
         ({"task": "navigate"}, r"expected \(18,\) numbers, as body swimmer-4, task navigate has"),
-        ({"critic": "deep"}, "expected one of mlp, pooled"),
+        ({"critic": "deep"}, r"value in policy_kwargs.critic: expected .*'mlp', 'pooled' or 'forest'"),
         ({"agent": NCAPConfig(learn_period=True)}, "no gradient reaches it"),
         ({"net_arch": [64]}, "unknown option in policy_kwargs: expected one of agent, body"),
         ({"actor_rate": 3.0}, "nearest: 'actor_rate_scale'"),

@@ -132,5 +132,5 @@ def test_the_circuit_learns_in_plain_sb3_and_goes_on_from_a_file(tmp_path: Path)
 
 
 def test_state_dependent_noise_is_refused() -> None:
-    with pytest.raises(BadInput, match="use_sde in policy: expected False"):
+    with pytest.raises(BadInput, match=r"unknown option in policy_kwargs: .*got 'use_sde'"):
         SAC(NCAPSACPolicy, make_swimmers("swimmer-4", 2), use_sde=True, **FAST)  # type: ignore[arg-type]
