@@ -3,195 +3,125 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any, ClassVar, Literal, TypeVar
+import inspect
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal, TypeVar, get_type_hints
 
 import numpy as np
 import torch
-from gymnasium.spaces import Box, Discrete, MultiDiscrete, Space
-from stable_baselines3.common.distributions import Distribution, make_proba_distribution
+from gymnasium.spaces import Box, Discrete, MultiDiscrete
+from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
-from stable_baselines3.common.policies import ActorCriticPolicy, BasePolicy
-from stable_baselines3.common.type_aliases import GymEnv, MaybeCallback, PyTorchObs, Schedule
-from torch import Tensor, nn
+from stable_baselines3.common.policies import BasePolicy
+from stable_baselines3.common.type_aliases import GymEnv, MaybeCallback
+from stable_baselines3.common.utils import explained_variance
 
-from wormwood.agents.learning.boosted.actor_critic import BoostedActorCritic, Experience
-from wormwood.agents.learning.boosted.encoding import encode_tensors, feature_map_of_space
-from wormwood.agents.learning.boosted.network_critic import NetworkCritic
-from wormwood.agents.learning.boosted.settings import BoostedLearnerConfig, BoostingConfig
-from wormwood.agents.policies.features import make_feature_map
-from wormwood.agents.policies.forest_settings import ForestConfig
-from wormwood.agents.stable_baselines3.pairing import check_algorithm
-from wormwood.agents.stable_baselines3.spaces import from_start, in_space
-from wormwood.envs.specs import ActionSpace, EnvironmentSpec
+from wormwood.agents.learning.boosted.actor_critic import Experience
+from wormwood.agents.learning.boosted.settings import BoostedLearnerConfig
+from wormwood.agents.stable_baselines3.boosted_policy import BoostedActorCriticPolicy
+from wormwood.agents.stable_baselines3.pairing import policy_and_env
+from wormwood.agents.stable_baselines3.spaces import from_start
+from wormwood.configs.checked import check_value, field_types
+from wormwood.configs.idle_settings import default_of, refuse_idle
 from wormwood.errors import bad_input
 
 __all__ = ["ALGORITHMS", "BoostedA2C", "BoostedAWR", "BoostedActorCriticPolicy", "BoostedPPO"]
 
 Self = TypeVar("Self", bound="_BoostedAlgorithm")
+Loss = Literal["ppo", "a2c", "awr"]
 
-
-class BoostedActorCriticPolicy(ActorCriticPolicy):
-    """A boosted forest where Stable-Baselines3 expects networks."""
-
-    def __init__(  # noqa: PLR0913 # SB3 unpacks policy_kwargs
-        self,
-        observation_space: Space[Any],
-        action_space: Space[Any],
-        lr_schedule: Schedule,
-        *,
-        agent: ForestConfig | None = None,
-        boosting: BoostingConfig | None = None,
-        spec: EnvironmentSpec | None = None,
-        noise_std: float = 0.135,
-        critic: Literal["forest", "mlp"] = "forest",
-        critic_hidden: tuple[int, ...] = (64, 64),
-        critic_rate: float = 1e-3,
-        **kwargs: Any,
-    ) -> None:
-        """Build the policy, as ``BoostedPPO(env, policy_kwargs={...})`` does.
-
-        Args:
-            observation_space: numbers, choices, or dictionaries of them.
-            action_space: numbers or choices.
-            lr_schedule: is not used: ``boosting`` has the learning rates.
-            agent: what the forests are like.
-            boosting: how they follow gradients.
-            spec: of the environment, for an agent that has to know which number of an observation is what.
-            noise_std: standard deviation of the exploration noise of continuous actions at the start.
-            critic: trees, or a network beside a policy that shares no trees.
-            critic_hidden: units of each hidden layer of a network.
-            critic_rate: Adam's step size for a network.
-            kwargs: what SB3's algorithms pass on their own: ``use_sde=False``.
-
-        Raises:
-            BadInput: the spaces are of other kinds, an option is unknown, or a network is to share trees.
-        """
-        check_algorithm(self)
-        for name, value in kwargs.items():
-            if value:
-                known = ["agent", "boosting", "spec", "noise_std", "critic", "critic_hidden", "critic_rate"]
-                expected = f"one of {', '.join(known)}; layers and noise of Stable-Baselines3's own have no place"
-                raise bad_input("unknown option", where="policy_kwargs", expected=expected, got=name, nearest_to=known)
-        self._agent, self._boosting = agent or ForestConfig(), boosting or BoostingConfig()
-        self._spec, self._noise_std = spec, noise_std
-        self._critic, self._critic_hidden, self._critic_rate = critic, critic_hidden, critic_rate
-        super().__init__(observation_space, action_space, lr_schedule, ortho_init=False)
-
-    def _build(self, lr_schedule: Schedule) -> None:
-        feature_map = (
-            feature_map_of_space(self.observation_space)
-            if self._spec is None
-            else make_feature_map(self._agent, self._spec)
-        )
-        actions = _actions(self.action_space) if self._spec is None else self._spec.actions
-        self.actor_critic = BoostedActorCritic(
-            self._agent,
-            self._boosting,
-            feature_map=feature_map,
-            actions=actions,
-            noise_std=self._noise_std,
-            critic=NetworkCritic(feature_map, hidden=self._critic_hidden) if self._critic == "mlp" else None,
-            critic_rate=self._critic_rate,
-        )
-        self.action_dist = make_proba_distribution(self.action_space)
-        # SB3 saves its state. Choices have no noise, so without a network there is nothing that Adam could move.
-        nothing = [nn.Parameter(torch.zeros(1), requires_grad=False)]
-        self.optimizer = self.actor_critic.optimizer or torch.optim.Adam(nothing)
-
-    def forward(self, obs: PyTorchObs, deterministic: bool = False) -> tuple[Tensor, Tensor, Tensor]:
-        """Return actions ``[N, ...]`` as the space has them, values ``[N, 1]`` and log-probabilities ``[N]``."""
-        outputs, values = self._evaluate(obs)
-        distribution = self._distribution(outputs)
-        actions = in_space(self.action_space, distribution.get_actions(deterministic=deterministic))
-        log_prob = distribution.log_prob(from_start(self.action_space, actions))
-        return actions.reshape((-1, *self.action_space.shape)), values, log_prob  # type: ignore[misc]
-
-    def evaluate_actions(self, obs: PyTorchObs, actions: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
-        """Return values ``[N, 1]``, and the log-probabilities ``[N]`` of actions and entropies ``[N]``."""
-        outputs, values = self._evaluate(obs)
-        distribution = self._distribution(outputs)
-        return values, distribution.log_prob(from_start(self.action_space, actions)), distribution.entropy()
-
-    def get_distribution(self, obs: PyTorchObs) -> Distribution:
-        return self._distribution(self._evaluate(obs)[0])
-
-    def predict_values(self, obs: PyTorchObs) -> Tensor:
-        """Return values ``[N, 1]``."""
-        return self._evaluate(obs)[1]
-
-    def _predict(self, observation: PyTorchObs, deterministic: bool = False) -> Tensor:
-        actions = self.get_distribution(observation).get_actions(deterministic=deterministic)
-        return in_space(self.action_space, actions)
-
-    def encode(self, observation: Any) -> np.ndarray[Any, np.dtype[np.float64]]:
-        """Return observations, as SB3 keeps them in tensors, as ``[N, D]``."""
-        return encode_tensors(self.observation_space, observation)
-
-    def _evaluate(self, observation: Any) -> tuple[Tensor, Tensor]:
-        outputs, values = self.actor_critic.outputs(self.encode(observation))
-        return torch.as_tensor(outputs, device=self.device), torch.as_tensor(values[:, None], device=self.device)
-
-    def _distribution(self, outputs: Tensor) -> Distribution:
-        log_std = self.actor_critic.log_std
-        if log_std is None:
-            return self.action_dist.proba_distribution(outputs)
-        return self.action_dist.proba_distribution(outputs, log_std.detach().expand(outputs.shape[1]))
-
-    def _get_constructor_parameters(self) -> dict[str, Any]:
-        # SB3 puts these into the files it saves, and builds the policy from them.
-        return {
-            "observation_space": self.observation_space,
-            "action_space": self.action_space,
-            "lr_schedule": self._dummy_schedule,
-            "agent": self._agent,
-            "boosting": self._boosting,
-            "spec": self._spec,
-            "noise_std": self._noise_std,
-            "critic": self._critic,
-            "critic_hidden": self._critic_hidden,
-            "critic_rate": self._critic_rate,
-        }
-
-
-def _actions(space: Space[Any]) -> ActionSpace:
-    if isinstance(space, Box):
-        return ActionSpace(tuple(map(float, space.low.ravel())), tuple(map(float, space.high.ravel())))
-    if isinstance(space, Discrete):
-        return ActionSpace(choices=(int(space.n),))
-    if isinstance(space, MultiDiscrete):
-        return ActionSpace(choices=tuple(map(int, space.nvec.ravel())))
-    raise bad_input("action space", where="policy", expected="Box, Discrete or MultiDiscrete", got=space)
+SB3_NAMES = {
+    "steps": "n_steps",
+    "epochs": "n_epochs",
+    "entropy_coefficient": "ent_coef",
+    "value_coefficient": "vf_coef",
+}
+"""Settings that have another name in SB3. Both are taken."""
+OF_THE_POLICY = ("boosting", "noise_std", "critic", "critic_hidden", "critic_rate")
+"""Settings that the policy takes when it is built."""
+NOT_HERE = ("kind", "loss", "environments", "lag")
+"""Settings that the algorithm and its environments decide, or ``distribute``."""
+IN_PLACE = {
+    "learning_rate": "boosting=BoostingConfig(policy_rate=..., value_rate=...) in its place",
+    "max_grad_norm": "boosting=BoostingConfig(policy_max_grad_norm=..., value_grad_clip=...) in its place",
+    "clip_range_vf": "boosting=BoostingConfig(value_grad_clip=...) in its place",
+    "use_sde": "nothing: a forest has no features for state-dependent noise",
+    "sde_sample_freq": "nothing: a forest has no features for state-dependent noise",
+}
+"""What SB3's algorithms take and these do not."""
 
 
 class _Setting:
-    """A setting under the name that SB3 has for it, as an attribute of an algorithm."""
+    """A setting as an attribute of an algorithm, under the name that SB3 has for it: it counts whenever it is set."""
 
-    def __init__(self, name: str) -> None:
-        self._name = name
+    def __init__(self, name: str, *, late: bool = True) -> None:
+        """Keep ``BoostedLearnerConfig.name``; what is not ``late`` counts only where a model is built or loaded."""
+        self._name, self._late = name, late
 
     def __get__(self, model: Any, owner: type | None = None) -> Any:
         return self if model is None else getattr(model.settings, self._name)
 
     def __set__(self, model: Any, value: Any) -> None:
-        model.settings = _changed(model.settings, model.loss, {self._name: value})
+        changed = model._changed(model.settings, {self._name: value})
+        before = getattr(model.settings, self._name)
+        buffer = vars(model).get("rollout_buffer")
+        if buffer is not None:
+            if not self._late and getattr(changed, self._name) != before:
+                expected = f"{before!r}, or another where the model is built or loaded"
+                name = SB3_NAMES.get(self._name, self._name)
+                raise bad_input(name, where=type(model).__name__, expected=expected, got=value)
+            buffer.gamma, buffer.gae_lambda = changed.gamma, changed.gae_lambda
+        model.settings = changed
+
+
+def _first_rate(settings: BoostedLearnerConfig) -> float:
+    rate = settings.boosting.policy_rate
+    return rate if isinstance(rate, float) else rate.first
+
+
+def _signature(cls: type[_BoostedAlgorithm]) -> inspect.Signature:
+    """Return how an algorithm is built, with the settings that its loss uses in place of ``**changes``."""
+    own = list(inspect.signature(cls.__init__).parameters.values())[1:]
+    usual = BoostedLearnerConfig(loss=cls.loss)
+    idle = {name for name, (used, needs) in usual.uses().items() if not used and needs.startswith("loss")}
+    shown = []
+    for name, kind in get_type_hints(BoostedLearnerConfig).items():
+        if name not in {*NOT_HERE, *idle}:
+            named, default = SB3_NAMES.get(name, name), getattr(usual, name)
+            shown.append(inspect.Parameter(named, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=kind))
+    plain = [each for each in own if each.kind is not each.VAR_KEYWORD and not each.name.startswith("_")]
+    first = [each for each in plain if each.kind is not each.KEYWORD_ONLY]
+    return inspect.Signature([*first, *shown, *plain[len(first) :]])
 
 
 class _BoostedAlgorithm(OnPolicyAlgorithm):
     """Stable-Baselines3's on-policy loop around an update that grows trees."""
 
-    policy_aliases: ClassVar[dict[str, type[BasePolicy]]] = {"MlpPolicy": BoostedActorCriticPolicy}
-    loss: ClassVar[Literal["ppo", "a2c", "awr"]]
+    policy_aliases: ClassVar[dict[str, type[BasePolicy]]] = {
+        "MlpPolicy": BoostedActorCriticPolicy,
+        "MultiInputPolicy": BoostedActorCriticPolicy,
+    }
+    loss: ClassVar[Loss]
+    n_steps = _Setting("steps", late=False)
+    gamma, gae_lambda = _Setting("gamma"), _Setting("gae_lambda")
     n_epochs, batch_size = _Setting("epochs"), _Setting("batch_size")
     clip_range, target_kl = _Setting("clip_range"), _Setting("target_kl")
+    temperature, normalize_advantage = _Setting("temperature"), _Setting("normalize_advantage")
     ent_coef, vf_coef = _Setting("entropy_coefficient"), _Setting("value_coefficient")
 
-    def __init__(
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        """Show every setting in ``help`` and ``inspect.signature``."""
+        super().__init_subclass__(**kwargs)
+        cls.__signature__ = None if "__init__" in vars(cls) else _signature(cls)  # type: ignore[attr-defined]
+
+    def __init__(  # noqa: PLR0913 # as in SB3
         self,
         policy: str | type[BoostedActorCriticPolicy] | GymEnv = BoostedActorCriticPolicy,
         env: GymEnv | str | None = None,
         *,
         settings: BoostedLearnerConfig | None = None,
         policy_kwargs: dict[str, Any] | None = None,
+        stats_window_size: int = 100,
         tensorboard_log: str | None = None,
         verbose: int = 0,
         seed: int | None = None,
@@ -206,26 +136,28 @@ class _BoostedAlgorithm(OnPolicyAlgorithm):
             env: environment or its id.
             settings: of the update; its ``environments`` is what ``env`` has.
             policy_kwargs: of ``BoostedActorCriticPolicy``: ``agent`` and ``boosting``.
+            stats_window_size: episodes whose mean return is logged.
             tensorboard_log: folder of TensorBoard's logs.
             verbose: 1 prints.
             seed: of everything random.
             device: of torch; forests are on the CPU.
-            changes: single settings by name: those of ``BoostedLearnerConfig``, and SB3's ``n_steps``, ``n_epochs``,
-                ``ent_coef`` and ``vf_coef`` for them.
+            changes: single settings by name: those of ``BoostedLearnerConfig``, of which SB3 calls four ``n_steps``,
+                ``n_epochs``, ``ent_coef`` and ``vf_coef``. All but ``n_steps`` and those of the policy can be set
+                later, too.
 
         Raises:
-            BadInput: a setting is unknown, or the spaces are of kinds that a forest cannot take.
+            BadInput: a setting is unknown, wrong or without effect, there is no environment, or the spaces are of
+                kinds that a forest cannot take.
         """
-        if env is None and not isinstance(policy, type) and policy not in ("MlpPolicy", "MultiInputPolicy"):
-            policy, env = BoostedActorCriticPolicy, policy  # type: ignore[assignment]
-        if isinstance(policy, str):
-            policy = BoostedActorCriticPolicy
-        self.settings = _changed(settings or BoostedLearnerConfig(), self.loss, changes)
-        policy_options = {name: getattr(self.settings, name) for name in _OF_THE_POLICY} | (policy_kwargs or {})
+        policy_class, env = policy_and_env(type(self), policy, env, needs_env=_init_setup_model)
+        self.settings = self._changed(settings or BoostedLearnerConfig(loss=self.loss), changes)
+        if settings is not None and _init_setup_model:
+            refuse_idle(self.settings, where=type(self).__name__)
+        options = {name: getattr(self.settings, name) for name in OF_THE_POLICY} | (policy_kwargs or {})
         super().__init__(
-            policy,  # type: ignore[arg-type]
+            policy_class,  # type: ignore[arg-type]
             env,  # type: ignore[arg-type]
-            learning_rate=1.0,  # of nothing: the trees have their own
+            learning_rate=_first_rate(self.settings),
             n_steps=self.settings.steps,
             gamma=self.settings.gamma,
             gae_lambda=self.settings.gae_lambda,
@@ -234,8 +166,9 @@ class _BoostedAlgorithm(OnPolicyAlgorithm):
             max_grad_norm=0.0,
             use_sde=False,
             sde_sample_freq=-1,
+            stats_window_size=stats_window_size,
             tensorboard_log=tensorboard_log,
-            policy_kwargs=policy_options,
+            policy_kwargs=options,
             verbose=verbose,
             seed=seed,
             device="cpu" if device == "auto" else device,
@@ -245,10 +178,60 @@ class _BoostedAlgorithm(OnPolicyAlgorithm):
 
     def _setup_model(self) -> None:
         # SB3's ``load`` puts what it is given past the attributes.
-        for name in ("n_epochs", "batch_size", "clip_range", "target_kl", "ent_coef", "vf_coef"):
-            if name in self.__dict__:
+        for name, kind in inspect.getmembers_static(type(self)):
+            if isinstance(kind, _Setting) and name in self.__dict__:
                 setattr(self, name, self.__dict__.pop(name))
         super()._setup_model()
+
+    @classmethod
+    def load(cls: type[Self], path: Any, *arguments: Any, **kwargs: Any) -> Self:
+        """Load a model as SB3 does, with changed settings.
+
+        Args:
+            path: of the file.
+            arguments: of SB3's ``load``.
+            kwargs: of SB3's ``load``, and the settings that can be set later, and ``n_steps``.
+
+        Raises:
+            BadInput: a setting is unknown or wrong.
+        """
+        settings = {name for name, kind in inspect.getmembers_static(cls) if isinstance(kind, _Setting)}
+        attributes = vars(cls(_init_setup_model=False))
+        known = {*inspect.signature(BaseAlgorithm.load).parameters, *settings, *attributes, "n_envs"} - {*IN_PLACE}
+        for name, value in kwargs.items():
+            if name not in known:
+                expected = IN_PLACE.get(name, f"one of {', '.join(sorted(settings))}")
+                raise bad_input(f"setting {name}", where=f"{cls.__name__}.load", expected=expected, got=value)
+        return super().load(path, *arguments, **kwargs)
+
+    @classmethod
+    def _changed(cls, settings: BoostedLearnerConfig, changes: Mapping[str, Any]) -> BoostedLearnerConfig:
+        """Return settings with some changed, by their own names or SB3's.
+
+        Raises:
+            BadInput: one is unknown, wrong or would do nothing.
+        """
+        types, ours = field_types(BoostedLearnerConfig), {name: own for own, name in SB3_NAMES.items()}
+        known = [name for name in types if name not in NOT_HERE]
+        checked = {}
+        for given, value in changes.items():
+            name = ours.get(given, given)
+            if given in IN_PLACE:
+                raise bad_input(given, where=cls.__name__, expected=IN_PLACE[given], got=value)
+            if name not in known:
+                names = [*known, *ours]
+                expected = f"one of {', '.join(names)}"
+                raise bad_input("unknown setting", where=cls.__name__, expected=expected, got=given, nearest_to=names)
+            shown = SB3_NAMES.get(name, name)
+            checked[name] = check_value(value, types[name], where=f"{cls.__name__}.{shown}")
+        changed = dataclasses.replace(settings, loss=cls.loss, **checked)
+        uses = changed.uses()
+        for name, value in checked.items():
+            used, needs = uses.get(name, (True, ""))
+            if not used and value != default_of(BoostedLearnerConfig, name):
+                expected = f"{default_of(BoostedLearnerConfig, name)!r} unless {needs}"
+                raise bad_input(SB3_NAMES.get(name, name), where=cls.__name__, expected=expected, got=value)
+        return changed
 
     def learn(  # noqa: PLR0917 # as in SB3
         self: Self,
@@ -266,7 +249,8 @@ class _BoostedAlgorithm(OnPolicyAlgorithm):
     def train(self) -> None:
         """Grow by the rollout that has been collected."""
         assert isinstance(self.policy, BoostedActorCriticPolicy)
-        samples = next(self.rollout_buffer.get(None))
+        model, buffer = self.policy.actor_critic, self.rollout_buffer
+        samples = next(buffer.get(None))
         experience = Experience(
             observation=self.policy.encode(samples.observations),
             action=from_start(self.action_space, samples.actions).numpy().reshape(len(samples.actions), -1),
@@ -274,10 +258,16 @@ class _BoostedAlgorithm(OnPolicyAlgorithm):
             advantage=samples.advantages.numpy().astype(np.float64),
             target=samples.returns.numpy().astype(np.float64),
         )
+        self.logger.record("train/learning_rate", model.policy_rate)
         # SB3 shuffles with this generator, which its algorithms seed.
-        shuffle = np.random.permutation
-        for name, value in self.policy.actor_critic.improve(experience, self.settings, permutation=shuffle).items():
+        metrics = dict(model.improve(experience, self.settings, permutation=np.random.permutation))
+        self._n_updates += int(metrics.pop("passes"))
+        metrics["explained_variance"] = float(explained_variance(buffer.values.ravel(), buffer.returns.ravel()))
+        if model.log_std is not None:
+            metrics["std"] = model.log_std.exp().mean().item()
+        for name, value in metrics.items():
             self.logger.record(f"train/{name}", value)
+        self.logger.record("train/n_updates", self._n_updates, exclude="tensorboard")
 
 
 class BoostedPPO(_BoostedAlgorithm):
@@ -300,26 +290,3 @@ class BoostedAWR(_BoostedAlgorithm):
 
 ALGORITHMS: dict[str, type[_BoostedAlgorithm]] = {cls.loss: cls for cls in (BoostedPPO, BoostedA2C, BoostedAWR)}
 """By the loss that they descend."""
-
-_OF_THE_POLICY = ("boosting", "noise_std", "critic", "critic_hidden", "critic_rate")
-"""Settings that the policy takes."""
-
-_SB3_NAMES = {
-    "n_steps": "steps",
-    "n_epochs": "epochs",
-    "ent_coef": "entropy_coefficient",
-    "vf_coef": "value_coefficient",
-}
-
-
-def _changed(
-    settings: BoostedLearnerConfig, loss: Literal["ppo", "a2c", "awr"], changes: dict[str, Any]
-) -> BoostedLearnerConfig:
-    known = [field.name for field in dataclasses.fields(settings) if field.name not in ("kind", "loss")]
-    renamed = {_SB3_NAMES.get(name, name): value for name, value in changes.items()}
-    for name in renamed:
-        if name not in known:
-            expected = f"one of {', '.join([*known, *_SB3_NAMES])}"
-            raise bad_input("unknown setting", where="boosted algorithm", expected=expected, got=name, nearest_to=known)
-    whole = {"epochs": 1, "batch_size": 1_000_000_000} if loss == "a2c" else {}
-    return dataclasses.replace(settings, loss=loss, **{**renamed, **whole})

@@ -219,7 +219,7 @@ class BoostedDQN(CheckedSettings, DQN):
         self._refuse_others(others)
         self.rate, self.grad_clip = rate, grad_clip
         super().__init__(
-            *policy_and_env(type(self), policy, env),  # type: ignore[arg-type]
+            *policy_and_env(type(self), policy, env, needs_env=_init_setup_model),  # type: ignore[arg-type]
             learning_rate=self.idle["learning_rate"][0],
             buffer_size=buffer_size,
             learning_starts=learning_starts,

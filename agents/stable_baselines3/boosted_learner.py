@@ -17,7 +17,8 @@ from wormwood.agents.policies.forest import forest_weights
 from wormwood.agents.policies.forest_settings import ForestConfig
 from wormwood.agents.policies.interfaces import Arrays
 from wormwood.agents.policies.table import AgentConfig
-from wormwood.agents.stable_baselines3.boosted import ALGORITHMS, BoostedActorCriticPolicy
+from wormwood.agents.stable_baselines3.boosted import ALGORITHMS
+from wormwood.agents.stable_baselines3.boosted_policy import BoostedActorCriticPolicy
 from wormwood.agents.stable_baselines3.training import fill_buffer, set_up, take_metrics
 from wormwood.envs.specs import EnvironmentSpec
 from wormwood.errors import bad_input
@@ -70,7 +71,9 @@ class BoostedLearner:
         self._updates += 1
         with seeded_generators(self._seed, self._updates):
             self._model.train()
-        return take_metrics(self._model)
+        metrics = take_metrics(self._model)
+        del metrics["n_updates"]  # of this process: it would begin anew where a run is resumed
+        return metrics
 
     def state(self) -> Arrays:
         model = self._actor_critic

@@ -205,7 +205,7 @@ class BoostedSAC(CheckedSettings, SAC):
         self._refuse_others(others)
         self.rate, self.grad_clip, self.draws, self.actor_states = rate, grad_clip, draws, actor_states
         super().__init__(
-            *policy_and_env(type(self), policy, env),  # type: ignore[arg-type]
+            *policy_and_env(type(self), policy, env, needs_env=_init_setup_model),  # type: ignore[arg-type]
             learning_rate=learning_rate,
             buffer_size=buffer_size,
             learning_starts=learning_starts,

@@ -53,12 +53,12 @@ def check_algorithm(policy: BasePolicy) -> None:
 
 
 def policy_and_env(
-    algorithm: type[BaseAlgorithm], policy: Any, env: GymEnv | str | None
+    algorithm: type[BaseAlgorithm], policy: Any, env: GymEnv | str | None, *, needs_env: bool
 ) -> tuple[type[BasePolicy], GymEnv | str | None]:
     """Return the policy's class and the environment of an algorithm of ours, whose policy may be left out.
 
     Raises:
-        BadInput: the policy is not of the kind that the algorithm grows.
+        BadInput: the policy is not of the kind that the algorithm grows, or there is no environment and it needs one.
     """
     names: Mapping[str, type[BasePolicy]] = algorithm.policy_aliases
     if isinstance(policy, str) and policy in names:
@@ -70,6 +70,9 @@ def policy_and_env(
         policy, env = names["MlpPolicy"], policy
     if not _fits(algorithm, policy):
         raise _wrong_pair(algorithm, policy)
+    if env is None and needs_env:
+        expected = f"an environment or its id, as {algorithm.__name__}(env)"
+        raise bad_input("environment", where=algorithm.__name__, expected=expected, got=None)
     return policy, env
 
 

@@ -87,7 +87,5 @@ def _of_learner(learner: Any, agent: Any, spec: EnvironmentSpec) -> Uses:
         writes = (agent.kind == "memory", "the agent has a write controller, as kind memory has")
         return {"noise_std": continuous, "schedule.write_rate": writes}
     if isinstance(learner, BoostedLearnerConfig):
-        several = (learner.loss != "a2c", "loss is not a2c, which makes one tree of each rollout")
-        noise = dict.fromkeys(("noise_std", "boosting.noise_rate"), continuous)
-        return {**noise, "epochs": several, "batch_size": several}
+        return dict.fromkeys(("noise_std", "boosting.noise_rate"), continuous)
     return {}

@@ -13,7 +13,7 @@ from torch import nn
 
 from wormwood.agents.learning.boosted.boosting import Boosting
 from wormwood.agents.learning.boosted.likelihoods import Likelihood, categorical_likelihood, gaussian_likelihood
-from wormwood.agents.learning.boosted.losses import a2c_gradient, awr_gradient, clip_rows, ppo_gradient
+from wormwood.agents.learning.boosted.losses import a2c_gradient, awr_gradient, clip_rows, ppo_gradient, ppo_loss
 from wormwood.agents.learning.boosted.network_critic import NetworkCritic
 from wormwood.agents.learning.boosted.settings import BoostedLearnerConfig, BoostingConfig
 from wormwood.agents.policies.features import FeatureMap, rows_of
@@ -152,6 +152,11 @@ class BoostedActorCritic(nn.Module):
                 values = self.critic(features).cpu().numpy().astype(np.float64)
         return outputs, values
 
+    @property
+    def policy_rate(self) -> float:
+        """Learning rate of the policy's next tree."""
+        return _rate(self._boosting.policy_rate, self.grown)
+
     def likelihood(self, outputs: Floats, action: NDArray[Any]) -> Likelihood:
         """Return how likely actions ``[n, J]``, or choices ``[n, K]``, are under the policy's outputs ``[n, P]``."""
         if self.log_std is None:
@@ -174,18 +179,24 @@ class BoostedActorCritic(nn.Module):
         if self.critic is not None:
             self.critic.observe(features)
         found: list[Floats] = []
-        for chosen in _minibatches(len(experience.action), settings, permutation):
+        passes = 0
+        for passes, chosen in _minibatches(len(experience.action), settings, permutation):  # noqa: B007 # counts
             found.append(self._step(growing, experience, chosen, settings))
             if settings.target_kl is not None and _approximate_kl(found[-1][2]) > 1.5 * settings.target_kl:
                 break
         for boosting in growing.values():
             boosting.finish()
         distilled = self._bound_growth(features)
-        error, entropy, log_ratio = np.concatenate(found, axis=1)
+        error, entropy, log_ratio, loss = np.concatenate(found, axis=1)
+        name = "policy_gradient_loss" if settings.loss == "ppo" else "policy_loss"  # as in SB3
         return {
             **distilled,
+            "passes": float(passes),
+            name: float(loss.mean()),
             "value_loss": float(np.mean(error**2)),
             "entropy": float(entropy.mean()),
+            "entropy_loss": -float(entropy.mean()),
+            "loss": _whole_loss(found[-1], settings),
             "approx_kl": _approximate_kl(log_ratio),
             "clip_fraction": float(np.mean(np.abs(np.expm1(log_ratio)) > settings.clip_range)),
             "trees": float(sum(map(len, self.forests.values()))),
@@ -219,7 +230,7 @@ class BoostedActorCritic(nn.Module):
         chosen: NDArray[np.int64],
         settings: BoostedLearnerConfig,
     ) -> Floats:
-        """Learn from one minibatch, and return error, entropy and log-ratio of its transitions ``[3, n]``."""
+        """Learn from one minibatch, and return error, entropy, log-ratio and loss of its transitions ``[4, n]``."""
         rows = rows_of(self._feature_map, chosen)
         outputs, values = self._split({name: boosting.outputs(rows) for name, boosting in growing.items()})
         predicted = None
@@ -227,7 +238,7 @@ class BoostedActorCritic(nn.Module):
             predicted = self.critic(growing["policy"].features[rows])
             values = predicted.detach().cpu().numpy().astype(np.float64)
         likelihood = self.likelihood(outputs, experience.action[chosen])
-        loss_gradient = _loss_gradient(likelihood, experience, chosen, settings)
+        loss, loss_gradient = _policy_loss(likelihood, experience, chosen, settings)
         gradient = (
             loss_gradient[:, None] * likelihood.gradient - settings.entropy_coefficient * likelihood.entropy_gradient
         )
@@ -240,7 +251,7 @@ class BoostedActorCritic(nn.Module):
             predicted.backward(torch.as_tensor(value_gradient / len(chosen)).to(predicted))
         self._step_parameters(loss_gradient, likelihood, settings)
         log_ratio = likelihood.log_prob - experience.log_prob[chosen]
-        return np.stack([error, likelihood.entropy, log_ratio])
+        return np.stack([error, likelihood.entropy, log_ratio, loss])
 
     def _grow(
         self, growing: Mapping[str, Boosting], rows: NDArray[np.int64], gradient: Floats, value_gradient: Floats
@@ -283,19 +294,27 @@ class BoostedActorCritic(nn.Module):
         return policy_outputs.reshape(count, -1), means
 
 
-def _loss_gradient(
+def _policy_loss(
     likelihood: Likelihood, experience: Experience, chosen: NDArray[np.int64], settings: BoostedLearnerConfig
-) -> Floats:
-    """Return the derivative ``[n]`` of the policy's loss by the logarithm of each action's probability."""
+) -> tuple[Floats, Floats]:
+    """Return each transition's loss ``[n]``, and its derivative by the logarithm of the action's probability."""
     advantage = experience.advantage[chosen]
     if settings.normalize_advantage and len(advantage) > 1:
         centred = advantage - advantage.mean()
         advantage = centred / (np.sqrt(np.square(centred).sum() / (len(centred) - 1)) + 1e-8)
-    if settings.loss == "a2c":
-        return a2c_gradient(advantage)
-    if settings.loss == "awr":
-        return awr_gradient(advantage, settings.temperature)
-    return ppo_gradient(likelihood.log_prob, experience.log_prob[chosen], advantage, settings.clip_range)
+    if settings.loss == "ppo":
+        old = experience.log_prob[chosen]
+        loss = ppo_loss(likelihood.log_prob, old, advantage, settings.clip_range)
+        return loss, ppo_gradient(likelihood.log_prob, old, advantage, settings.clip_range)
+    weighted = a2c_gradient(advantage) if settings.loss == "a2c" else awr_gradient(advantage, settings.temperature)
+    return weighted * likelihood.log_prob, weighted
+
+
+def _whole_loss(found: Floats, settings: BoostedLearnerConfig) -> float:
+    """Return the loss of a minibatch, of which ``_step`` returned ``found [4, n]``."""
+    error, entropy, _, loss = found
+    value = settings.value_coefficient * np.mean(error**2)
+    return float(loss.mean() + value - settings.entropy_coefficient * entropy.mean())
 
 
 def _approximate_kl(log_ratio: Floats) -> float:
@@ -303,11 +322,15 @@ def _approximate_kl(log_ratio: Floats) -> float:
     return float(np.mean(np.expm1(log_ratio) - log_ratio))
 
 
-def _minibatches(count: int, settings: BoostedLearnerConfig, permutation: Permutation) -> Iterator[NDArray[np.int64]]:
-    for _ in range(settings.epochs):
+def _minibatches(
+    count: int, settings: BoostedLearnerConfig, permutation: Permutation
+) -> Iterator[tuple[int, NDArray[np.int64]]]:
+    """Yield the number of each pass, from 1, and the rows of each of its minibatches: with ``a2c``, all at once."""
+    epochs, size = (1, count) if settings.loss == "a2c" else (settings.epochs, settings.batch_size)
+    for number in range(1, epochs + 1):
         order = permutation(count)
-        for begin in range(0, count, settings.batch_size):
-            yield order[begin : begin + settings.batch_size]
+        for begin in range(0, count, size):
+            yield number, order[begin : begin + size]
 
 
 def _rate(rate: float | RateSchedule, trees: int) -> float:

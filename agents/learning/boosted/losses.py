@@ -6,10 +6,16 @@ import numpy as np
 
 from wormwood.agents.policies.interfaces import Floats
 
-__all__ = ["LARGEST_WEIGHT", "a2c_gradient", "awr_gradient", "clip_rows", "ppo_gradient"]
+__all__ = ["LARGEST_WEIGHT", "a2c_gradient", "awr_gradient", "clip_rows", "ppo_gradient", "ppo_loss"]
 
 LARGEST_WEIGHT = 20.0
 """Of an action in advantage-weighted regression."""
+
+
+def ppo_loss(log_prob: Floats, old_log_prob: Floats, advantage: Floats, clip_range: float) -> Floats:
+    """Return ``[n]`` losses ``-min(r A, clip(r, 1 - c, 1 + c) A)`` with the ratio r of new to old probability."""
+    ratio = np.exp(log_prob - old_log_prob)
+    return -np.minimum(ratio * advantage, np.clip(ratio, 1.0 - clip_range, 1.0 + clip_range) * advantage)
 
 
 def ppo_gradient(log_prob: Floats, old_log_prob: Floats, advantage: Floats, clip_range: float) -> Floats:

@@ -92,7 +92,11 @@ class BoostedLearnerConfig(OnPolicyConfig):
     def uses(self) -> Uses:
         """Return which of the settings that not every loss or critic uses are used here."""
         network = (self.critic == "mlp", "critic is mlp")
+        several = (self.loss != "a2c", "loss is not a2c, which makes one tree of each rollout")
         return {
+            "epochs": several,
+            "batch_size": several,
+            "target_kl": several,
             "temperature": (self.loss == "awr", "loss is awr"),
             "clip_range": (self.loss == "ppo", "loss is ppo"),
             "critic_hidden": network,

@@ -41,7 +41,7 @@ class Strict(gymnasium.Env[Any, Any]):
 @pytest.mark.parametrize("algorithm", [BoostedPPO, BoostedA2C, BoostedAWR])
 def test_actions_are_in_the_space(algorithm: Any, name: str, tmp_path: Path) -> None:
     env = Strict(SPACES[name])
-    model = algorithm(env, n_steps=16, batch_size=8, seed=0).learn(32)
+    model = algorithm(env, n_steps=16, seed=0).learn(32)
     model.save(tmp_path / "model")
     observation = np.zeros(2, np.float32)
     action, _ = model.predict(observation, deterministic=True)
@@ -58,5 +58,5 @@ def test_q_learning_counts_choices_from_their_start() -> None:
 
 @pytest.mark.parametrize("algorithm", [BoostedPPO, BoostedA2C, BoostedAWR])
 def test_a_log_has_the_name_of_its_algorithm(algorithm: Any, tmp_path: Path) -> None:
-    algorithm(Strict(SPACES["start"]), n_steps=8, batch_size=8, tensorboard_log=str(tmp_path)).learn(8)
+    algorithm(Strict(SPACES["start"]), n_steps=8, tensorboard_log=str(tmp_path)).learn(8)
     assert [folder.name for folder in tmp_path.iterdir()] == [f"{algorithm.__name__}_1"]

@@ -28,6 +28,7 @@ from wormwood.errors import BadInput
 from wormwood.trees.config import TreeConfig
 
 FAST: dict[str, Any] = {"n_steps": 32, "batch_size": 32}
+WHOLE = {"n_steps": 32}  # of A2C, which makes one tree of each rollout
 SMALL = {"agent": ForestConfig(tree=TreeConfig(max_depth=2, max_bins=16))}
 
 
@@ -60,7 +61,8 @@ def test_it_learns_saves_loads_and_goes_on(
     algorithm: type[_BoostedAlgorithm], name: str, critic: str, tmp_path: Path
 ) -> None:
     agent = {"agent": dataclasses.replace(SMALL["agent"], shares_trees=critic == "forest")}
-    model = algorithm(make_vec_env(name, 2, seed=0), seed=0, policy_kwargs=agent, critic=critic, **FAST)
+    sizes = WHOLE if algorithm is BoostedA2C else FAST
+    model = algorithm(make_vec_env(name, 2, seed=0), seed=0, policy_kwargs=agent, critic=critic, **sizes)
     model.learn(128)
     trees = len(model.policy.actor_critic.forests["policy"])
     assert trees == 2 * {"ppo": 2 * model.settings.epochs, "awr": 2 * model.settings.epochs, "a2c": 1}[model.loss]
@@ -139,7 +141,7 @@ def test_categories_and_choices_are_learned_exactly() -> None:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"n_step": 5}, "unknown setting in boosted algorithm: .*nearest: 'steps'"),
+        ({"n_step": 5}, "unknown setting in BoostedPPO: .*nearest: 'n_steps'"),
         ({"policy_kwargs": {"net_arch": [64]}}, "unknown option in policy_kwargs: .*got 'net_arch'"),
     ],
 )

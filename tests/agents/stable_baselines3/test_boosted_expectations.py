@@ -66,7 +66,8 @@ def _envs(seen: spaces.Space[Any] = NUMBERS, acts: spaces.Space[Any] = TWO, coun
 
 
 def _model(algorithm: Any, env: Any = None, **options: Any) -> Any:
-    return algorithm(env or _envs(), **({"n_steps": 16, "batch_size": 16, "n_epochs": 1, "seed": 3} | options))
+    sizes = {} if algorithm is BoostedA2C else {"batch_size": 16, "n_epochs": 1}
+    return algorithm(env or _envs(), **({"n_steps": 16, "seed": 3} | sizes | options))
 
 
 def _leaves(model: Any) -> Any:
