@@ -105,10 +105,11 @@ def fit_grid(
         features: [N, F] finite numbers, N > 0.
         max_bins: at most 256; a feature of no more distinct values has a bin for each under ``quantile``.
         method: bins of about equally many rows, or of equal width.
-        categorical: columns that are split on equality, of at most 255 categories each: one code is for all others.
+        categorical: columns that are split on equality. Of more than 255 categories the most frequent can be split
+            off, and the others share a code.
 
     Raises:
-        BadInput: no rows, a number that is not finite, a wrong number of bins, or too many categories.
+        BadInput: no rows, a number that is not finite, or a wrong number of bins.
     """
     if not 2 <= max_bins <= MAX_BINS:
         raise bad_input("wrong number of bins", where="max_bins", expected=f"2 to {MAX_BINS}", got=max_bins)
@@ -131,17 +132,17 @@ def fit_grid(
     else:
         candidates = [_uniform_thresholds(values[0], values[-1], max_bins) for values in ascending]
     for column in set(categorical):
-        candidates[column] = _categories(ascending[column], column)
+        candidates[column] = _categories(ascending[column])
     offsets = np.concatenate([[0], np.cumsum([len(values) for values in candidates])]).astype(np.int64)
     return BinGrid(np.concatenate([np.empty(0), *candidates]), offsets, is_categorical)
 
 
-def _categories(ascending: Floats, column: int) -> Floats:
-    categories = np.unique(ascending)
-    if len(categories) >= MAX_BINS:
-        expected = f"at most {MAX_BINS - 1} categories"
-        raise bad_input("too many categories", where=f"column {column}", expected=expected, got=len(categories))
-    return categories
+def _categories(ascending: Floats) -> Floats:
+    """Return the most frequent categories, of equally frequent ones the smallest, ascending."""
+    categories, rows = np.unique(ascending, return_counts=True)
+    most = np.argsort(-rows, kind="stable")[: MAX_BINS - 1]
+    frequent: Floats = categories[np.sort(most)]
+    return frequent
 
 
 def _uniform_thresholds(low: float, high: float, max_bins: int) -> Floats:

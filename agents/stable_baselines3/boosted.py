@@ -19,11 +19,12 @@ from stable_baselines3.common.utils import explained_variance
 from wormwood.agents.learning.boosted.actor_critic import Experience
 from wormwood.agents.learning.boosted.settings import BoostedLearnerConfig
 from wormwood.agents.stable_baselines3.boosted_policy import BoostedActorCriticPolicy
+from wormwood.agents.stable_baselines3.finite import require_finite
 from wormwood.agents.stable_baselines3.pairing import policy_and_env
 from wormwood.agents.stable_baselines3.spaces import from_start
 from wormwood.configs.checked import check_value, field_types
 from wormwood.configs.idle_settings import default_of, refuse_idle
-from wormwood.errors import bad_input
+from wormwood.errors import BadInput, bad_input
 
 __all__ = ["ALGORITHMS", "BoostedA2C", "BoostedAWR", "BoostedActorCriticPolicy", "BoostedPPO"]
 
@@ -242,12 +243,30 @@ class _BoostedAlgorithm(OnPolicyAlgorithm):
         reset_num_timesteps: bool = True,
         progress_bar: bool = False,
     ) -> Self:
-        """Learn as SB3's algorithms do; TensorBoard's log has the name of the algorithm unless another is given."""
+        """Learn as SB3's algorithms do; TensorBoard's log has the name of the algorithm unless another is given.
+
+        Raises:
+            BadInput: an observation or reward is NaN or infinite.
+        """
         name = tb_log_name or type(self).__name__
-        return super().learn(total_timesteps, callback, log_interval, name, reset_num_timesteps, progress_bar)
+        try:
+            return super().learn(total_timesteps, callback, log_interval, name, reset_num_timesteps, progress_bar)
+        except BadInput:
+            require_finite(self, "observation", self._last_obs)
+            raise
 
     def train(self) -> None:
-        """Grow by the rollout that has been collected."""
+        """Grow by the rollout that has been collected.
+
+        Raises:
+            BadInput: a reward is NaN or infinite.
+        """
+        steps, environments = np.nonzero(~np.isfinite(self.rollout_buffer.rewards))
+        if len(steps):
+            step = self.num_timesteps // self.n_envs - self.n_steps + int(steps[0]) + 1
+            where = f"environment {environments[0]}, step {step}"
+            got = float(self.rollout_buffer.rewards[steps[0], environments[0]])
+            raise bad_input("reward", where=where, expected="a finite number", got=got)
         assert isinstance(self.policy, BoostedActorCriticPolicy)
         model, buffer = self.policy.actor_critic, self.rollout_buffer
         samples = next(buffer.get(None))

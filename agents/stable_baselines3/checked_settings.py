@@ -14,6 +14,7 @@ from stable_baselines3.common.type_aliases import TrainFreq, TrainFrequencyUnit
 
 from wormwood.agents.learning.off_policy_settings import OffPolicyConfig
 from wormwood.agents.policies.setting_types import Count, Positive, Share
+from wormwood.agents.stable_baselines3.finite import require_finite
 from wormwood.configs.checked import check_value, field_types
 from wormwood.errors import bad_input
 
@@ -97,6 +98,11 @@ class CheckedSettings(OffPolicyAlgorithm):
             self.replay_buffer_kwargs = kept
         super()._setup_model()
         self._built = True
+
+    def _store_transition(self, replay_buffer: Any, buffer_action: Any, new_obs: Any, reward: Any, *rest: Any) -> None:
+        for what, values in (("observation", new_obs), ("reward", reward)):
+            require_finite(self, what, values)
+        super()._store_transition(replay_buffer, buffer_action, new_obs, reward, *rest)
 
     @classmethod
     def load(cls: type[Self], path: Any, *arguments: Any, **kwargs: Any) -> Self:

@@ -20,7 +20,11 @@ from stable_baselines3.common.evaluation import evaluate_policy
 from stable_baselines3.common.utils import set_random_seed
 from stable_baselines3.common.vec_env import DummyVecEnv, VecFrameStack, VecMonitor, VecNormalize
 
+import wormwood
 from wormwood.agents.stable_baselines3.boosted import BoostedA2C, BoostedAWR, BoostedPPO
+from wormwood.agents.stable_baselines3.boosted_dqn import BoostedDQN
+from wormwood.agents.stable_baselines3.boosted_sac import BoostedSAC
+from wormwood.errors import BadInput
 
 EACH = pytest.mark.parametrize("algorithm", [BoostedPPO, BoostedA2C, BoostedAWR])
 NUMBERS, TWO = spaces.Box(-1, 1, (3,)), spaces.Box(-2, 1, (2,))
@@ -28,6 +32,7 @@ SEEN: dict[str, spaces.Space[Any]] = {
     "numbers": NUMBERS,
     "doubles": spaces.Box(-np.inf, np.inf, (2,), np.float64),
     "bytes": spaces.Box(0, 255, (2, 2), np.uint8),
+    "table": spaces.Box(-1, 1, (2, 3)),
     "choice": spaces.Discrete(4, start=-1),
     "choices": spaces.MultiDiscrete([4, 3]),
     "bits": spaces.MultiBinary(5),
@@ -167,3 +172,73 @@ def test_normalised_and_stacked_observations_are_taken(algorithm: Any, seen: str
 def _means(env: Any) -> list[Any]:
     statistics = env.obs_rms
     return [each.mean for each in (statistics.values() if isinstance(statistics, dict) else [statistics])]
+
+
+class Wide(gymnasium.Env[Any, Any]):
+    """Shows one of a thousand categories, and pays for naming whether it is even."""
+
+    observation_space, action_space = spaces.Discrete(1000), spaces.Discrete(2)
+
+    def reset(self, *, seed: int | None = None, options: Any = None) -> tuple[Any, dict[str, Any]]:
+        super().reset(seed=seed)
+        self.seen = int(self.np_random.integers(1000))
+        return self.seen, {}
+
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        reward = float(action == self.seen % 2)
+        self.seen = int(self.np_random.integers(1000))
+        return self.seen, reward, False, False, {}
+
+
+def test_more_categories_than_a_byte_has_are_learned_from() -> None:
+    model = BoostedPPO(DummyVecEnv([Wide] * 8), n_steps=256, n_epochs=1, seed=0).learn(2048)
+    leaves = _leaves(model)
+    assert len(leaves) == 8 and np.isfinite(leaves).all() and (leaves != 0).any()
+
+
+class Broken(Drawn):
+    """Gives what is no number at one step."""
+
+    def __init__(self, what: str, seen: spaces.Space[Any], acts: spaces.Space[Any]) -> None:
+        super().__init__(seen, acts)
+        self.what = what
+
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        observation, reward, *rest = super().step(action)
+        if self.t == 5 and self.what == "reward":
+            reward = float("nan")
+        if self.t == 5 and self.what == "observation":
+            observation["a"][1] = np.inf
+        return observation, reward, *rest
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "acts"),
+    [(BoostedPPO, TWO), (BoostedA2C, spaces.Discrete(3)), (BoostedDQN, spaces.Discrete(3)), (BoostedSAC, TWO)],
+)
+@pytest.mark.parametrize("what", ["reward", "observation"])
+def test_what_is_no_number_is_named_by_environment_key_and_step(algorithm: Any, acts: Any, what: str) -> None:
+    sound, broken = (lambda: Drawn(SEEN["dictionary"], acts)), (lambda: Broken(what, SEEN["dictionary"], acts))
+    env = DummyVecEnv([sound, broken, sound])
+    model = algorithm("MultiInputPolicy", env, seed=0)
+    place = "environment 1, key 'a', number 1, step 5" if what == "observation" else "environment 1, step 5"
+    with pytest.raises(BadInput, match=f"^{what} in {place}: expected a finite number, got (inf|nan)$"):
+        model.learn(3000)
+
+
+@EACH
+def test_actions_in_two_dimensions_are_learned_saved_and_loaded(algorithm: Any, tmp_path: Path) -> None:
+    table = spaces.Box(-1, 1, (2, 3))
+    model = _model(algorithm, _envs(SEEN["table"], table)).learn(64)
+    model.save(tmp_path / "m")
+    loaded = algorithm.load(tmp_path / "m")
+    one, several = table.sample(), np.stack([table.sample() for _ in range(4)])
+    for seen, shape in ((one, (2, 3)), (several, (4, 2, 3))):
+        action = model.predict(seen, deterministic=True)[0]
+        assert action.shape == shape and action.dtype == np.float32
+        np.testing.assert_array_equal(action, loaded.predict(seen, deterministic=True)[0])
+    distributed = wormwood.distribute(
+        _model(algorithm, _envs(SEEN["table"], table)), workers=0, make=lambda: Drawn(SEEN["table"], table)
+    )
+    distributed.learn(64)
+    assert np.isfinite(_leaves(distributed)).all()
