@@ -38,11 +38,24 @@ def test_compiled_source_predicts_the_same_bits(tmp_path, level):
     options = ["-std=c99", "-Wall", "-Wextra", "-Werror", "-pedantic", "-nostdlib", "-shared", "-fPIC", level]
     subprocess.run(["cc", *options, "-o", library, source], check=True)
     predict = ctypes.CDLL(str(library)).predict_forest
-    outputs = np.empty((len(x), 2))
-    for row, output in zip(x, outputs, strict=True):
+    rows = _odd_rows(forest, x)
+    outputs = np.empty((len(rows), 2))
+    for row, output in zip(rows, outputs, strict=True):
         doubles = ctypes.POINTER(ctypes.c_double)
         predict(row.ctypes.data_as(doubles), output.ctypes.data_as(doubles))
-    np.testing.assert_array_equal(outputs, forest.predict(x))
+    assert outputs.tobytes() == forest.predict(rows).tobytes()
+
+
+def _odd_rows(forest, x):
+    """Return 10,000 random rows, and others on thresholds and next to them, of subnormal numbers, and of both zeros."""
+    generator = np.random.default_rng(1)
+    random = generator.normal(size=(10_000, 3))
+    random[:, 2] = generator.integers(-1, 5, 10_000)
+    arrays = forest.arrays()
+    ends = arrays["thresholds"][np.isfinite(arrays["thresholds"])]
+    near = [ends, np.nextafter(ends, np.inf), np.nextafter(ends, -np.inf)]
+    smallest = [[5e-324, -5e-324, 0.0], [-0.0, 0.0, -0.0], [0.0, -0.0, 2.2e-308], [1e308, -1e308, 3.0]]
+    return np.concatenate([x, random, *(np.repeat(each[:, None], 3, axis=1) for each in near), smallest])
 
 
 def test_python_source_predicts_the_same_bits_without_any_package(tmp_path):
