@@ -1,9 +1,14 @@
-"""The learner service as a named Ray actor, and what stands for it in a driver."""
+"""The learner service as a named Ray actor, and what stands for it in a driver.
+
+The actor is nobody's: it outlives the run that started it. It hosts a learner as long as its driver renews a lease,
+and ends itself once it has hosted none for a moment.
+"""
 
 from __future__ import annotations
 
 import functools
 import os
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -27,10 +32,47 @@ T = TypeVar("T")
 NAME = "wormwood-learners"
 PATIENCE = 60.0
 """Seconds that a service which Ray starts again is waited for."""
+LEASE = 120.0
+"""Seconds after which a driver that says nothing counts as dead, and its learner is forgotten."""
+GRACE = 10.0
+"""Seconds without any learner after which the service ends."""
 
 
 class _ServiceActor(LearnerService):
     """The service, which says how it is in a thread of its own: it answers while an update runs."""
+
+    def __init__(self, lease: float, grace: float) -> None:
+        super().__init__()
+        self._lease, self._grace = lease, grace
+        self._heard: dict[str, float] = {}
+        self._hosted = time.monotonic()
+        threading.Thread(target=self._watch, daemon=True).start()
+
+    def create(self, name: str, config: RunConfig, checkpoints: Path | str) -> Progress:
+        self._heard[name] = time.monotonic()
+        return super().create(name, config, checkpoints)
+
+    def remove(self, name: str) -> None:
+        super().remove(name)
+        self._heard.pop(name, None)
+
+    @ray.method(concurrency_group="status")
+    def renew(self, name: str) -> None:
+        """Go on hosting a learner: its driver is there."""
+        if name in self._heard:
+            self._heard[name] = time.monotonic()
+
+    def _watch(self) -> None:
+        """Forget learners whose drivers are silent, and end where there has been none for a moment."""
+        while True:
+            time.sleep(min(self._lease, self._grace) / 4)
+            now = time.monotonic()
+            for name in [name for name, heard in self._heard.items() if now - heard > self._lease]:
+                self.remove(name)
+            if self._heard:
+                self._hosted = now
+            elif now - self._hosted > self._grace:
+                ray.kill(ray.get_runtime_context().current_actor)
 
     @ray.method(concurrency_group="status")
     def status(self) -> dict[str, dict[str, Any]]:  # type: ignore[override] # Ray's decorator changes its type
@@ -45,16 +87,27 @@ class _ServiceActor(LearnerService):
 class RemoteService:
     """The service in its actor.
 
-    Where the actor has died, a call raises ``ServiceLostError``; Ray starts the actor again, without its learners.
+    Where the actor has died, a call raises ``ServiceLostError``; Ray starts the actor again, without its learners. A
+    thread renews the leases of the learners that were created here, until they are removed.
     """
 
     def __init__(self, suffix: str = "") -> None:
         """Find or start the cluster's service; with a ``suffix``, that of the runs with the same code of the user's."""
         self._suffix = suffix
         self._actor = _service_of(_connection(), suffix)
+        self._leases: set[str] = set()
+        self._renewing = threading.Event()
 
     def create(self, name: str, config: RunConfig, checkpoints: Path | str) -> Progress:
-        return self._call(LearnerService.create, name, pack(config), checkpoints)
+        try:
+            progress = self._call(LearnerService.create, name, pack(config), checkpoints)
+        except ServiceLostError:  # it had just ended, since nobody needed it: nothing is lost
+            progress = self._call(LearnerService.create, name, pack(config), checkpoints)
+        self._leases.add(name)
+        if not self._renewing.is_set():
+            self._renewing.set()
+            threading.Thread(target=self._renew, daemon=True).start()
+        return progress
 
     def request(self, name: str) -> RolloutRequest:
         return self._call(LearnerService.request, name)
@@ -75,10 +128,19 @@ class RemoteService:
         return self._call(LearnerService.state_sha256, name)
 
     def remove(self, name: str) -> None:
+        self._leases.discard(name)
         self._call(LearnerService.remove, name)
 
     def status(self) -> dict[str, dict[str, Any]]:
         return self._call(LearnerService.status)
+
+    def _renew(self) -> None:
+        """Renew all leases from time to time, while there are any."""
+        while self._leases and ray.is_initialized():
+            for name in tuple(self._leases):
+                self._actor.renew.remote(name)  # a service that is gone needs no lease: who calls next finds out
+            time.sleep(LEASE / 4)
+        self._renewing.clear()
 
     def _call(self, method: Callable[Concatenate[LearnerService, P], T], *arguments: P.args, **options: P.kwargs) -> T:
         """Call the method of that name in the actor, and wait for its result."""
@@ -126,14 +188,10 @@ def _connection() -> str:
 
 @functools.cache
 def _service_of(connection: str, suffix: str) -> Any:
-    """Find or start the service of a connection.
-
-    Ray ends an actor when the first handle to it is gone. The cache keeps that handle for as long as this process is
-    connected, so that the run which started the service may end before the others.
-    """
+    """Find or start the service of a connection, which does not end with it."""
     remote: Any = ray.remote  # its types do not know what classes become
     # Where there is a GPU, it is the learners': their node is one that has it.
     resources: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
     options = {"num_cpus": 0, "num_gpus": min(1, resources.get("GPU", 0)), "max_restarts": -1, "max_task_retries": 0}
     actor = remote(**options, concurrency_groups={"status": 1})(_ServiceActor)
-    return actor.options(name=NAME + suffix, get_if_exists=True).remote()
+    return actor.options(name=NAME + suffix, get_if_exists=True, lifetime="detached").remote(LEASE, GRACE)

@@ -338,6 +338,50 @@ def test_a_rollout_that_ends_every_worker_ends_the_run(make_config, tmp_path, mo
         _collect_with(_EndsItsWorker(horizon=50), make_config, tmp_path)
 
 
+@pytest.mark.slow
+def test_a_service_outlives_the_run_that_started_it_and_ends_after_the_last(make_config, tmp_path) -> None:
+    config = make_config("cma-es", "iterations=1000")
+    address = ray.get_runtime_context().gcs_address
+    script = f"""
+import sys, yaml
+from pathlib import Path
+from wormwood.launch.run import ray_service
+from wormwood.launch.run.ray_session import connect
+from wormwood.launch.run.settings import load_config
+ray_service.LEASE, ray_service.GRACE = 2.0, 1.0
+connect(1, address={address!r})
+ray_service.RemoteService("-short").create("theirs", load_config(yaml.safe_load(sys.stdin)), Path({str(tmp_path)!r}))
+"""
+    subprocess.run([sys.executable, "-c", script], input=config.to_yaml(), text=True, check=True)
+    service = RemoteService("-short")
+    process = ray.get(service._actor.process.remote())
+    assert [*service.status()] == ["theirs"]
+    service.create("ours", config, tmp_path / "ours")
+    service._leases.clear()
+    deadline = time.monotonic() + 30
+    while "theirs" in service.status():  # its driver is dead
+        service._actor.renew.remote("ours")
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    assert ray.get(service._actor.process.remote()) == process
+    assert service.request("ours").iteration == 0
+    service.remove("ours")
+    while _alive(process):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    service.create("again", config, tmp_path / "again")
+    assert [*service.status()] == ["again"] and ray.get(service._actor.process.remote()) != process
+    service.remove("again")
+
+
+def _alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+
+
 TWO_CONNECTIONS = """
 from wormwood.launch.run.ray_service import RemoteService, service_process
 from wormwood.launch.run.ray_session import ray_session
