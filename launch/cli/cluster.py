@@ -182,6 +182,8 @@ def down_command(options: argparse.Namespace) -> None:
         print_json(result)
     elif result["was_running"]:
         print_text(f"ended cluster {result['cluster']}: {result['processes_ended']} processes")
+        for host, folder in result["logs"].items():
+            print_text(f"logs of nodes and jobs: {folder} on {host}")
     else:
         print_text(f"cluster {result['cluster']} does not run: it has no state, and no process carries its name")
 

@@ -285,22 +285,25 @@ def _alive(state: ClusterState) -> set[str]:
     return {name for given in answers.values() for name in given["alive"]}
 
 
-def _end(state: ClusterState) -> int:
-    """End every process of the cluster on every host, and return how many there were."""
+def _end(state: ClusterState) -> dict[str, Any]:
+    """End every process of the cluster on every host, and return how many there were, and where their logs are."""
     return _stop(state.name, _hosts(state, state.parsed()), mark=state.mark, temp=state.temp)
 
 
-def _stop(name: str, hosts: Mapping[str, Host], *, mark: str = "", temp: str = "") -> int:
+def _stop(name: str, hosts: Mapping[str, Host], *, mark: str = "", temp: str = "") -> dict[str, Any]:
     """End the processes that carry the name of a cluster, or the mark that its state has."""
     marks = sorted({cluster_mark(name), *([mark] if mark else [])})
-    request = {"do": "stop", "marks": marks, "remove": [temp] if temp else []}
-    return sum(given["ended"] for given in ask_all(hosts, dict.fromkeys(hosts, request)).values())
+    request = {"do": "stop", "marks": marks, "remove": [temp] if temp else [], "name": name}
+    answers = ask_all(hosts, dict.fromkeys(hosts, request))
+    logs = {host: given["logs"] for host, given in answers.items() if given["logs"]}
+    return {"processes_ended": sum(given["ended"] for given in answers.values()), "logs": logs}
 
 
 def cluster_down(cluster: Cluster) -> dict[str, Any]:
     """End what ``up`` started, and forget it; nothing else is touched. A cluster that does not run is no error.
 
-    Where its state was deleted, its processes are found by the name that they carry.
+    Where its state was deleted, its processes are found by the name that they carry. Logs of its nodes and jobs are
+    kept on each host: ``logs`` says where.
 
     Raises:
         BadInput: it is of a kind that something else ends, its state is damaged, or a host cannot be reached.
@@ -314,7 +317,8 @@ def cluster_down(cluster: Cluster) -> dict[str, Any]:
         else:
             ended = _end(state)
         shutil.rmtree(cluster_folder(cluster.name), ignore_errors=True)
-    return {"cluster": cluster.name, "was_running": state is not None or ended > 0, "processes_ended": ended}
+    was_running = state is not None or ended["processes_ended"] > 0
+    return {"cluster": cluster.name, "was_running": was_running, **ended}
 
 
 def cluster_status(cluster: Cluster) -> dict[str, Any]:

@@ -7,6 +7,7 @@ Through ssh, requests come on the standard input: a token in the arguments could
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
 import json
@@ -39,12 +40,14 @@ from wormwood.launch.run.threads import ONE_THREAD
 from wormwood.launch.storage.files import write_private
 from wormwood.launch.storage.versions import installed_versions
 
-__all__ = ["TEMP_PATTERN", "answer", "busy_ports", "cluster_folder", "cluster_mark", "free_port"]
+__all__ = ["TEMP_PATTERN", "answer", "busy_ports", "cluster_folder", "cluster_mark", "free_port", "logs_folder"]
 
 STARTED = "Ray runtime started"
 """What ``ray start`` prints once a node has joined."""
 TEMP_PATTERN = r"/tmp/wormwood-[A-Za-z0-9_]+"
 """Of the folders that are made for Ray: no other is ever removed."""
+KEPT_LOGS = 5
+"""Times of a cluster whose logs are kept."""
 OWN_PORTS = range(20_000, 30_000)
 """Below those that the system hands out, so that they are still free when a head comes back."""
 
@@ -52,6 +55,11 @@ OWN_PORTS = range(20_000, 30_000)
 def cluster_folder(name: str) -> Path:
     """Return where a host keeps token and logs of a cluster: in ``$WORMWOOD_STATE``, or ``~/.wormwood``."""
     return Path(os.environ.get("WORMWOOD_STATE") or Path.home() / ".wormwood") / "clusters" / name
+
+
+def logs_folder(name: str) -> Path:
+    """Return where a host keeps the logs of a cluster that has ended: one folder for each time, the newest few."""
+    return cluster_folder(name).parent.parent / "logs" / name
 
 
 def cluster_mark(name: str) -> str:
@@ -168,13 +176,35 @@ def _watch(request: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _stop(request: Mapping[str, Any]) -> dict[str, Any]:
-    """End the processes of some marks, and remove what they kept on the disk."""
+    """End the processes of some marks, and remove what they kept on the disk, but for the logs of a cluster."""
     found = {path for mark in request["marks"] for path in _temp_folders(mark)}
     ended = sum(map(end_processes, request["marks"]))
-    for path in {*request["remove"], *found}:
-        if re.fullmatch(TEMP_PATTERN, path):
-            shutil.rmtree(path, ignore_errors=True)
-    return {"ended": ended}
+    folders = [Path(path) for path in sorted({*request["remove"], *found}) if re.fullmatch(TEMP_PATTERN, path)]
+    logs = _keep_logs(request["name"], folders) if request.get("name") else None
+    for folder in folders:
+        shutil.rmtree(folder, ignore_errors=True)
+    return {"ended": ended, "logs": None if logs is None else str(logs)}
+
+
+def _keep_logs(name: str, folders: Sequence[Path]) -> Path | None:
+    """Move the logs of a cluster's nodes and of its sessions of Ray, jobs' among them, and return where to."""
+    sessions = [
+        path for folder in folders for path in folder.glob("ray/session_*/logs") if not path.parent.is_symlink()
+    ]
+    nodes = [*cluster_folder(name).glob("*.log")]
+    if not sessions and not nodes:
+        return None
+    kept = logs_folder(name)
+    target = kept / time.strftime("%Y%m%d-%H%M%S")
+    target.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with contextlib.suppress(OSError):  # a full disk keeps no cluster alive
+        for path in nodes:
+            shutil.move(path, target / path.name)
+        for path in sessions:
+            shutil.move(path, target / path.parent.name)
+    for old in sorted(path for path in kept.iterdir() if path.is_dir())[:-KEPT_LOGS]:
+        shutil.rmtree(old, ignore_errors=True)
+    return target
 
 
 def _find(request: Mapping[str, Any]) -> dict[str, Any]:

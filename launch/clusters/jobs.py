@@ -160,14 +160,17 @@ def stop_job(head: Head, name: str) -> str:
 
 
 def list_jobs(head: Head, state: ClusterState) -> list[dict[str, Any]]:
-    """Return name, status and run of each job that we sent, the oldest first, and note which have ended."""
+    """Return name, status and run of each job that we sent, the oldest first, and note which have ended.
+
+    One that had ended keeps its status where the head was lost; others are ``LOST`` until they are sent again.
+    """
     known = {job["submission_id"]: job for job in head.get("/api/jobs/") if job.get("submission_id")}
     jobs = []
     for path, record in _records(state):
         found = known.get(path.stem)
-        status = found["status"] if found else "LOST"
-        if status in ENDED and not record["ended"]:
-            _note(state, path.stem, {**record, "ended": True})
+        status = found["status"] if found else record["status"] or "LOST"
+        if status in ENDED and status != record["status"]:
+            _note(state, path.stem, {**record, "ended": True, "status": status})
         metadata = record["request"]["metadata"]
         jobs.append({"job": path.stem, "verb": metadata["verb"], "status": status, "run": metadata["run"] or None})
     return jobs
@@ -243,6 +246,8 @@ class _Record:
     ended: bool
     package: bool
     code: list[str]
+    status: str = ""
+    """How it ended."""
 
 
 _ADAPTER = TypeAdapter(_Record)

@@ -23,8 +23,8 @@ from wormwood.launch.clusters.control import (
     start_arguments,
 )
 from wormwood.launch.clusters.files import Cluster, LocalCluster, SshCluster, load_cluster, parse_cluster
-from wormwood.launch.clusters.host_agent import answer, busy_ports, cluster_mark, free_port
-from wormwood.launch.clusters.jobs import stop_job
+from wormwood.launch.clusters.host_agent import answer, busy_ports, cluster_mark, free_port, logs_folder
+from wormwood.launch.clusters.jobs import _records, list_jobs, stop_job
 from wormwood.launch.clusters.processes import MARK
 from wormwood.launch.clusters.state import ClusterState, locked, read_state
 from wormwood.launch.run.loopback import is_loopback, loopback_environment
@@ -79,7 +79,9 @@ def test_a_host_that_cannot_be_reached_is_named(tmp_path: Path) -> None:
 def test_what_does_not_run_has_no_status_and_is_no_error_to_end() -> None:
     with pytest.raises(BadInput, match="cluster in cluster: expected one that `wormwood cluster up` has started"):
         cluster_status(load_cluster("local"))
-    assert cluster_down(load_cluster("local")) == {"cluster": "local", "was_running": False, "processes_ended": 0}
+    assert cluster_down(load_cluster("local")) == {
+        "cluster": "local", "was_running": False, "processes_ended": 0, "logs": {},
+    }  # fmt: skip
 
 
 def test_other_kinds_are_started_by_others() -> None:
@@ -278,7 +280,9 @@ def test_a_misspelt_verb_is_what_is_complained_of(words: list[str], capsys: pyte
 
 def test_only_folders_that_are_made_for_ray_are_removed(tmp_path: Path) -> None:
     (tmp_path / "mine").mkdir()
-    assert answer({"do": "stop", "marks": [cluster_mark("a")], "remove": [str(tmp_path / "mine")]}) == {"ended": 0}
+    assert answer({"do": "stop", "marks": [cluster_mark("a")], "remove": [str(tmp_path / "mine")]}) == {
+        "ended": 0, "logs": None,
+    }  # fmt: skip
     assert (tmp_path / "mine").is_dir()
 
 
@@ -299,9 +303,9 @@ def test_processes_are_found_by_the_name_of_their_cluster_once_its_state_was_del
         cluster = _parse("{kind: local, name: a}")
         with pytest.raises(BadInput, match=r"cluster a in 127.0.0.1: expected no process of it .* got 2"):
             cluster_up(cluster)
-        assert cluster_down(cluster) == {"cluster": "a", "was_running": True, "processes_ended": 2}
+        assert cluster_down(cluster) == {"cluster": "a", "was_running": True, "processes_ended": 2, "logs": {}}
         assert {name for name, process in started.items() if process.poll() is None} == {"elsewhere", "other"}
-        assert cluster_down(cluster) == {"cluster": "a", "was_running": False, "processes_ended": 0}
+        assert cluster_down(cluster) == {"cluster": "a", "was_running": False, "processes_ended": 0, "logs": {}}
     finally:
         for process in started.values():
             process.kill()
@@ -322,3 +326,56 @@ def test_an_odd_cluster_file_is_one_line(text: str) -> None:
     with pytest.raises(BadInput) as error:
         _parse(text)
     assert "\n" not in str(error.value)
+
+
+def test_logs_of_nodes_and_jobs_are_kept_when_a_cluster_ends(tmp_path: Path) -> None:
+    folder = tmp_path / "state" / "clusters" / "a"
+    for number in range(7):
+        temp = Path(answer({"do": "temp"})["path"])
+        session = temp / "ray" / f"session_{number}"
+        (session / "logs").mkdir(parents=True)
+        (session / "logs" / "job-driver-train-1.log").write_text(f"it learned {number}")
+        (temp / "ray" / "session_latest").symlink_to(session)
+        (session / "sockets").mkdir()
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "head.log").write_text("started")
+        (folder / "token").write_text("secret")
+        given = answer({"do": "stop", "marks": [], "remove": [str(temp)], "name": "a"})
+        kept = Path(given["logs"])
+        kept.rename(kept.with_name(f"2026-{number}"))  # the clock goes on
+        assert not temp.exists()
+    runs = sorted(path.name for path in logs_folder("a").iterdir())
+    assert runs == [f"2026-{number}" for number in range(2, 7)]
+    last = logs_folder("a") / "2026-6"
+    assert {path.relative_to(last).as_posix() for path in last.rglob("*") if path.is_file()} == {
+        "head.log",
+        "session_6/job-driver-train-1.log",
+    }
+    assert (last.stat().st_mode & 0o777) == 0o700 and (folder / "token").exists()
+    assert answer({"do": "stop", "marks": [], "remove": [], "name": "a"}) == {"ended": 0, "logs": None}
+
+
+def test_a_job_that_had_ended_is_not_lost_with_the_head(tmp_path: Path) -> None:
+    state = ClusterState("a", "a.00000000", {}, {}, "", {})
+    (state.folder / "jobs").mkdir(parents=True)
+    request = {"entrypoint": "x", "runtime_env": {}, "metadata": {"verb": "train", "run": ""}}
+    old = {"ended": True, "package": False, "code": []}  # as earlier versions noted it
+    for name in ("done", "failed", "runs", "old"):
+        record = {"request": {**request, "submission_id": name}, **old, "ended": name == "old"}
+        write_private(state.folder / "jobs" / f"{name}.json", json.dumps(record))
+    known = {"done": "SUCCEEDED", "failed": "FAILED", "runs": "RUNNING"}
+
+    class Before:
+        def get(self, path: str) -> list[dict[str, str]]:
+            return [{"submission_id": name, "status": status} for name, status in known.items()]
+
+    class Lost:
+        def get(self, path: str) -> list[dict[str, str]]:
+            return []
+
+    def shown(head: Any) -> dict[str, str]:
+        return {job["job"]: job["status"] for job in list_jobs(head, state)}
+
+    assert shown(Before()) == {**known, "old": "LOST"}
+    assert shown(Lost()) == {"done": "SUCCEEDED", "failed": "FAILED", "runs": "LOST", "old": "LOST"}
+    assert [path.stem for path, record in _records(state) if not record["ended"]] == ["runs"]
