@@ -167,7 +167,12 @@ def up_command(options: argparse.Namespace) -> None:
     """Start a cluster, or what it lacks."""
     cluster = load_cluster(options.file)
     cluster_up(cluster, note=(lambda text: None) if options.json else note)
-    _show(cluster_status(cluster), options)
+    status = cluster_status(cluster)
+    _show(status, options)
+    if not options.json:
+        print_text(
+            f"The dashboard asks for the token: open {status['dashboard']}, and paste what is in {status['token']}"
+        )
 
 
 def status_command(options: argparse.Namespace) -> None:

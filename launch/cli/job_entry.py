@@ -5,15 +5,18 @@ It may be started again at any time, as after the loss of the head: a run or rep
 
 from __future__ import annotations
 
+import datetime
 import json
 import os
 import sys
 import tempfile
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
+
+import yaml
 
 from wormwood.errors import BadInput
 from wormwood.launch.clusters.plans import CODE, JOB
@@ -72,31 +75,50 @@ def main() -> int:
 
 def _report(out: str, done: threading.Event) -> None:
     """Say every few seconds how far a job has come, for whom follows it."""
-    read_metrics, last = _metrics_of(out), ""
+    last = ""
     while not done.wait(REPORT_SECONDS):
-        said = _progress(Path(out), _last_metrics(read_metrics))
+        said = _progress(out)
         if said and said != last:
             print(said, file=sys.stderr, flush=True)
         last = said
 
 
-def _progress(out: Path, metrics: Iterator[dict[str, Any]]) -> str:
+def _progress(out: str) -> str:
     """Return how far a run or report has come, or nothing."""
     from wormwood.launch.transfer.plan import OUTCOMES
 
-    line = next(metrics, {})
-    parts = [f"iteration {line['iteration']}, {line['steps']:,} steps"] if line else []
-    if line.get("return_mean") is not None:
-        parts.append(f"return {line['return_mean']:.0f}")
-    measured = len(list((out / OUTCOMES).glob("*.json")))
+    line = next(_last_metrics(_reader_of(out, "metrics.jsonl")), {})
+    parts = _training_progress(line, _iterations(_reader_of(out, "config.yaml"))) if line else []
+    measured = 0 if is_url(out) else len(list(Path(out, OUTCOMES).glob("*.json")))
     return ", ".join([*parts, *([f"{measured} agents on bodies measured"] if measured else [])])
 
 
-def _metrics_of(out: str) -> Callable[[], str]:
-    """Return what reads the metrics of a run, at a URL those that have been sent there with the last checkpoint."""
+def _training_progress(line: Mapping[str, Any], iterations: int | None) -> list[str]:
+    """Return what a line of metrics says of a training of so many iterations."""
+    done, seconds = line["iteration"], line.get("seconds") or 0.0
+    parts = [f"iteration {done}" + (f" of {iterations}" if iterations else ""), f"{line['steps']:,} steps"]
+    if seconds:
+        parts.append(f"{line['steps'] / seconds:,.0f} steps/s")
+    if seconds and iterations and done < iterations:
+        parts.append(f"{datetime.timedelta(seconds=round(seconds / done * (iterations - done)))} left")
+    if line.get("return_mean") is not None:
+        parts.append(f"return {line['return_mean']:.0f}")
+    return parts
+
+
+def _reader_of(out: str, name: str) -> Callable[[], str]:
+    """Return what reads a file of a run, at a URL as it was sent there with the last checkpoint."""
     if is_url(out):
-        return partial(Mirror(out).read_text, "metrics.jsonl")
-    return partial(Path(out, "metrics.jsonl").read_text, encoding="utf-8")
+        return partial(Mirror(out).read_text, name)
+    return partial(Path(out, name).read_text, encoding="utf-8")
+
+
+def _iterations(read: Callable[[], str]) -> int | None:
+    """Return how many iterations a run's configuration asks for."""
+    try:
+        return int(yaml.safe_load(read())["iterations"])
+    except (OSError, StorageError, ValueError, KeyError, TypeError, yaml.YAMLError):
+        return None
 
 
 def _last_metrics(read: Callable[[], str]) -> Iterator[dict[str, Any]]:

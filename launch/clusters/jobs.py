@@ -124,8 +124,10 @@ def follow_job(head: Head, name: str, emit: Callable[[str], None]) -> dict[str, 
             time.sleep(1)
             continue
         whole = text if found["status"] in ENDED else text[: text.rfind("\n") + 1]
-        if whole[shown:].strip():
-            emit(whole[shown:].rstrip("\n"))
+        # The result, one JSON object in a line, is what is returned.
+        said = [line for line in whole[shown:].splitlines() if line.strip() and not line.startswith("{")]
+        if said:
+            emit("\n".join(said))
         shown = max(shown, len(whole))
         if found["status"] in ENDED:
             result = {"status": found["status"], "run": (found.get("metadata") or {}).get("run") or None}

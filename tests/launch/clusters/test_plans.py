@@ -1,13 +1,16 @@
 """What a job will do is checked where it is sent from."""
 
+import json
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 import yaml
 
 from wormwood.errors import BadInput
-from wormwood.launch.cli.job_entry import job_arguments
+from wormwood.launch.cli.job_entry import _progress, job_arguments
 from wormwood.launch.cli.main import make_parser
+from wormwood.launch.clusters.jobs import follow_job
 from wormwood.launch.clusters.plans import Job, Place, plan_job, wasted_processors
 
 FAR = Place(workers=4, here=False, runs="/shared")
@@ -162,3 +165,33 @@ def test_processors_that_no_shard_is_for_are_counted(more: list[str], wasted: in
     place = Place(workers=64, here=False, runs="/shared")
     words = ["train", "swim-ncap-ppo", "--set", "shards=4", *more]
     assert wasted_processors(plan_job(words, place, PARSE), place) == wasted
+
+
+def test_who_follows_a_job_sees_total_speed_and_time_left(tmp_path: Path) -> None:
+    out = str(tmp_path)
+    assert _progress(out) == ""
+    line = {"iteration": 10, "steps": 20_480, "seconds": 4.0, "return_mean": 871.4}
+    (tmp_path / "metrics.jsonl").write_text(json.dumps(line) + '\n{"iteration": 11, "st')
+    assert _progress(out) == "iteration 10, 20,480 steps, 5,120 steps/s, return 871"
+    (tmp_path / "config.yaml").write_text("iterations: 500\nseed: 0\n")
+    assert _progress(out) == "iteration 10 of 500, 20,480 steps, 5,120 steps/s, 0:03:16 left, return 871"
+    (tmp_path / "metrics.jsonl").write_text(json.dumps({"iteration": 500, "steps": 8, "return_mean": None}) + "\n")
+    assert _progress(out) == "iteration 500 of 500, 8 steps"
+
+
+def test_a_result_is_returned_and_not_shown_among_what_a_job_says() -> None:
+    logs = ["iteration 1\n", "iteration 1\niteration 2\n", 'iteration 1\niteration 2\n{"run": "r", "seed": 0}\n']
+    states = ["RUNNING", "RUNNING", "SUCCEEDED"]
+
+    class Head:
+        asked = 0
+
+        def get(self, path: str) -> dict[str, Any]:
+            at = min(self.asked // 2, 2)
+            self.asked += 1
+            return {"logs": logs[at]} if path.endswith("/logs") else {"status": states[at], "metadata": {"run": "r"}}
+
+    said: list[str] = []
+    ended = follow_job(cast(Any, Head()), "train-1", said.append)
+    assert said == ["iteration 1", "iteration 2"]
+    assert ended["result"] == {"run": "r", "seed": 0} and ended["status"] == "SUCCEEDED"
