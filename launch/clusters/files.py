@@ -21,6 +21,7 @@ __all__ = [
     "KuberayCluster",
     "LocalCluster",
     "Node",
+    "Pods",
     "Ports",
     "RayUpCluster",
     "SlurmCluster",
@@ -204,6 +205,26 @@ class SlurmCluster(_Cluster):
     """Commands of the shell before Ray starts, such as ``module load python``."""
 
 
+@dataclass(frozen=True)
+class Pods:
+    """How pods run, in the words of Kubernetes."""
+
+    __pydantic_config__ = STRICT
+
+    user: Annotated[int, Field(ge=1, lt=2**31)] = 1000
+    """Number of the user that the image runs as; never root."""
+    group: Annotated[int, Field(ge=1, lt=2**31)] = 1000
+    """Number of the group that may write to the claim."""
+    node_selector: dict[Text, Text] = field(default_factory=dict)
+    """Labels of the machines that pods may run on."""
+    tolerations: tuple[dict[str, Any], ...] = ()
+    """Taints of machines that pods tolerate, such as ``{key: nvidia.com/gpu, operator: Exists}``."""
+    service_account: Name | None = None
+    pull_secrets: tuple[Name, ...] = ()
+    """Secrets with which the image is pulled."""
+    priority_class: Name | None = None
+
+
 @dataclass(frozen=True, kw_only=True)
 class KuberayCluster(_Cluster):
     """Manifests for the KubeRay operator."""
@@ -218,6 +239,11 @@ class KuberayCluster(_Cluster):
     """A PersistentVolumeClaim that all nodes can write, for the runs; they are lost with the pods without one."""
     folder: Root = "/runs"
     """Where the claim is mounted."""
+    labels: dict[Text, Text] = field(default_factory=dict)
+    """Of what is created, such as ``kueue.x-k8s.io/queue-name: research``, by which Kueue admits it."""
+    pods: Pods = field(default_factory=Pods)
+    ttl_seconds: Annotated[int, Field(ge=0, lt=2**31)] = 0
+    """For which the pods of a job that has ended stay, with their logs."""
 
 
 @dataclass(frozen=True, kw_only=True)

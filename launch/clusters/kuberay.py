@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from wormwood.configs.yaml_files import to_yaml
-from wormwood.launch.clusters.files import Group, KuberayCluster, Node
+from wormwood.launch.clusters.files import Group, KuberayCluster, Node, Pods
 from wormwood.launch.clusters.plans import JOB, Job
 from wormwood.launch.run.threads import ONE_THREAD
 from wormwood.launch.storage.versions import format_versions
@@ -17,6 +17,7 @@ __all__ = ["ray_cluster", "ray_job"]
 VERSION = "ray.io/v1"
 RETRIES = 3
 """Times that a job is started again, with new pods: it goes on with the run in the claim."""
+SAFE = {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
 
 
 def ray_cluster(cluster: KuberayCluster, versions: Mapping[str, str]) -> dict[str, Any]:
@@ -35,8 +36,10 @@ def ray_job(cluster: KuberayCluster, job: Job, versions: Mapping[str, str]) -> d
         "entrypoint": "python -m wormwood.launch.cli.job_entry",
         "runtimeEnvYAML": to_yaml({"env_vars": {JOB: job.to_json()}}),
         "shutdownAfterJobFinishes": True,
+        "ttlSecondsAfterFinished": cluster.ttl_seconds,
         # Without shared storage a retry would train from the start.
         "backoffLimit": RETRIES if cluster.claim else 0,
+        "submitterPodTemplate": _submitter(cluster),
         "rayClusterSpec": _spec(cluster, versions),
     }
     # Several jobs of one cluster file do not take each other for themselves applied again.
@@ -44,11 +47,24 @@ def ray_job(cluster: KuberayCluster, job: Job, versions: Mapping[str, str]) -> d
     return {**_about("RayJob", cluster, f"{cluster.name}-{number}"), "spec": spec}
 
 
+def _submitter(cluster: KuberayCluster) -> dict[str, Any]:
+    """Return the pod that hands the job to Ray; KubeRay fills in the command."""
+    wanted = {"cpu": "500m", "memory": "512Mi"}
+    resources = {"requests": wanted, "limits": wanted}
+    container = {"name": "ray-job-submitter", "image": cluster.image, "securityContext": SAFE, "resources": resources}
+    place = {"restartPolicy": "Never", "securityContext": _security(cluster.pods), **_placement(cluster.pods)}
+    return {"spec": {**place, "containers": [container]}}
+
+
 def _about(kind: str, cluster: KuberayCluster, name: str) -> dict[str, Any]:
     return {
         "apiVersion": VERSION,
         "kind": kind,
-        "metadata": {"name": name, "namespace": cluster.namespace},
+        "metadata": {
+            "name": name,
+            "namespace": cluster.namespace,
+            **({"labels": dict(cluster.labels)} if cluster.labels else {}),
+        },
     }
 
 
@@ -68,7 +84,7 @@ def _spec(cluster: KuberayCluster, versions: Mapping[str, str]) -> dict[str, Any
         }
         for name, group in cluster.workers.items()
     ]
-    scaled = any(group.limit > group.count for group in cluster.workers.values())
+    scaled = _scaled(cluster)
     return {
         "rayVersion": versions["ray"],
         "authOptions": {"mode": "token"},
@@ -76,6 +92,10 @@ def _spec(cluster: KuberayCluster, versions: Mapping[str, str]) -> dict[str, Any
         "headGroupSpec": head,
         "workerGroupSpecs": workers,
     }
+
+
+def _scaled(cluster: KuberayCluster) -> bool:
+    return any(group.limit > group.count for group in cluster.workers.values())
 
 
 def _start_params(node: Node | Group) -> dict[str, str]:
@@ -90,9 +110,8 @@ def _pod(name: str, node: Node | Group, cluster: KuberayCluster, versions: Mappi
     wanted = {"cpu": str(max(1, node.cpus)), "memory": f"{node.memory_gib}Gi"}
     if node.gpus:
         wanted["nvidia.com/gpu"] = str(node.gpus)
-    safe = {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
     check = ["python", "-m", "wormwood.launch.storage.versions", "--expect", format_versions(versions)]
-    common = {"image": cluster.image, "securityContext": safe}
+    common = {"image": cluster.image, "securityContext": SAFE}
     container = {
         "name": name,
         **common,
@@ -102,9 +121,35 @@ def _pod(name: str, node: Node | Group, cluster: KuberayCluster, versions: Mappi
     }
     return {
         "spec": {
-            "automountServiceAccountToken": name == "ray-head",  # the autoscaler of the head needs it
+            # Only the autoscaler, which runs beside the head, talks to Kubernetes.
+            "automountServiceAccountToken": name == "ray-head" and _scaled(cluster),
+            "securityContext": _security(cluster.pods),
+            **_placement(cluster.pods),
             "initContainers": [{"name": "versions", **common, "command": check}],
             "containers": [container],
             **({"volumes": volumes} if volumes else {}),
         }
     }
+
+
+def _security(pods: Pods) -> dict[str, Any]:
+    """Return what the strictest of Kubernetes' standards for pods, ``restricted``, asks for."""
+    return {
+        "runAsNonRoot": True,
+        "runAsUser": pods.user,
+        "runAsGroup": pods.group,
+        "fsGroup": pods.group,
+        "seccompProfile": {"type": "RuntimeDefault"},
+    }
+
+
+def _placement(pods: Pods) -> dict[str, Any]:
+    """Return where pods run, as whom, and how urgently."""
+    given = {
+        "nodeSelector": dict(pods.node_selector),
+        "tolerations": [dict(each) for each in pods.tolerations],
+        "serviceAccountName": pods.service_account,
+        "imagePullSecrets": [{"name": name} for name in pods.pull_secrets],
+        "priorityClassName": pods.priority_class,
+    }
+    return {key: value for key, value in given.items() if value}

@@ -15,7 +15,7 @@ import pytest
 import yaml
 
 from wormwood.errors import BadInput
-from wormwood.launch.clusters.files import KuberayCluster, RayUpCluster, load_cluster, parse_cluster
+from wormwood.launch.clusters.files import KuberayCluster, Pods, RayUpCluster, load_cluster, parse_cluster
 from wormwood.launch.clusters.kuberay import ray_cluster, ray_job
 from wormwood.launch.clusters.manifests import (
     CRDS,
@@ -180,3 +180,58 @@ def test_each_job_of_kuberay_has_a_name_of_its_own() -> None:
 def test_ray_up_takes_no_job() -> None:
     with pytest.raises(BadInput, match="job in cluster manifest: expected none: ray up starts machines only"):
         make_manifests(_aws(), JOB, VERSIONS)
+
+
+def _pod_specs(manifest: dict[str, Any]) -> list[dict[str, Any]]:
+    spec = manifest["spec"].get("rayClusterSpec", manifest["spec"])
+    return [group["template"]["spec"] for group in (spec["headGroupSpec"], *spec["workerGroupSpecs"])]
+
+
+def test_pods_are_never_root_and_run_where_the_file_says() -> None:
+    text = """
+kind: kuberay
+name: a
+image: here/wormwood:1
+workers: {cpu: {count: 2}}
+labels: {kueue.x-k8s.io/queue-name: research}
+ttl_seconds: 600
+pods:
+  user: 1234
+  group: 567
+  node_selector: {kubernetes.io/arch: amd64}
+  tolerations: [{key: nvidia.com/gpu, operator: Exists}]
+  service_account: runner
+  pull_secrets: [registry]
+  priority_class: low
+"""
+    cluster = parse_cluster(text, where="test")
+    assert isinstance(cluster, KuberayCluster)
+    job = ray_job(cluster, JOB, VERSIONS)
+    assert job["metadata"]["labels"] == {"kueue.x-k8s.io/queue-name": "research"}
+    assert job["spec"]["ttlSecondsAfterFinished"] == 600
+    submitter = job["spec"]["submitterPodTemplate"]["spec"]
+    for pod in (*_pod_specs(job), submitter):
+        assert pod["securityContext"] == {
+            "runAsNonRoot": True, "runAsUser": 1234, "runAsGroup": 567, "fsGroup": 567,
+            "seccompProfile": {"type": "RuntimeDefault"},
+        }  # fmt: skip
+        assert pod["nodeSelector"] == {"kubernetes.io/arch": "amd64"}
+        assert pod["tolerations"] == [{"key": "nvidia.com/gpu", "operator": "Exists"}]
+        assert (pod["serviceAccountName"], pod["priorityClassName"]) == ("runner", "low")
+        assert pod["imagePullSecrets"] == [{"name": "registry"}]
+    assert not any(pod["automountServiceAccountToken"] for pod in _pod_specs(job)), "nothing asks Kubernetes for pods"
+    plain = _pod_specs(ray_cluster(dataclasses.replace(cluster, pods=Pods()), VERSIONS))[0]
+    assert not plain.keys() & {"nodeSelector", "tolerations", "serviceAccountName", "imagePullSecrets"}
+    for wrong in ("user: 0", "pull_secrets: [A B]", "nodes: 3"):
+        with pytest.raises(BadInput, match="test"):
+            parse_cluster(f"{{kind: kuberay, name: a, image: i, pods: {{{wrong}}}}}", where="test")
+
+
+def test_the_image_has_what_the_package_is_installed_from() -> None:
+    root = Path(__file__).parents[3]
+    kept = [line.removeprefix("!") for line in (root / ".dockerignore").read_text().splitlines() if line[0] == "!"]
+    assert all((root / name).exists() for name in kept)
+    assert {path.resolve().name for path in (root / "src/wormwood").iterdir() if path.is_symlink()} <= {*kept}
+    assert {"constraints.txt", "pyproject.toml", "LICENSE", "README.md", "src"} <= {*kept}
+    text = (root / "Dockerfile").read_text()
+    assert f"USER {Pods().user}:{Pods().group}" in text and f"--uid {Pods().user}" in text
