@@ -33,8 +33,6 @@ class RayActor:
     node: str
     process: int
     restarts: int
-    idle_share: float | None = None
-    """Share of the last second in which its process did not run; None: unknown."""
 
 
 @dataclass(frozen=True)

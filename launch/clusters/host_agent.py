@@ -33,7 +33,6 @@ from wormwood.launch.clusters.processes import (
     identify,
     is_alive,
     marked_processes,
-    processor_seconds,
 )
 from wormwood.launch.clusters.tls import check_tls
 from wormwood.launch.run.threads import ONE_THREAD
@@ -165,16 +164,6 @@ def _alive(request: Mapping[str, Any]) -> dict[str, Any]:
     return {"alive": [name for name, process in nodes.items() if process in marked and is_alive(process)]}
 
 
-def _watch(request: Mapping[str, Any]) -> dict[str, Any]:
-    """Tell for what share of some seconds each of some processes ran."""
-    before = {pid: used for pid in request["processes"] if (used := processor_seconds(pid)) is not None}
-    began = time.monotonic()
-    time.sleep(request["seconds"])
-    after = {pid: used for pid in before if (used := processor_seconds(pid)) is not None}
-    seconds = time.monotonic() - began
-    return {"busy": {str(pid): (used - before[pid]) / seconds for pid, used in after.items()}}
-
-
 def _stop(request: Mapping[str, Any]) -> dict[str, Any]:
     """End the processes of some marks, and remove what they kept on the disk, but for the logs of a cluster."""
     found = {path for mark in request["marks"] for path in _temp_folders(mark)}
@@ -230,7 +219,6 @@ _TASKS = {
     "inspect": _inspect,
     "start": _start,
     "alive": _alive,
-    "watch": _watch,
     "find": _find,
     "stop": _stop,
     "temp": _make_temp,

@@ -25,7 +25,6 @@ __all__ = [
     "identify",
     "is_alive",
     "marked_processes",
-    "processor_seconds",
 ]
 
 MARK = "WORMWOOD_CLUSTER"
@@ -64,12 +63,6 @@ def identify(pid: int) -> Process | None:
 def is_alive(process: Process) -> bool:
     """Return True while this very process runs; one that only waits to be buried does not."""
     return identify(process.pid) == process
-
-
-def processor_seconds(pid: int) -> float | None:
-    """Return for how long the process of this number has run on a processor, or None where there is none."""
-    stat = _stat(pid)
-    return None if stat is None else stat.ticks / os.sysconf("SC_CLK_TCK")
 
 
 def arguments_of(process: Process) -> bytes:

@@ -98,7 +98,7 @@ class _Member:
     state: str = "starting"
 
     def status(self, elapsed: float) -> WorkerStatus:
-        """Return how it is, ``elapsed`` seconds after the executor began."""
+        """Return how it is, ``elapsed`` seconds after the first rollout began."""
         status = {
             "name": self.name,
             "state": self.state,
@@ -148,7 +148,7 @@ class RayExecutor:
             deadline: seconds after its own start after which a rollout counts as hung.
             suffix: of the workers' names: runs share workers whose names are equal.
         """
-        self._plan, self._deadline, self._began = ray.put(plan), deadline, time.monotonic()
+        self._plan, self._deadline, self._began = ray.put(plan), deadline, 0.0
         self._key = self._plan.hex()  # no other plan of the cluster has it
         self._members = [
             _Member(f"worker-{k}{suffix}", _named_worker(f"{k}{suffix}")) for k in range(min(workers, plan.shards))
@@ -168,10 +168,11 @@ class RayExecutor:
             self._invite(member)
 
     def start(self, request: RolloutRequest) -> Future[Sequence[Any]]:
+        self._began = self._began or time.monotonic()
         return self._thread.submit(self._collect, request)
 
     def status(self) -> list[WorkerStatus]:
-        elapsed = max(1e-9, time.monotonic() - self._began)
+        elapsed = max(1e-9, time.monotonic() - (self._began or time.monotonic()))
         return [member.status(elapsed) for member in self._members]
 
     def close(self) -> None:

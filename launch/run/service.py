@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -59,6 +60,8 @@ class Update:
     metrics: dict[str, Any]
     entries: tuple[Entry, ...]
     """The lines of the ledger."""
+    seconds: float
+    """That it took, without waiting for updates of other runs."""
 
 
 class _HostedRun:
@@ -198,7 +201,7 @@ class LearnerService:
             run.older_weights = run.learner.weights()
 
     def update(self, name: str) -> Update:
-        run = self._runs[name]
+        run, began = self._runs[name], time.monotonic()
         if not run.waiting:
             raise ValueError(f"iteration {run.iteration} has not been received")
         fragments, version = run.waiting, max(0, run.iteration - run.lag)
@@ -212,7 +215,7 @@ class LearnerService:
         counters = {"iteration": run.iteration, "steps": run.steps, "episodes": run.episodes}
         metrics = {**counters, **_episode_metrics(fragments), **learned}
         run.latest_return = metrics.get("return_mean")
-        return Update(metrics, entries)
+        return Update(metrics, entries, time.monotonic() - began)
 
     def save(self, name: str) -> None:
         run = self._runs[name]

@@ -94,6 +94,8 @@ class _Training:
     """Of training before this process went on with the run."""
     update_seconds: float = 0.0
     """Of the updates since then."""
+    playing_since: float = 0.0
+    """When the first rollout since then began."""
     deaths: int = 0
     """Of the service, one after another without an update in between."""
     done_at_death: int = -1
@@ -112,11 +114,13 @@ class _Training:
         lines = read_metrics(self.run.metrics)
         self.seconds = (lines[-1].get("seconds") or 0.0) if lines else 0.0
         self.update_seconds, self.began = 0.0, time.monotonic()
+        self.playing_since = self.began
         self.watcher.started(progress)
         remaining, lag = self.config.iterations - progress.iteration, self.config.requirements.lag
         if remaining:
             self.run.summary.unlink(missing_ok=True)  # it is of an earlier end
         try:
+            self.playing_since = time.monotonic()
             collection = self._collect() if remaining else None
             while collection is not None:
                 rollouts = collection.result()
@@ -149,13 +153,14 @@ class _Training:
 
     def _learn(self) -> None:
         """Make one update, and write down what it did."""
-        began, config = time.monotonic(), self.config
+        config = self.config
         update = self.service.update(self.name)
-        self.update_seconds += time.monotonic() - began
+        self.update_seconds += update.seconds
         metrics = {**update.metrics, "seconds": self.seconds + time.monotonic() - self.began}
         if config.evaluate_every and metrics["iteration"] % config.evaluate_every == 0:
             metrics |= _held_out(config, self.service.policy_weights(self.name))
-        idle = 1.0 - self.update_seconds / max(1e-9, time.monotonic() - self.began)
+        # Of the same time as the workers' shares, and without waiting for updates of other runs.
+        idle = max(0.0, 1.0 - self.update_seconds / max(1e-9, time.monotonic() - self.playing_since))
         self.run.log(metrics, ledger=update.entries, workers=self.executor.status(), learner_idle_share=idle)
         if metrics["iteration"] % config.checkpoint_every == 0:
             self._save()

@@ -1,39 +1,38 @@
 """What the nodes of a cluster do."""
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
-import pytest
-
 from wormwood.launch.clusters.api import LEARNER, RayActor
-from wormwood.launch.clusters.host_agent import answer
 from wormwood.launch.clusters.usage import RunSpeed, node_usage, read_run_speed
 from wormwood.launch.run import ray_service
 
 ACTORS = [
-    RayActor("wormwood-worker-0", "cpu-0", 10, restarts=1, idle_share=0.25),
-    RayActor("wormwood-worker-1", "cpu-0", 11, restarts=2, idle_share=0.75),
+    RayActor("wormwood-worker-0", "cpu-0", 10, restarts=1),
+    RayActor("wormwood-worker-1", "cpu-0", 11, restarts=2),
     RayActor("wormwood-worker-2", "cpu-1", 12, restarts=0),
-    RayActor(LEARNER, "cpu-0", 13, restarts=5, idle_share=0.0),
+    RayActor(LEARNER, "cpu-0", 13, restarts=5),
 ]
 
 
 def test_the_speed_of_each_run_is_shared_out_by_the_steps_of_its_workers() -> None:
-    one = RunSpeed(100.0, {"wormwood-worker-0": 100, "wormwood-worker-1": 200, "wormwood-worker-2": 100})
-    other = RunSpeed(50.0, {"wormwood-worker-2": 10})
-    idle = RunSpeed(7.0, {"wormwood-worker-0": 0})
-    # cpu-0: 100 × (100 + 200) / 400; cpu-1: 100 × 100 / 400 + 50.
+    steps = {"wormwood-worker-0": 100, "wormwood-worker-1": 200, "wormwood-worker-2": 100}
+    one = RunSpeed(100.0, steps, {"wormwood-worker-0": 0.25, "wormwood-worker-1": 0.5}, 0.3)
+    other = RunSpeed(50.0, {"wormwood-worker-2": 10}, {"wormwood-worker-0": 0.25, "wormwood-worker-2": 1.0}, 0.2)
+    idle = RunSpeed(7.0, {"wormwood-worker-0": 0}, {}, 0.0)
+    # cpu-0: 100 × (100 + 200) / 400, and workers that idle for 1 - 0.25 - 0.25 and 1 - 0.5 of the time.
     assert node_usage("cpu-0", ACTORS, [one, other, idle]) == {
         "workers": 2,
         "restarts": 3,
         "idle_share": 0.5,
         "steps_per_second": 75.0,
     }
+    # cpu-1: 100 × 100 / 400 + 50.
     assert node_usage("cpu-1", ACTORS, [one, other, idle])["steps_per_second"] == 75.0
+    assert node_usage("cpu-1", ACTORS, [one, other])["idle_share"] == 0.0
     assert node_usage("cpu-1", ACTORS, [])["steps_per_second"] is None
-    assert node_usage("cpu-1", ACTORS, [])["idle_share"] is None
+    assert node_usage("cpu-1", ACTORS, [])["idle_share"] == 1.0
+    assert node_usage("cpu-1", ACTORS, [one], unknown=True)["idle_share"] is None
     assert node_usage("head", ACTORS, [one])["workers"] == 0
 
 
@@ -44,27 +43,9 @@ def test_the_speed_of_a_run_is_that_of_its_last_iterations(tmp_path: Path) -> No
     lines = [{"iteration": k, "steps": 8 * k, "seconds": at} for k, at in enumerate(seconds, start=1)]
     (tmp_path / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     assert read_run_speed(tmp_path) is None
-    (tmp_path / "workers.json").write_text('{"workers": [{"name": "worker-12", "steps": 240}]}')
-    assert read_run_speed(tmp_path) == RunSpeed(16.0, {"wormwood-worker-12": 240})
-
-
-def test_a_process_that_sleeps_is_idle_and_one_that_ended_is_left_out() -> None:
-    sleeper = subprocess.Popen([sys.executable, "-c", "print(flush=True); input()"], stdin=-1, stdout=-1)
-    assert sleeper.stdout is not None and sleeper.stdout.readline() == b"\n"
-    ended = subprocess.Popen([sys.executable, "-c", ""])
-    ended.wait()
-    found = answer({"do": "watch", "processes": [sleeper.pid, ended.pid], "seconds": 0.2})
-    sleeper.kill()
-    sleeper.wait()
-    assert found["busy"].keys() == {str(sleeper.pid)}
-    assert found["busy"][str(sleeper.pid)] == pytest.approx(0.0, abs=0.2)
-
-
-def test_a_process_that_works_is_busy() -> None:
-    with subprocess.Popen([sys.executable, "-c", "while True: pass"]) as busy:
-        found = answer({"do": "watch", "processes": [busy.pid], "seconds": 1.0})
-        busy.kill()
-    assert 0.0 < found["busy"][str(busy.pid)] <= 1.1
+    worker = {"name": "worker-12", "steps": 240, "idle_share": 0.25}
+    (tmp_path / "workers.json").write_text(json.dumps({"workers": [worker], "learner": {"idle_share": 0.5}}))
+    assert read_run_speed(tmp_path) == RunSpeed(16.0, {"wormwood-worker-12": 240}, {"wormwood-worker-12": 0.75}, 0.5)
 
 
 def test_actors_are_called_as_those_who_start_them_do() -> None:
