@@ -11,7 +11,7 @@ export NUMEXPR_NUM_THREADS := 1
 export MPLBACKEND := Agg
 unexport PYTHONPATH
 
-.PHONY: help demo test test-all lint format clean
+.PHONY: help demo test test-all lint lock format clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[.a-z-]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -29,6 +29,9 @@ lint: .venv ## lint, types and import rules only
 	.venv/bin/ruff check .
 	.venv/bin/mypy
 	.venv/bin/lint-imports --no-logo
+
+lock: .venv ## write requirements.lock anew, from constraints.txt and PyPI
+	.venv/bin/python .ci/lock.py
 
 format: .venv ## put the code into ruff's format
 	.venv/bin/ruff check --fix-only .

@@ -234,3 +234,25 @@ def _build(kind: str, tree: Path, out: Path) -> None:
     """Build with the setuptools that is installed, so without a network."""
     code = f"from setuptools import build_meta; build_meta.build_{kind}({str(out)!r})"
     _run(sys.executable, "-c", code, cwd=tree)
+
+
+# --- the lock file
+
+
+def _pins(text: str) -> dict[str, str]:
+    return dict(re.findall(r"^([a-z0-9.-]+)==([^\s;]+)", text, flags=re.MULTILINE))
+
+
+def test_the_lock_has_hashes_of_everything_and_the_versions_that_the_tests_pass_with():
+    text = (ROOT / "requirements.lock").read_text()
+    locked = _pins(text)
+    entries = re.split(r"\n(?=[a-z])", text.split("\n", 2)[2].strip())
+    assert len(entries) == len(locked)
+    for entry in entries:
+        assert re.fullmatch(r"[a-z0-9.-]+==\S+( \\\n    --hash=sha256:[0-9a-f]{64})+", entry), entry.splitlines()[0]
+    pinned = _pins((ROOT / "constraints.txt").read_text())
+    assert {name: pinned[name] for name in locked.keys() & pinned.keys()} == {
+        name: version for name, version in locked.items() if name in pinned
+    }
+    needed = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
+    assert {re.split(r"[\[<>=!~ ]", each)[0].lower() for each in needed} <= locked.keys()

@@ -232,6 +232,6 @@ def test_the_image_has_what_the_package_is_installed_from() -> None:
     kept = [line.removeprefix("!") for line in (root / ".dockerignore").read_text().splitlines() if line[0] == "!"]
     assert all((root / name).exists() for name in kept)
     assert {path.resolve().name for path in (root / "src/wormwood").iterdir() if path.is_symlink()} <= {*kept}
-    assert {"constraints.txt", "pyproject.toml", "LICENSE", "README.md", "src"} <= {*kept}
+    assert {"requirements.lock", "pyproject.toml", "LICENSE", "README.md", "src"} <= {*kept}
     text = (root / "Dockerfile").read_text()
     assert f"USER {Pods().user}:{Pods().group}" in text and f"--uid {Pods().user}" in text
