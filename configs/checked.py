@@ -9,9 +9,9 @@ from typing import Any, get_args, get_type_hints
 
 from pydantic import TypeAdapter, ValidationError
 
-from wormwood.errors import bad_input
+from wormwood.errors import BadInput, bad_input
 
-__all__ = ["check_fields", "check_value", "field_types"]
+__all__ = ["check_fields", "check_value", "field_types", "key_problem"]
 
 
 def check_fields(settings: object) -> None:
@@ -48,6 +48,24 @@ def check_value(given: Any, annotation: Any, *, where: str) -> Any:
         inside = ".".join([where, *(str(part) for part in problem["loc"])])
         choices = [choice for choice in get_args(annotation) if isinstance(choice, str)]
         raise bad_input("value", where=inside, expected=problem["msg"], got=given, nearest_to=choices) from None
+
+
+def key_problem(problem: Mapping[str, Any], key: str, *, where: str, settings: type) -> BadInput | None:
+    """Return what to say of a key of a file that is unknown or missing, or None where pydantic found something else.
+
+    Args:
+        problem: one of pydantic's findings.
+        key: in full, as the file has it.
+        where: the file.
+        settings: the dataclass that should have the key.
+    """
+    if problem["type"] == "unexpected_keyword_argument":
+        known = [field.name for field in dataclasses.fields(settings)]
+        unknown, expected = key.rpartition(".")[2], f"one of {', '.join(known)}"
+        return bad_input(f"unknown key {key}", where=where, expected=expected, got=unknown, nearest_to=known)
+    if problem["type"] == "missing":
+        return bad_input(f"missing key {key}", where=where, expected="a value", got=None)
+    return None
 
 
 @cache

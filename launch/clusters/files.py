@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import re
 from collections.abc import Mapping
@@ -11,6 +10,7 @@ from typing import Annotated, Any, Literal, get_args, get_type_hints
 
 from pydantic import ConfigDict, Field, StringConstraints, TypeAdapter, ValidationError
 
+from wormwood.configs.checked import key_problem
 from wormwood.configs.yaml_files import parse_mapping, read_preset_or_file
 from wormwood.errors import BadInput, bad_input
 from wormwood.launch.run.settings import settings_in
@@ -296,13 +296,13 @@ def parse_cluster(text: str, *, where: str) -> Cluster:
         # As JSON: strict validation takes mappings for dataclasses, and lists for tuples, only there.
         return _ADAPTER.validate_json(json.dumps(mapping, allow_nan=False))
     except ValidationError as error:
-        raise _first_problem(error, where) from None
+        raise _problem_of_cluster(error, where) from None
     except (ValueError, TypeError, RecursionError) as error:
         expected = "a mapping of finite values, of few levels"
         raise bad_input("YAML", where=where, expected=expected, got=" ".join(str(error).split())) from None
 
 
-def _first_problem(error: ValidationError, where: str) -> BadInput:
+def _problem_of_cluster(error: ValidationError, where: str) -> BadInput:
     """Turn pydantic's first finding into one line."""
     problem = error.errors(include_url=False)[0]
     cause = problem.get("ctx", {}).get("error")
@@ -315,13 +315,8 @@ def _first_problem(error: ValidationError, where: str) -> BadInput:
     if path and path[-1] == "[key]":
         return bad_input(".".join(path[:-2]), where=where, expected=_NAME_RULE, got=problem["input"])
     key = ".".join(path)
-    if problem["type"] == "unexpected_keyword_argument":
-        known = [entry.name for entry in dataclasses.fields(settings_in(_KINDS[kind], path[:-1]))]
-        expected = f"one of {', '.join(known)}"
-        return bad_input(f"unknown key {key}", where=where, expected=expected, got=path[-1], nearest_to=known)
-    if problem["type"] == "missing":
-        return bad_input(f"missing key {key}", where=where, expected="a value", got=None)
-    return bad_input(key, where=where, expected=_expected(problem), got=problem["input"])
+    found = key_problem(problem, key, where=where, settings=settings_in(_KINDS[kind], path[:-1]))
+    return found or bad_input(key, where=where, expected=_expected(problem), got=problem["input"])
 
 
 def _expected(problem: Mapping[str, Any]) -> str:

@@ -73,7 +73,7 @@ fi
 exit "$code"
 """
 _WORKERS = """
-srun --overlap --nodes={count} --ntasks={count} --ntasks-per-node=1 --exclude="$head_node" \\
+srun --overlap --nodes={count} --ntasks={count} --ntasks-per-node=1{elsewhere} \\
     "$python" -m wormwood.launch.clusters.start_node --address="$address:$port" \\
     --num-cpus={cpus} --num-gpus={gpus} --disable-usage-stats &
 """
@@ -82,15 +82,18 @@ srun --overlap --nodes={count} --ntasks={count} --ntasks-per-node=1 --exclude="$
 def slurm_script(cluster: SlurmCluster, job: Job, versions: Mapping[str, str]) -> str:
     """Return a script for ``sbatch``.
 
-    All nodes get what the most demanding of head and workers asks for, as those of a job of Slurm do.
+    All nodes get what the most demanding of head and workers asks for, as those of a job of Slurm do. So a head that
+    offers nothing to rollouts, as usual, has no node of its own, whose processors would idle: it shares one.
     """
     head, workers = cluster.head, cluster.workers
+    shares = workers.count > 0 and not head.cpus and not head.gpus
+    memory = workers.memory_gib + head.memory_gib if shares else max(head.memory_gib, workers.memory_gib)
     options = {
         "job-name": cluster.name,
-        "nodes": 1 + workers.count,
+        "nodes": workers.count if shares else 1 + workers.count,
         "ntasks-per-node": 1,
         "cpus-per-task": max(1, head.cpus, workers.cpus),
-        "mem": f"{max(head.memory_gib, workers.memory_gib)}G",
+        "mem": f"{memory}G",
         "gpus-per-node": max(head.gpus, workers.gpus) or None,
         "time": cluster.time,
         "partition": cluster.partition,
@@ -101,7 +104,8 @@ def slurm_script(cluster: SlurmCluster, job: Job, versions: Mapping[str, str]) -
     }
     given = [f"#SBATCH --{name}={value}" for name, value in options.items() if value is not None]
     lines = ["#!/bin/bash", "#SBATCH --requeue", *given]
-    group = _WORKERS.format(count=workers.count, cpus=workers.cpus, gpus=workers.gpus) if workers.count else ""
+    elsewhere = "" if shares else ' --exclude="$head_node"'
+    group = _WORKERS.format(count=workers.count, elsewhere=elsewhere, cpus=workers.cpus, gpus=workers.gpus)
     script = _SCRIPT.format(
         setup="\n".join(cluster.setup),
         python=shlex.quote(cluster.python),
@@ -110,7 +114,7 @@ def slurm_script(cluster: SlurmCluster, job: Job, versions: Mapping[str, str]) -
         threads=" ".join("=".join(variable) for variable in ONE_THREAD.items()),
         head_cpus=head.cpus,
         head_gpus=head.gpus,
-        workers=group,
+        workers=group if workers.count else "",
         job=shlex.quote(job.to_json()),
     )
     return "\n".join(lines) + "\n" + script

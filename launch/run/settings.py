@@ -25,6 +25,7 @@ from wormwood.agents.learners import (
 )
 from wormwood.agents.policies.custom import policy_class
 from wormwood.agents.policies.table import AgentField, BuiltInConfig
+from wormwood.configs.checked import key_problem
 from wormwood.configs.custom import is_custom, load_modules, plain_settings, settings_class
 from wormwood.configs.yaml_files import parse_mapping, parse_value, read_preset_or_file, to_yaml
 from wormwood.envs.bodies import GYMNASIUM_SWIMMER, Body, body_fields
@@ -290,7 +291,7 @@ def _read(
     try:
         return _ADAPTER.validate_python(mapping)
     except ValidationError as error:
-        raise _first_problem(error, where, mapping) from None
+        raise _problem_of_run(error, where, mapping) from None
 
 
 _ADAPTER = TypeAdapter(RunConfig)
@@ -333,7 +334,7 @@ def settings_in(settings: Any, path: Sequence[str]) -> Any:
     return settings
 
 
-def _first_problem(error: ValidationError, where: str, mapping: Mapping[str, Any]) -> BadInput:
+def _problem_of_run(error: ValidationError, where: str, mapping: Mapping[str, Any]) -> BadInput:
     """Turn pydantic's first finding into one line."""
     problems = error.errors(include_url=False)
     problem = problems[0]
@@ -352,12 +353,8 @@ def _first_problem(error: ValidationError, where: str, mapping: Mapping[str, Any
     # Neither are the names by which it tells the members of a union apart.
     rest = [part for part in rest if re.fullmatch(r"[a-z0-9_]+", part)]
     key, got = ".".join([section, *rest]), problem["input"]
-    if problem["type"] == "unexpected_keyword_argument":
-        known = [entry.name for entry in dataclasses.fields(settings_in(settings, rest[:-1]))]
-        unknown, expected = (rest or [section])[-1], f"one of {', '.join(known)}"
-        return bad_input(f"unknown key {key}", where=where, expected=expected, got=unknown, nearest_to=known)
-    if problem["type"] == "missing":
-        return bad_input(f"missing key {key}", where=where, expected="a value", got=None)
+    if found := key_problem(problem, key, where=where, settings=settings_in(settings, rest[:-1])):
+        return found
     if kinds and not rest:
         given = got.get("kind") if isinstance(got, dict) else got
         expected = f"one of {', '.join(kinds)}, or module:Class"

@@ -235,3 +235,16 @@ def test_the_image_has_what_the_package_is_installed_from() -> None:
     assert {"requirements.lock", "pyproject.toml", "LICENSE", "README.md", "src"} <= {*kept}
     text = (root / "Dockerfile").read_text()
     assert f"USER {Pods().user}:{Pods().group}" in text and f"--uid {Pods().user}" in text
+
+
+def test_a_head_in_slurm_has_processors_of_its_own_only_where_it_offers_some() -> None:
+    def script(head: str) -> str:
+        text = f"{{kind: slurm, name: a, folder: /b, head: {head}, workers: {{count: 3, cpus: 8, memory_gib: 20}}}}"
+        return make_manifests(parse_cluster(text, where="test"), JOB, VERSIONS)["job.sbatch"]
+
+    shared, apart = script("{cpus: 0, memory_gib: 5}"), script("{cpus: 2, memory_gib: 5}")
+    assert "#SBATCH --nodes=3\n" in shared and "#SBATCH --mem=25G\n" in shared and "--exclude" not in shared
+    assert "#SBATCH --nodes=4\n" in apart and "#SBATCH --mem=20G\n" in apart
+    assert '--nodes=3 --ntasks=3 --ntasks-per-node=1 --exclude="$head_node"' in apart
+    for text in (shared, apart):
+        assert "#SBATCH --cpus-per-task=8\n" in text and "--num-cpus=8 --num-gpus=0" in text
