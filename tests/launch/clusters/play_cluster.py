@@ -192,6 +192,10 @@ def lose_nodes(file: Path, up: dict[str, Any], folder: Path, bucket: str, found:
     wait_for(lambda: run("cluster", "status", str(file))["state"] == "head lost")
     run("cluster", "up", str(file))
     found["sha256_after_loss_of_the_head"] = [sha256_of(file, job) for job in jobs]
+    lines = Path(folder, "revived", "ledger.jsonl").read_text(encoding="utf-8").splitlines()
+    found["ledger_lines_twice"] = len(lines) - len(set(lines))
+    statuses = {job["job"]: job["status"] for job in run("cluster", "status", str(file))["jobs"]}
+    found["ended_before_the_loss"] = statuses[job["job"]]
 
 
 FOREIGN_PORT = 6390

@@ -74,6 +74,8 @@ def test_a_cluster_lives_and_ends_and_lets_nobody_in(tmp_path: Path, train_in) -
     assert found["sha256"] == alone
     # One kept its folder on the disk, the other its folder at s3://.
     assert found["sha256_after_loss_of_the_head"] == [alone, alone]
+    assert found["ledger_lines_twice"] == 0
+    assert found["ended_before_the_loss"] == "SUCCEEDED"
     said, seconds = found["busy"]
     assert "ports.gcs in cluster other on 127.0.0.1: expected a port on which nothing listens yet" in said
     assert len(said.splitlines()) == 1

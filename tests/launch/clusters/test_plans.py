@@ -1,17 +1,23 @@
 """What a job will do is checked where it is sent from."""
 
+import io
 import json
+import zipfile
 from pathlib import Path
 from typing import Any, cast
 
 import pytest
 import yaml
 
+import wormwood
 from wormwood.errors import BadInput
 from wormwood.launch.cli.job_entry import _progress, job_arguments
 from wormwood.launch.cli.main import make_parser
-from wormwood.launch.clusters.jobs import follow_job
-from wormwood.launch.clusters.plans import Job, Place, plan_job, wasted_processors
+from wormwood.launch.clusters.files import load_cluster
+from wormwood.launch.clusters.jobs import follow_job, pack
+from wormwood.launch.clusters.manifests import make_manifests
+from wormwood.launch.clusters.plans import JOB, Job, Place, plan_job, wasted_processors
+from wormwood.launch.run.settings import load_config, parse_config
 
 FAR = Place(workers=4, here=False, runs="/shared")
 HERE = Place(workers=2, here=True, runs="runs")
@@ -195,3 +201,29 @@ def test_a_result_is_returned_and_not_shown_among_what_a_job_says() -> None:
     ended = follow_job(cast(Any, Head()), "train-1", said.append)
     assert said == ["iteration 1", "iteration 2"]
     assert ended["result"] == {"run": "r", "seed": 0} and ended["status"] == "SUCCEEDED"
+
+
+def test_quotes_blanks_and_semicolons_reach_the_job_as_they_are() -> None:
+    body, out = 'body={name: "l\'1; x $(id) `id`", links: 6}', "/shared/my runs/a;b"
+    job = plan_job(["train", "swim-ncap-es", "--out", out, "--set", body], FAR, PARSE)
+    assert job.out == out
+    plain = load_config("swim-ncap-es", overrides=[body])
+    assert parse_config(job.config or "", where="job").hash == plain.hash
+    manifests = make_manifests(load_cluster("kuberay-example"), job, {"wormwood": "0", "python": "3", "ray": "2"})
+    (text,) = manifests.values()
+    environment = yaml.safe_load(yaml.safe_load(text)["spec"]["runtimeEnvYAML"])["env_vars"]
+    sent = Job(**json.loads(environment[JOB]))
+    assert sent.out == out and parse_config(sent.config or "", where="job").hash == plain.hash
+
+
+def test_a_package_that_is_sent_along_is_the_package_and_nothing_else() -> None:
+    with zipfile.ZipFile(io.BytesIO(pack(package=True, code=[]))) as sent:
+        names = sent.namelist()
+    root = Path(wormwood.__file__).parent
+    here = {f"wormwood/{path.relative_to(root).as_posix()}" for path in root.glob("*.py")}
+    for folder in ("agents", "configs", "envs", "launch", "trees"):
+        here |= {f"wormwood/{folder}/{path.relative_to((root / folder).resolve()).as_posix()}"
+                 for path in (root / folder).resolve().rglob("*") if path.suffix in (".py", ".yaml")}  # fmt: skip
+    assert here <= set(names), "whatever a .gitignore says"
+    assert {Path(name).suffix for name in names} <= {".py", ".yaml", ".typed"}
+    assert not any(".git" in name or "__pycache__" in name for name in names)

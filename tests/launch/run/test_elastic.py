@@ -173,3 +173,32 @@ def test_a_disk_that_fills_up_among_the_segments_leaves_the_old_checkpoint(tmp_p
         "False",
         "3 3",
     ], done.stdout + done.stderr
+
+
+@pytest.mark.slow
+def test_somebody_elses_cluster_in_the_environment_is_left_alone(tmp_path: Path) -> None:
+    small = ["swim-ncap-es", "--set", "iterations=2", "--set", "task_options.horizon=20", "--json"]
+    hashes = set()
+    for workers, more in (("0", {}), ("1", {"RAY_ADDRESS": "127.0.0.1:1", "RAY_NAMESPACE": "theirs"})):
+        done = subprocess.run(
+            [*COMMAND, "train", *small, "--workers", workers, "--out", str(tmp_path / workers)],
+            env={**os.environ, **more}, capture_output=True, text=True, check=True,
+        )  # fmt: skip
+        hashes.add(json.loads(done.stdout)["state_sha256"])
+    assert len(hashes) == 1
+
+
+@pytest.mark.slow
+def test_events_after_a_kill_have_each_step_once(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    many = ["--set", "iterations=40", "--set", "checkpoint_every=5", "--set", "task_options.horizon=200"]
+    killed = _train(run, "swim-ncap-es", *many, "--tensorboard")
+    _wait_for(lambda: len(read_metrics(run / "metrics.jsonl")) >= 7)
+    killed.kill()
+    killed.communicate()
+    subprocess.run([*COMMAND, "train", "--out", str(run), "--resume", "--tensorboard"], check=True)
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    events = EventAccumulator(str(run / "tensorboard"))
+    events.Reload()
+    assert [event.value for event in events.Scalars("iteration")] == [*range(1, 41)]
