@@ -15,7 +15,14 @@ from typing import IO, Any, Self
 
 from wormwood.configs.regular_files import read_regular
 from wormwood.errors import BadInput, bad_input, nearest
-from wormwood.launch.storage.files import _path_in_errors, open_own, sync_file, to_json, write_text_atomic
+from wormwood.launch.storage.files import (
+    _path_in_errors,
+    open_own,
+    remove_unfinished,
+    sync_file,
+    to_json,
+    write_text_atomic,
+)
 from wormwood.launch.storage.json_files import parse_json, read_json_object
 from wormwood.launch.storage.mirrors import Mirror
 
@@ -160,7 +167,9 @@ class Run(RunFolder):
         config_yaml = folder.read_config()
         _refuse_links(folder)
         with _named(out):
-            return cls(out, config_yaml, _acquire(folder), mirror)
+            run = cls(out, config_yaml, _acquire(folder), mirror)
+            remove_unfinished(out)
+        return run
 
     @property
     def location(self) -> str:

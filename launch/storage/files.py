@@ -7,6 +7,7 @@ import errno
 import json
 import math
 import os
+import re
 import secrets
 import shutil
 from collections.abc import Iterator, Mapping
@@ -15,7 +16,16 @@ from typing import IO, Literal
 
 import numpy as np
 
-__all__ = ["open_own", "remove_entry", "sync_directory", "sync_file", "to_json", "write_private", "write_text_atomic"]
+__all__ = [
+    "open_own",
+    "remove_entry",
+    "remove_unfinished",
+    "sync_directory",
+    "sync_file",
+    "to_json",
+    "write_private",
+    "write_text_atomic",
+]
 
 
 def write_text_atomic(path: Path, text: str) -> None:
@@ -35,6 +45,18 @@ def write_text_atomic(path: Path, text: str) -> None:
         finally:
             temporary.unlink(missing_ok=True)
         sync_directory(path.parent)
+
+
+def remove_unfinished(folder: Path) -> None:
+    """Remove what writers of ``write_text_atomic`` left in a folder who were killed; call it as its only writer.
+
+    Raises:
+        OSError: one cannot be removed.
+    """
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if re.fullmatch(r"\..+\.temporary-[0-9a-f]{8}", entry.name) and entry.is_file(follow_symlinks=False):
+                os.unlink(entry.path)
 
 
 def open_own(path: Path, mode: Literal["a", "a+"]) -> IO[str]:

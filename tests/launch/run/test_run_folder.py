@@ -137,6 +137,25 @@ def test_a_killed_process_releases_the_lock(tmp_path: Path) -> None:
     Run.resume(folder).close()
 
 
+def test_what_killed_writers_left_goes_when_the_run_goes_on(tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    with Run.create(out, "a: 1\n"):
+        pass
+    script = f"""
+import os, signal
+from pathlib import Path
+from wormwood.launch.storage import files
+files.os.fsync = lambda _: os.kill(os.getpid(), signal.SIGKILL)
+files.write_text_atomic(Path({str(out / "summary.json")!r}), "half")
+"""
+    assert subprocess.run([sys.executable, "-c", script], check=False).returncode == -signal.SIGKILL
+    (left,) = out.glob(".summary.json.temporary-*")
+    mine = out / ".my.temporary-file"
+    mine.write_text("of the user's own")
+    with Run.resume(out):
+        assert not left.exists() and mine.exists()
+
+
 def test_a_closed_run_does_not_write(tmp_path: Path) -> None:
     with Run.create(tmp_path / "run", "") as run:
         pass
