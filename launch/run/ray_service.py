@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import ray
-from ray.exceptions import ActorUnavailableError, RayActorError
+from ray.exceptions import ActorUnavailableError, GetTimeoutError, RayActorError, RayError
 
 from wormwood.agents.policies.interfaces import Arrays
 from wormwood.launch.run.custom_code import pack
@@ -87,27 +87,34 @@ class _ServiceActor(LearnerService):
 class RemoteService:
     """The service in its actor.
 
-    Where the actor has died, a call raises ``ServiceLostError``; Ray starts the actor again, without its learners. A
-    thread renews the leases of the learners that were created here, until they are removed.
+    Where the actor has died, a call raises ``ServiceLostError``; Ray starts the actor again, without its learners, and
+    ``create`` waits for it. A thread renews the leases of the learners that were created here, until they are removed.
     """
 
     def __init__(self, suffix: str = "") -> None:
         """Find or start the cluster's service; with a ``suffix``, that of the runs with the same code of the user's."""
         self._suffix = suffix
         self._actor = _service_of(_connection(), suffix)
+        self._lost = False
         self._leases: set[str] = set()
         self._renewing = threading.Event()
 
     def create(self, name: str, config: RunConfig, checkpoints: Path | str) -> Progress:
         try:
-            progress = self._call(LearnerService.create, name, pack(config), checkpoints)
+            progress = self._create(name, config, checkpoints)
         except ServiceLostError:  # it had just ended, since nobody needed it: nothing is lost
-            progress = self._call(LearnerService.create, name, pack(config), checkpoints)
+            progress = self._create(name, config, checkpoints)
         self._leases.add(name)
         if not self._renewing.is_set():
             self._renewing.set()
             threading.Thread(target=self._renew, daemon=True).start()
         return progress
+
+    def _create(self, name: str, config: RunConfig, checkpoints: Path | str) -> Progress:
+        if self._lost:
+            self._await_return()
+            self._lost = False
+        return self._call(LearnerService.create, name, pack(config), checkpoints)
 
     def request(self, name: str) -> RolloutRequest:
         return self._call(LearnerService.request, name)
@@ -147,8 +154,8 @@ class RemoteService:
         try:
             result: T = get_result(getattr(self._actor, method.__name__).remote(*arguments, **options))
             return result
-        except RayActorError as error:
-            self._await_return()
+        except RayError as error:
+            self._lost = True
             raise ServiceLostError(f"the learner service died: {error}") from error
         except KeyError as error:
             if method is not LearnerService.create and error.args == arguments[:1]:
@@ -157,15 +164,19 @@ class RemoteService:
             raise
 
     def _await_return(self) -> None:
-        """Wait until Ray has started the actor again, or start another where its owner has ended."""
+        """Wait until Ray has started the actor again, or start another where it has ended for good.
+
+        Raises:
+            ServiceLostError: Ray does neither.
+        """
         deadline = time.monotonic() + PATIENCE
         while True:
             try:
                 ray.get(self._actor.process.remote(), timeout=PATIENCE)
                 return
-            except ActorUnavailableError:
+            except (ActorUnavailableError, GetTimeoutError) as error:
                 if time.monotonic() > deadline:
-                    raise
+                    raise ServiceLostError(f"the learner service does not come back: {error}") from error
                 time.sleep(0.1)
             except RayActorError:
                 _service_of.cache_clear()

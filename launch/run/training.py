@@ -131,7 +131,9 @@ class _Training:
                     self._learn()
                 collection = self._collect() if remaining and not lag else ahead
         except KeyboardInterrupt:
-            self._save()
+            # Whoever ends all processes of a run at once ends Ray's, too: the newest checkpoint is then an older one.
+            with contextlib.suppress(ServiceLostError):
+                self._save()
             raise Interrupted from None
         self._save()
 
