@@ -242,3 +242,40 @@ def test_actions_in_two_dimensions_are_learned_saved_and_loaded(algorithm: Any, 
     )
     distributed.learn(64)
     assert np.isfinite(_leaves(distributed)).all()
+
+
+class Room(gymnasium.Env[Any, Any]):
+    """Shows a small picture beside a direction, as MiniGrid does."""
+
+    observation_space = spaces.Dict({"image": spaces.Box(0, 255, (7, 7, 3), np.uint8), "direction": spaces.Discrete(4)})
+    action_space = spaces.Discrete(3)
+
+    def reset(self, *, seed: int | None = None, options: Any = None) -> tuple[Any, dict[str, Any]]:
+        super().reset(seed=seed)
+        self.t = 0
+        return self._observe(), {}
+
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        self.t += 1
+        return self._observe(), 1.0, self.t == 6, False, {}
+
+    def _observe(self) -> dict[str, Any]:
+        image = (np.arange(147).reshape(7, 7, 3) + self.t).astype(np.uint8)
+        return {"image": image, "direction": self.t % 4}
+
+
+def test_pictures_in_dictionaries_are_the_same_features_with_and_without_workers() -> None:
+    rows = []
+    for change in (lambda model: model, lambda model: wormwood.distribute(model, workers=0, make=Room)):
+        model = change(BoostedPPO(DummyVecEnv([Room] * 2), n_steps=8, batch_size=16, n_epochs=1, seed=0))
+        model.learn(16)
+        kept = next(model.rollout_buffer.get())
+        row = model.policy.encode(kept.observations)
+        rows.append(row[np.lexsort(row.T)])
+    np.testing.assert_array_equal(*rows)
+    # SB3 puts the channels first; a forest sees the bytes as they are, and the direction as a category.
+    first = np.arange(147).reshape(7, 7, 3).transpose(2, 0, 1).ravel()
+    numbers = {tuple(row) for row in rows[0]}
+    for t in range(6):
+        expected = np.concatenate([[t % 4], first + t])
+        assert tuple(expected) in numbers
