@@ -10,8 +10,8 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
+from wormwood.compilation import kernel
 from wormwood.errors import bad_input
-from wormwood.trees.compilation import kernel
 
 __all__ = ["MAX_BINS", "BinGrid", "all_finite", "check_features", "fit_grid"]
 

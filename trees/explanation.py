@@ -8,8 +8,8 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from wormwood.compilation import inlined, kernel
 from wormwood.trees.binning import check_features
-from wormwood.trees.compilation import inlined, kernel
 from wormwood.trees.forest import Forest
 
 __all__ = ["Explanation", "explain"]

@@ -7,8 +7,8 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from wormwood.compilation import inlined, kernel
 from wormwood.trees.binning import BinGrid
-from wormwood.trees.compilation import inlined, kernel
 from wormwood.trees.tree import Tree
 
 __all__ = ["Growth", "finished_tree", "new_growth", "part"]

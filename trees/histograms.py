@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from wormwood.trees.compilation import inlined, kernel
+from wormwood.compilation import inlined, kernel
 from wormwood.trees.vectors import Lanes, add_lanes
 
 __all__ = ["accumulate", "build", "quantise", "standardise", "subtract", "sum_rows"]

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from wormwood.trees.compilation import inlined, kernel
+from wormwood.compilation import inlined, kernel
 from wormwood.trees.growing import GrowthProblem
 from wormwood.trees.growth import Growth, finished_tree, new_growth, part
 from wormwood.trees.histograms import accumulate, build, quantise, standardise, subtract, sum_rows

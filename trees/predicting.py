@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from wormwood.trees.compilation import inlined, kernel
+from wormwood.compilation import inlined, kernel
 from wormwood.trees.vectors import GROUP, Lanes, find_leaves, subtract_leaves
 
 __all__ = ["PackedTrees", "leaf_masks", "subtract_trees"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from wormwood.trees.compilation import kernel
+from wormwood.compilation import kernel
 from wormwood.trees.tree import Tree
 
 __all__ = ["leaf_means", "leaf_of"]

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from wormwood.trees.compilation import inlined
+from wormwood.compilation import inlined
 from wormwood.trees.vectors import Lanes, difference_square
 
 __all__ = ["SplitRules", "best_split", "node_score", "partition", "split_gain"]

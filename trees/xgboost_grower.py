@@ -12,9 +12,9 @@ import numpy as np
 import numpy.typing as npt
 import xgboost
 
+from wormwood.compilation import kernel
 from wormwood.errors import bad_input
 from wormwood.trees.binning import MAX_BINS
-from wormwood.trees.compilation import kernel
 from wormwood.trees.growing import GrowthProblem
 from wormwood.trees.growth import Growth, finished_tree, new_growth, part
 from wormwood.trees.histograms import standardise

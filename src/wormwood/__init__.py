@@ -24,6 +24,7 @@ _HOMES = {
     # In scripts of Stable-Baselines3
     "wormwood.launch.distribute": "distribute",
     "wormwood.envs.faces.stable_baselines3": "make_swimmers",
+    "wormwood.agents.stable_baselines3.accelerated.models": "accelerate",
     "wormwood.agents.stable_baselines3.trials": "make_trials",
     "wormwood.agents.stable_baselines3.on_policy": "NCAPPolicy",
     "wormwood.agents.stable_baselines3.td3": "NCAPTD3Policy",

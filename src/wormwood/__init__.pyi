@@ -9,6 +9,7 @@ from wormwood.launch.inspect.film import write_film as write_film
 from wormwood.errors import BadInput as BadInput
 from wormwood.launch.distribute import distribute as distribute
 from wormwood.envs.faces.stable_baselines3 import make_swimmers as make_swimmers
+from wormwood.agents.stable_baselines3.accelerated.models import accelerate as accelerate
 from wormwood.agents.stable_baselines3.trials import make_trials as make_trials
 from wormwood.agents.stable_baselines3.on_policy import NCAPPolicy as NCAPPolicy
 from wormwood.agents.stable_baselines3.td3 import NCAPTD3Policy as NCAPTD3Policy

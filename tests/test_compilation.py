@@ -1,11 +1,12 @@
 import os
 import subprocess
 import sys
+import time
 from types import SimpleNamespace
 
 import pytest
 
-from wormwood.trees import compilation
+from wormwood import compilation
 
 SCRIPT = """
 import time
@@ -30,8 +31,9 @@ def test_a_second_process_loads_the_kernels_that_the_first_compiled():
 
 STAMPED = """
 import sys
-from wormwood.trees import compilation
-compilation._source_stamp = lambda: (sys.argv[1], 1)
+import time
+from wormwood import compilation
+compilation._source_stamp = lambda folder: (sys.argv[1], 1)
 import numpy as np
 from wormwood.trees.binning import all_finite
 assert all_finite(np.ones(3)) and not all_finite(np.array([1.0, np.nan]))
@@ -66,3 +68,13 @@ def test_without_numbas_private_stamp_nothing_is_kept_on_disk(monkeypatch: pytes
     kernel = compilation.kernel(abs)
     assert [one.kept for one in made] == [True, False]
     assert kernel is made[1]
+
+
+def test_a_long_compilation_is_announced(capsys):
+    for signatures, said in (((), "compiling a kernel, once on this machine: this takes some seconds\n"), ((1,), "")):
+        with compilation.announced(SimpleNamespace(signatures=signatures), "a kernel", after=0.01):
+            time.sleep(0.2)
+        assert capsys.readouterr().err == said
+    with compilation.announced(SimpleNamespace(), "a kernel", after=60.0):
+        pass
+    assert capsys.readouterr().err == ""

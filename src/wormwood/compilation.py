@@ -1,16 +1,19 @@
-"""How the kernels of this package are compiled: one thread, exact floating point, kept on disk between processes."""
+"""How kernels are compiled: one thread, exact floating point, kept on disk between processes."""
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
-from collections.abc import Callable
+import sys
+import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar, cast
 
 import numba
 
-__all__ = ["inlined", "kernel"]
+__all__ = ["announced", "inlined", "kernel"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -24,11 +27,12 @@ def kernel(function: Callable[P, R]) -> Callable[P, R]:
     compiled = numba.njit(**_OPTIONS)(function)
     try:
         compiled.enable_caching()
-        # Numba looks whether the function's own file has changed, but kernels inline functions of other files. A cache
+        # Numba looks whether the function's own file has changed, but kernels inline others of their folder. A cache
         # may have another stamp only by this private attribute: numba's public settings are those of the whole process.
         file = compiled._cache._cache_file
-        if file._source_stamp != _source_stamp():
-            file._source_stamp = _source_stamp()
+        stamp = _source_stamp(Path(cast(Any, function).__code__.co_filename).parent)
+        if file._source_stamp != stamp:
+            file._source_stamp = stamp
     except (AttributeError, RuntimeError):  # numba has it no more, or no folder can be written: every process compiles
         compiled = numba.njit(**_OPTIONS)(function)
     return cast(Callable[P, R], compiled)
@@ -39,9 +43,28 @@ def inlined(function: Callable[P, R]) -> Callable[P, R]:
     return cast(Callable[P, R], numba.njit(forceinline=True, **_OPTIONS)(function))
 
 
+@contextlib.contextmanager
+def announced(function: Callable[..., Any], what: str, *, after: float = 1.0) -> Iterator[None]:
+    """Say on stderr what is being compiled, if a kernel's first call in this process takes more than some seconds.
+
+    Later processes load what this one compiles, in a moment and without a word.
+    """
+    if getattr(function, "signatures", ()):
+        yield
+        return
+    line = f"compiling {what}, once on this machine: this takes some seconds"
+    timer = threading.Timer(after, functools.partial(print, line, file=sys.stderr, flush=True))
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
 @functools.cache
-def _source_stamp() -> tuple[str, int]:
-    sources = sorted(Path(__file__).parent.glob("*.py"))
+def _source_stamp(folder: Path) -> tuple[str, int]:
+    sources = sorted(folder.glob("*.py"))
     digest = hashlib.sha256()
     for source in sources:
         digest.update(source.read_bytes())
