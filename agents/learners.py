@@ -18,6 +18,7 @@ from wormwood.agents.learning.recurrent.settings import FastSlowConfig, Recurren
 from wormwood.agents.learning.sac_settings import SACConfig
 from wormwood.agents.learning.td3_settings import TD3Config
 from wormwood.agents.policies.interfaces import Arrays
+from wormwood.agents.policies.perceptron_settings import MLPConfig
 from wormwood.agents.policies.table import AgentConfig, search_space
 from wormwood.configs.custom import CustomSettings, custom_or, is_custom, load_class
 from wormwood.envs.specs import EnvironmentSpec
@@ -126,7 +127,11 @@ def _make_openai_es(config: OpenAIESConfig, weights: Arrays, context: LearnerCon
 
 
 def _make_ppo(config: PPOConfig, weights: Arrays, context: LearnerContext) -> Learner:
-    # Only who follows gradients pays for torch: 200 MB and a second.
+    if isinstance(context.agent, MLPConfig) and config.critic == "mlp" and context.device != "cuda":
+        from wormwood.agents.learning.on_policy.ppo import PerceptronPPOLearner
+
+        return PerceptronPPOLearner(config, context.agent, weights, spec=context.spec, seed=context.seed)
+    # Only who needs torch pays for it: 200 MB and a second.
     from wormwood.agents.stable_baselines3.ppo_learner import PPOLearner
 
     return PPOLearner(config, context.agent, weights, spec=context.spec, seed=context.seed, device=context.device)

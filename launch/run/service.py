@@ -16,6 +16,7 @@ from wormwood.agents.policies.interfaces import Arrays
 from wormwood.agents.policies.table import initial_weights
 from wormwood.envs.randomness import stream
 from wormwood.envs.simulation import ENDED_BY
+from wormwood.errors import bad_input
 from wormwood.launch.run.custom_code import opened
 from wormwood.launch.run.ledger import EMPTY, Entry, chain, make_entry
 from wormwood.launch.run.rollouts import NonFiniteError, Rollout, Shard
@@ -99,8 +100,18 @@ class _HostedRun:
             state |= nest(f"shards/{shard.index}", shard.state)
         return state
 
-    def restore(self, state: State) -> None:
-        self.learner.restore(unnest("learner", state))
+    def restore(self, state: State, *, path: Path) -> None:
+        """Go on from the state of a checkpoint at ``path``.
+
+        Raises:
+            BadInput: it is not a state of this version's learner.
+        """
+        kind = self.config.learner.kind
+        try:
+            self.learner.restore(unnest("learner", state))
+        except (KeyError, RuntimeError) as error:
+            expected, got = f"what learner {kind} of this version saves", " ".join(str(error).split())
+            raise bad_input("checkpoint", where=str(path), expected=expected, got=got) from error
         self.iteration, self.steps, self.episodes = (int(state[n]) for n in ("iteration", "steps", "episodes"))
         self.ledger, self.older_weights = state["ledger"], unnest("older_weights", state)
         self.shards = tuple(Shard(index, unnest(f"shards/{index}", state)) for index in range(self.config.shards))
@@ -177,7 +188,7 @@ class LearnerService:
             config_hashes=(config.hash, config.old_hash),
         )
         if found is not None:
-            run.restore(found.state)
+            run.restore(found.state, path=found.path)
             run.saved = run.iteration
             notes += [f"this checkpoint was made with {difference}" for difference in found.warnings]
         elif notes:

@@ -11,7 +11,7 @@ from wormwood.agents.learning.compiled.heads import log_prob_entropy, prepare
 from wormwood.agents.learning.compiled.perceptrons import forward, load
 from wormwood.compilation import inlined, kernel
 
-__all__ = ["act"]
+__all__ = ["act", "evaluate"]
 
 
 @inlined
@@ -70,3 +70,15 @@ def act(  # noqa: PLR0913, PLR0917
             log_prob_entropy(head, parameters, outputs, action)
             _choose(head, noise[row], action)
         log_probs[row] = log_prob_entropy(head, parameters, outputs, action)[0]
+
+
+@kernel
+def evaluate(network: Any, parameters: Any, inputs: Any, outputs: Any) -> None:
+    """Fill in the first output ``[N]`` of a perceptron for inputs ``[N, D]``, as many at once as it has room for."""
+    room = (network.starts[1] - network.starts[0]) // max(1, network.widths[0])
+    for first in range(0, len(inputs), room):
+        last = min(first + room, len(inputs))
+        load(network, inputs[first:last])
+        forward(network, parameters, last - first)
+        for row in range(last - first):
+            outputs[first + row] = network.values[network.starts[-1] + row * network.widths[-1]]

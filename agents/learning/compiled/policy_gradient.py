@@ -22,8 +22,10 @@ POLICY_LOSS, VALUE_LOSS, ENTROPY, APPROX_KL, CLIP_FRACTION, LOSS = range(6)
 class Experience(NamedTuple):
     """N transitions to learn from, in float32."""
 
-    features: Singles
-    """``[N, D]``"""
+    seen: Singles
+    """``[N, D]`` inputs of the actor."""
+    judged: Singles
+    """``[N, C]`` inputs of the critic; the same array, where they are the same."""
     actions: Singles
     """``[N, J]`` numbers, or the numbers of alternatives."""
     log_probs: Singles
@@ -69,12 +71,12 @@ def _moments(advantages: Any, rows: Any, normalize: bool) -> tuple[float, float]
 
 
 @inlined
-def _load(features: Any, rows: Any, actor: Any, critic: Any) -> None:
-    size = features.shape[1]
+def _load(network: Any, inputs: Any, rows: Any) -> None:
+    """Take some rows of the inputs."""
+    size = inputs.shape[1]
     for place, row in enumerate(rows):
         for j in range(size):
-            actor.values[place * size + j] = features[row, j]
-            critic.values[place * size + j] = features[row, j]
+            network.values[place * size + j] = inputs[row, j]
 
 
 @inlined
@@ -161,7 +163,8 @@ def improve(  # noqa: PLR0913, PLR0917
             rows = order[first : min(first + batch_size, size)]
             record = records[looked_at]
             looked_at += 1
-            _load(data.features, rows, actor, critic)
+            _load(actor, data.seen, rows)
+            _load(critic, data.judged, rows)
             forward(actor, parameters, len(rows))
             forward(critic, parameters, len(rows))
             _policy_errors(actor, head, objective, parameters, gradient, data, rows, record)

@@ -15,7 +15,7 @@ from stable_baselines3.common.vec_env import VecEnv
 
 from wormwood.agents.learning.compiled.acting import act
 from wormwood.agents.learning.compiled.perceptrons import Singles
-from wormwood.agents.stable_baselines3.accelerated.policies import build_networks, features_of, read_parameters
+from wormwood.agents.stable_baselines3.accelerated.policies import features_of, networks_of, read_parameters
 
 __all__ = ["Acting", "collect_rollouts"]
 
@@ -30,7 +30,7 @@ class Acting:
     def __init__(self, policy: ActorCriticPolicy, rows: int) -> None:
         """Take the weights that the policy has now."""
         self._policy, self._rows = policy, rows
-        self._networks = build_networks(policy, rows)
+        self._networks = networks_of(policy, rows)
         self._parameters = read_parameters(policy, self._networks)
         head = self._networks.head
         self._whole = bool(len(head.choices))

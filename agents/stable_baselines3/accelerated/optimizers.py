@@ -8,8 +8,9 @@ import numpy as np
 import torch
 
 from wormwood.agents.learning.compiled.descent import Descent
+from wormwood.agents.learning.compiled.networks import Networks
 from wormwood.agents.learning.compiled.perceptrons import Singles
-from wormwood.agents.stable_baselines3.accelerated.policies import Networks, parameter_views
+from wormwood.agents.stable_baselines3.accelerated.policies import parameter_views
 from wormwood.errors import bad_input
 
 __all__ = ["check_optimizer", "read_descent", "write_descent"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import chain
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,12 +17,11 @@ from stable_baselines3.common.policies import ActorCriticPolicy
 from stable_baselines3.common.torch_layers import CombinedExtractor, FlattenExtractor, MlpExtractor
 from torch import nn
 
-from wormwood.agents.learning.compiled.heads import Head, build_head
-from wormwood.agents.learning.compiled.matrices import padded
-from wormwood.agents.learning.compiled.perceptrons import Perceptron, Singles, build, layers
+from wormwood.agents.learning.compiled.networks import Networks, build_networks
+from wormwood.agents.learning.compiled.perceptrons import Singles, layers
 from wormwood.errors import bad_input
 
-__all__ = ["Networks", "build_networks", "check_policy", "features_of", "parameter_views", "read_parameters"]
+__all__ = ["check_policy", "features_of", "networks_of", "parameter_views", "read_parameters"]
 
 ACTIVATIONS: dict[type[nn.Module], str] = {nn.Tanh: "tanh", nn.ReLU: "relu", nn.ELU: "elu", nn.GELU: "gelu"}
 DISTRIBUTIONS = (DiagGaussianDistribution, CategoricalDistribution, MultiCategoricalDistribution)
@@ -30,18 +29,8 @@ CHUNK = 8192
 """Observations whose features are computed at once."""
 
 
-class Networks(NamedTuple):
-    """Actor and critic of a policy, whose parameters stand in one flat array."""
-
-    actor: Perceptron
-    critic: Perceptron
-    head: Head
-    size: int
-    """Numbers of the flat array, with padding."""
-
-
 def check_policy(policy: Any, *, where: str) -> None:
-    """Check that a policy is what ``build_networks`` can describe.
+    """Check that a policy is what ``networks_of`` can describe.
 
     Raises:
         BadInput: it is not SB3's ``MlpPolicy`` or ``MultiInputPolicy``, or has layers that learn in its extractor,
@@ -110,21 +99,16 @@ def _plain(module: nn.Module) -> dict[str, Any]:
     return known.get(type(module), {}) | hooks
 
 
-def build_networks(policy: ActorCriticPolicy, rows: int) -> Networks:
+def networks_of(policy: ActorCriticPolicy, rows: int) -> Networks:
     """Describe the networks of a policy that ``check_policy`` has passed, for up to ``rows`` observations at once."""
-    actor, critic = _linear_layers(policy)
-    kinds = [ACTIVATIONS[type(each)] for each in _extractor_layers(policy) if type(each) in ACTIVATIONS]
-    activation = kinds[0] if kinds else "tanh"
-    described = []
-    end = 0
-    for linears in (actor, critic):
-        units = [each.out_features for each in linears]
-        network, end = build(linears[0].in_features, units, activation=activation, first=end, rows=rows)
-        described.append(network)
-    numbers = actor[-1].out_features
+    actor, critic = (
+        [each[0].in_features, *(linear.out_features for linear in each)] for each in _linear_layers(policy)
+    )
+    kinds = [ACTIVATIONS[type(each)] for each in _hidden_layers(policy) if type(each) in ACTIVATIONS]
     learned = getattr(policy, "log_std", None) is not None and policy.log_std.requires_grad
-    head = build_head(_choices(policy), numbers, log_std=end, learned=learned)
-    return Networks(described[0], described[1], head, end + padded(numbers))
+    activation = kinds[0] if kinds else "tanh"
+    choices = _choices(policy)
+    return build_networks(actor, critic, activation=activation, choices=choices, learn_noise=learned, rows=rows)
 
 
 def parameter_views(policy: ActorCriticPolicy, networks: Networks, flat: Singles) -> list[tuple[torch.Tensor, Singles]]:
@@ -163,7 +147,7 @@ def features_of(policy: ActorCriticPolicy, observations: Any) -> Singles:
     return np.ascontiguousarray(np.concatenate(features), dtype=np.float32)
 
 
-def _extractor_layers(policy: ActorCriticPolicy) -> list[nn.Module]:
+def _hidden_layers(policy: ActorCriticPolicy) -> list[nn.Module]:
     return list(chain(policy.mlp_extractor.policy_net, policy.mlp_extractor.value_net))
 
 

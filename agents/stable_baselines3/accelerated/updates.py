@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,42 +13,18 @@ from stable_baselines3.common.buffers import DictRolloutBuffer, RolloutBuffer
 from stable_baselines3.common.utils import explained_variance
 
 from wormwood.agents.learning.compiled.perceptrons import Singles
-from wormwood.agents.learning.compiled.policy_gradient import (
-    APPROX_KL,
-    CLIP_FRACTION,
-    ENTROPY,
-    LOSS,
-    POLICY_LOSS,
-    RECORDS,
-    VALUE_LOSS,
-    Experience,
-    Objective,
-    improve,
-)
+from wormwood.agents.learning.compiled.policy_gradient import Experience, Objective
+from wormwood.agents.learning.compiled.updates import Outcome, Progress, update
 from wormwood.agents.stable_baselines3.accelerated.optimizers import read_descent, write_descent
 from wormwood.agents.stable_baselines3.accelerated.policies import (
-    build_networks,
     features_of,
+    networks_of,
     parameter_views,
     read_parameters,
 )
-from wormwood.compilation import announced
 from wormwood.errors import bad_input
 
 __all__ = ["train_a2c", "train_ppo"]
-
-
-class _Update(NamedTuple):
-    """What came of an update."""
-
-    records: NDArray[np.float64]
-    """``[M, 6]`` ``RECORDS`` of each minibatch that was looked at."""
-    passes: int
-    """Passes over the data that were begun."""
-    last: int
-    """Minibatches of the last of them."""
-    stopped: bool
-    """Whether the policy had moved too far."""
 
 
 def train_ppo(model: PPO) -> None:
@@ -73,19 +49,13 @@ def train_ppo(model: PPO) -> None:
         target_kl=math.inf if model.target_kl is None else float(model.target_kl),
         normalize=bool(model.normalize_advantage),
     )
-    update = _update(model, objective, passes=model.n_epochs, batch_size=model.batch_size)
-    model._n_updates += update.passes
-    means = update.records.mean(axis=0)
-    kl = update.records[-update.last :, APPROX_KL]
-    if update.stopped and model.verbose >= 1:
-        print(f"Early stopping at step {update.passes - 1} due to reaching max kl: {kl[-1]:.2f}")
+    outcome = _update(model, objective, passes=model.n_epochs, batch_size=model.batch_size)
+    model._n_updates += outcome.passes
+    if outcome.stopped and model.verbose >= 1:
+        print(f"Early stopping at step {outcome.passes - 1} due to reaching max kl: {outcome.kl[-1]:.2f}")
     logger = model.logger
-    logger.record("train/entropy_loss", -means[ENTROPY])
-    logger.record("train/policy_gradient_loss", means[POLICY_LOSS])
-    logger.record("train/value_loss", means[VALUE_LOSS])
-    logger.record("train/approx_kl", kl.mean())
-    logger.record("train/clip_fraction", means[CLIP_FRACTION])
-    logger.record("train/loss", update.records[-1, LOSS])
+    for name, value in outcome.metrics().items():
+        logger.record(f"train/{name}", value)
     _log_state(model)
     logger.record("train/clip_range", clip_range)
     if value_clip is not None:
@@ -111,12 +81,12 @@ def train_a2c(model: A2C) -> None:
         target_kl=math.inf,
         normalize=bool(model.normalize_advantage),
     )
-    record = _update(model, objective, passes=1, batch_size=None).records[0]
+    metrics = _update(model, objective, passes=1, batch_size=None).metrics()
     model._n_updates += 1
     _log_state(model)
-    model.logger.record("train/entropy_loss", -record[ENTROPY])
-    model.logger.record("train/policy_loss", record[POLICY_LOSS])
-    model.logger.record("train/value_loss", record[VALUE_LOSS])
+    model.logger.record("train/entropy_loss", metrics["entropy_loss"])
+    model.logger.record("train/policy_loss", metrics["policy_gradient_loss"])
+    model.logger.record("train/value_loss", metrics["value_loss"])
 
 
 def _log_state(model: Any) -> None:
@@ -127,31 +97,22 @@ def _log_state(model: Any) -> None:
     logger.record("train/n_updates", model._n_updates, exclude="tensorboard")
 
 
-def _update(model: Any, objective: Objective, *, passes: int, batch_size: int | None) -> _Update:
+def _update(model: Any, objective: Objective, *, passes: int, batch_size: int | None) -> Outcome:
     """Improve a model's policy from its rollout buffer, in the minibatches that SB3 would draw."""
     policy, data = model.policy, _experience(model)
     rows = len(data.returns)
     batch_size = min(batch_size or rows, rows)
-    networks = build_networks(policy, batch_size)
-    parameters = read_parameters(policy, networks)
-    descent, steps = read_descent(policy, networks)
+    networks = networks_of(policy, batch_size)
+    progress = Progress(read_parameters(policy, networks), *read_descent(policy, networks))
     orders, states = _orders(passes, rows, keep_states=objective.target_kl < math.inf)
-    minibatches = -(-rows // batch_size)
-    records = np.zeros((passes * minibatches, len(RECORDS)))
-    with announced(improve, "the update"):
-        looked_at, taken = improve(
-            networks.actor, networks.critic, networks.head, objective, descent, parameters, data, orders, batch_size,
-            steps, records,
-        )  # fmt: skip
-    begun = -(-looked_at // minibatches)
+    outcome = update(networks, progress, objective, data, orders, batch_size=batch_size)
     if states:
-        np.random.set_state(states[begun - 1])  # noqa: NPY002 # as if the passes that were left out had drawn nothing
+        np.random.set_state(states[outcome.passes - 1])  # noqa: NPY002 # passes that were left out drew nothing
     with torch.no_grad():
-        for tensor, view in parameter_views(policy, networks, parameters):
+        for tensor, view in parameter_views(policy, networks, progress.parameters):
             tensor.copy_(torch.from_numpy(view))
-        write_descent(policy, networks, descent, taken)
-    last = looked_at - (begun - 1) * minibatches
-    return _Update(records[:looked_at], begun, last, stopped=taken - steps < looked_at)
+        write_descent(policy, networks, progress.descent, progress.steps)
+    return outcome
 
 
 def _orders(passes: int, rows: int, *, keep_states: bool) -> tuple[NDArray[np.int64], list[Any]]:
@@ -179,8 +140,9 @@ def _experience(model: Any) -> Experience:
     rows = buffer.buffer_size * buffer.n_envs
     actions = np.asarray(buffer.actions, dtype=np.float32).reshape(rows, -1)
     flat = [getattr(buffer, name).reshape(rows) for name in ("log_probs", "values", "advantages", "returns")]
-    data = Experience(features_of(model.policy, buffer.observations), np.ascontiguousarray(actions), *flat)
-    for name, values in data._asdict().items():
+    features = features_of(model.policy, buffer.observations)
+    data = Experience(features, features, np.ascontiguousarray(actions), *flat)
+    for name, values in {"observations": features, **data._asdict()}.items():
         finite = np.isfinite(values).reshape(rows, -1).all(axis=1)
         if not finite.all():
             environment, step = divmod(int(np.argmin(finite)), buffer.buffer_size)

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from wormwood.errors import BadInput
@@ -77,3 +78,16 @@ def test_names_and_configurations_are_not_mixed_up(tmp_path: Path, make_config) 
     service.save("run")
     with pytest.raises(BadInput, match="checkpoint of another configuration"):
         service.create("run", make_config("cma-es", "seed=1"), tmp_path)
+
+
+@pytest.mark.parametrize("kind", ["cma-es", "cart-pole", "ppo"])
+def test_a_state_of_another_version_is_refused_in_one_line(kind: str, tmp_path: Path, make_config, monkeypatch) -> None:
+    service = LearnerService()
+    service.create("run", make_config(kind), tmp_path)
+    learner = type(service._runs["run"].learner)
+    with monkeypatch.context() as older:
+        older.setattr(learner, "state", lambda self: {"policy/of/another/version": np.zeros(2)})
+        service.save("run")
+    with pytest.raises(BadInput, match=r"^checkpoint in .*step-0: expected what learner .* of this version") as refused:
+        LearnerService().create("run", make_config(kind), tmp_path)
+    assert "\n" not in str(refused.value)

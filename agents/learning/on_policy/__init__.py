@@ -1,0 +1,1 @@
+"""Learners that learn once from what their own policy has just collected."""

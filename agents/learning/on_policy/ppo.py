@@ -1,0 +1,185 @@
+"""PPO of perceptrons without torch: an update is one compiled call."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from wormwood.agents.learning.compiled.acting import evaluate
+from wormwood.agents.learning.compiled.descent import Descent
+from wormwood.agents.learning.compiled.networks import build_networks
+from wormwood.agents.learning.compiled.perceptrons import Singles
+from wormwood.agents.learning.compiled.policy_gradient import Experience, Objective
+from wormwood.agents.learning.compiled.updates import Progress, update
+from wormwood.agents.learning.interfaces import Fragment, Transitions
+from wormwood.agents.learning.on_policy.moments import RunningMoments
+from wormwood.agents.learning.on_policy.networks import initial_critic, layer_sizes, named_parts
+from wormwood.agents.learning.ppo_settings import PPOConfig
+from wormwood.agents.learning.returns import generalized_advantages
+from wormwood.agents.learning.transitions import collate
+from wormwood.agents.policies.interfaces import Arrays, Floats
+from wormwood.agents.policies.perceptron import check_weights, input_columns
+from wormwood.agents.policies.perceptron_settings import MLPConfig
+from wormwood.envs.randomness import stream
+from wormwood.envs.specs import EnvironmentSpec
+
+__all__ = ["PerceptronPPOLearner"]
+
+CHUNK = 1024
+"""Observations that are judged at once."""
+
+
+class PerceptronPPOLearner:
+    """Improves a perceptron by policy gradients, with another one as its critic."""
+
+    def __init__(
+        self, config: PPOConfig, agent: MLPConfig, weights: Arrays, *, spec: EnvironmentSpec, seed: int
+    ) -> None:
+        """Start from ``weights``; the noise is that of the settings.
+
+        Raises:
+            BadInput: the layers were made for another observation, or other actions.
+        """
+        check_weights(weights, spec.layout, spec.actions.outputs)
+        self._config, self._seed = config, seed
+        self._updates, self._passes = 0, 0
+        self._columns, self._standardized = input_columns(spec.layout), bool(agent.normalize)
+        self._moments = RunningMoments(spec.layout, weights)
+        critic = initial_critic(len(self._columns), config.critic_hidden, stream(seed, "update", 0))
+        self._networks = build_networks(
+            layer_sizes(weights),
+            layer_sizes(critic),
+            activation="tanh",
+            choices=spec.actions.choices,
+            learn_noise=config.learn_noise,
+            rows=max(CHUNK, config.batch_size),
+        )
+        parameters, rates, mean, square = (np.zeros(self._networks.size, dtype=np.float32) for _ in range(4))
+        noise = {"log_std": np.full(spec.actions.outputs, math.log(config.noise_std))}
+        initial = {f"actor/{name}": values for name, values in weights.items()}
+        initial |= {f"critic/{name}": values for name, values in critic.items()} | noise
+        for name, part in named_parts(self._networks, parameters).items():
+            part[...] = initial[name]
+        for name, part in named_parts(self._networks, rates).items():
+            part[...] = config.critic_rate if name.startswith("critic/") else config.actor_rate
+        self._progress = Progress(parameters, Descent(True, rates, mean, square, 0.9, 0.999, 1e-5), 0)
+
+    def weights(self) -> Arrays:
+        return self.policy_weights()
+
+    def policy_weights(self) -> Arrays:
+        weights: Arrays = {
+            name.removeprefix("actor/"): part.astype(np.float64)
+            for name, part in named_parts(self._networks, self._progress.parameters).items()
+            if not name.startswith("critic/")
+        }
+        return weights | (self._moments.weights() if self._standardized else {})
+
+    def update(self, fragments: Sequence[Fragment], iteration: int) -> Mapping[str, float]:
+        config, transitions = self._config, collate(fragments)
+        data = self._experience(transitions)
+        self._updates += 1
+        rng, rows = stream(self._seed, "update", self._updates), len(data.returns)
+        orders = np.stack([rng.permutation(rows) for _ in range(config.epochs)])
+        outcome = update(
+            self._networks, self._progress, _objective(config), data, orders, batch_size=min(config.batch_size, rows)
+        )
+        # After the update: the actions of this experience were chosen with what was known before it.
+        self._moments.update(transitions.observation)
+        log_std = named_parts(self._networks, self._progress.parameters).get("log_std")
+        self._passes += outcome.passes
+        metrics = outcome.metrics() | {
+            "explained_variance": _explained_variance(data),
+            "n_updates": float(self._passes),
+            "learning_rate": config.critic_rate,
+            "clip_range": config.clip_range,
+        }
+        return metrics | ({} if log_std is None else {"std": float(np.exp(log_std).mean())})
+
+    def _experience(self, transitions: Transitions) -> Experience:
+        """Judge what was collected, and return it as one row for each transition."""
+        config, reward = self._config, transitions.reward.copy()
+        steps, environments = reward.shape
+        seen = self._inputs(transitions.observation)
+        values = self._values(seen).reshape(steps, environments)
+        # Episodes that were cut were not lost: what they would have earned is estimated.
+        cut = transitions.truncated
+        reward[cut] += config.gamma * self._values(self._inputs(transitions.final_observation))
+        advantages = generalized_advantages(
+            reward,
+            values,
+            self._values(self._inputs(transitions.next_observation)),
+            transitions.terminated | cut,
+            gamma=config.gamma,
+            lambda_=config.gae_lambda,
+        )
+        rows = steps * environments
+        plain = seen if self._standardized else self._plain(transitions.observation)
+        singles = [transitions.log_prob, values, advantages, advantages + values]
+        actions = np.ascontiguousarray(transitions.action.reshape(rows, -1), dtype=np.float32)
+        return Experience(plain, seen, actions, *(each.reshape(rows).astype(np.float32) for each in singles))
+
+    def _inputs(self, observation: Floats) -> Singles:
+        """Return what the critic looks at ``[N, C]`` of observations ``[..., D]``."""
+        return self._plain(self._moments.standardize(observation))
+
+    def _plain(self, observation: Floats | Singles) -> Singles:
+        flat = observation.reshape(-1, observation.shape[-1])
+        return np.ascontiguousarray(flat[:, self._columns], dtype=np.float32)
+
+    def _values(self, inputs: Singles) -> Floats:
+        """Return values ``[N]``."""
+        values = np.empty(len(inputs), dtype=np.float32)
+        evaluate(self._networks.critic, self._progress.parameters, inputs, values)
+        return values.astype(np.float64)
+
+    def state(self) -> Arrays:
+        arrays: Arrays = {f"{name}/{part}": values.copy() for name, part, values in self._parts()}
+        moments = {"mean": self._moments.mean, "variance": self._moments.variance}
+        counters = {
+            "updates": self._updates,
+            "passes": self._passes,
+            "gradient_steps": self._progress.steps,
+            "moments/count": self._moments.count,
+        }
+        arrays |= {f"moments/{name}": values.copy() for name, values in moments.items()}
+        return arrays | {name: np.array(value) for name, value in counters.items()}
+
+    def restore(self, state: Arrays) -> None:
+        for name, part, values in self._parts():
+            values[...] = state[f"{name}/{part}"]
+        self._moments.mean, self._moments.variance = state["moments/mean"].copy(), state["moments/variance"].copy()
+        self._moments.count = float(state["moments/count"])
+        self._updates, self._passes = int(state["updates"]), int(state["passes"])
+        self._progress.steps = int(state["gradient_steps"])
+
+    def _parts(self) -> list[tuple[str, str, Singles]]:
+        """Return each part of what is learned and remembered: whose it is, its name, and a view of it."""
+        progress = self._progress
+        owners = {"parameters": progress.parameters, "mean": progress.descent.mean, "square": progress.descent.square}
+        return [
+            (owner, name, view)
+            for owner, flat in owners.items()
+            for name, view in named_parts(self._networks, flat).items()
+        ]
+
+
+def _objective(config: PPOConfig) -> Objective:
+    return Objective(
+        surrogate=True,
+        clip_range=config.clip_range,
+        value_clip=math.inf,
+        value_coefficient=config.value_coefficient,
+        entropy_coefficient=config.entropy_coefficient,
+        max_grad_norm=config.max_grad_norm,
+        target_kl=math.inf if config.target_kl is None else config.target_kl,
+        normalize=config.normalize_advantage,
+    )
+
+
+def _explained_variance(data: Experience) -> float:
+    """Return by how much less the returns vary around the values than around their mean, as a share."""
+    variance = float(data.returns.var())
+    return 1.0 - float((data.returns - data.values).var()) / variance if variance else math.nan
