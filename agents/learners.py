@@ -186,7 +186,7 @@ def _rollout_requirements(
 LEARNERS = {
     "cma-es": LearnerKind(_make_cma_es, _evolution_requirements, "CMA-ES, for up to about 100 parameters"),
     "openai-es": LearnerKind(_make_openai_es, _evolution_requirements, "OpenAI-ES, for any number of parameters"),
-    "ppo": LearnerKind(_make_ppo, _rollout_requirements, "proximal policy optimisation, by Stable-Baselines3"),
+    "ppo": LearnerKind(_make_ppo, _rollout_requirements, "proximal policy optimisation"),
     "td3": LearnerKind(_make_td3, _rollout_requirements, "TD3 and DDPG, off-policy, by Stable-Baselines3"),
     "recurrent-ppo": LearnerKind(
         _make_recurrent_ppo, _window_requirements, "PPO through time, for agents that remember"

@@ -107,6 +107,12 @@ def test_the_own_body_example(tmp_path: Path) -> None:
     assert (tmp_path / "my-body/swim.png").is_file()
 
 
+def test_the_accelerated_example(tmp_path: Path) -> None:
+    shown = _python("stable_baselines3_accelerated.py", "--steps", "2048", cwd=tmp_path)
+    assert "accelerate: 4096 steps" in shown and "times as fast" in shown
+    assert "PPO.load('pendulum') is PPO again" in shown
+
+
 def test_the_distributed_example(tmp_path: Path) -> None:
     shown = _python("stable_baselines3_distributed.py", "--steps", "4096", "--workers", "0", cwd=tmp_path)
     assert "after 4096 steps with 0 workers" in shown

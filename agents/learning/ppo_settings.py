@@ -20,7 +20,11 @@ __all__ = ["PPOConfig"]
 
 @dataclass(frozen=True, kw_only=True)
 class PPOConfig(OnPolicyConfig):
-    """PPO (Schulman et al. 2017, https://arxiv.org/abs/1707.06347), by the ``train`` of Stable-Baselines3."""
+    """PPO (Schulman et al. 2017, https://arxiv.org/abs/1707.06347).
+
+    A perceptron with a critic that is one, too, learns by a compiled update, without torch; all else, and CUDA, by the
+    ``train`` of Stable-Baselines3.
+    """
 
     kind: Literal["ppo"] = "ppo"
     steps: Count = 128

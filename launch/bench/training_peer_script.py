@@ -1,4 +1,4 @@
-"""Trains RLlib's PPO on Swimmer-v5: run by path, in an environment of its own that has RLlib and not this package.
+"""Trains RLlib's or SBX's PPO on Swimmer-v5: run by path, in an environment of its own that has one of them.
 
 It reads one JSON object a line, ``{"peer": "rllib", "play": "iteration", "batch": ...}``, plays a whole iteration, and
 answers with the environment steps per second. The package imports it for what both sides have in common.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.metadata
+import importlib.util
 import json
 import os
 import sys
@@ -93,21 +94,68 @@ class RLlib:
         )
 
 
+class SBX:
+    """PPO of SBX with its defaults, which are SB3's, on one thread, in SB3's vector of single environments."""
+
+    def __init__(self) -> None:
+        os.environ["XLA_FLAGS"] = "--xla_cpu_multi_thread_eigen=false"
+        self._models: dict[int, tuple[Any, Any]] = {}
+
+    def iteration(self, batch: int) -> float:
+        """Collect a rollout and learn from it in minibatches of ``batch``."""
+        if batch not in self._models:
+            self._models[batch] = self._model(batch)
+        model, callback = self._models[batch]
+        began = time.perf_counter()
+        model.collect_rollouts(model.env, callback, model.rollout_buffer, n_rollout_steps=STEPS)
+        model.train()
+        return ENVIRONMENTS * STEPS / (time.perf_counter() - began)
+
+    def close(self) -> None:
+        """Do nothing: there are no other processes."""
+
+    def _model(self, batch: int) -> Any:
+        """Return a model that has compiled what it needs, and what it calls in each step."""
+        sbx: Any = importlib.import_module("sbx")
+        vectors: Any = importlib.import_module("stable_baselines3.common.env_util")
+        environments = vectors.make_vec_env("Swimmer-v5", ENVIRONMENTS)
+        network = {"net_arch": list(HIDDEN)}
+        settings = {"n_steps": STEPS, "batch_size": batch, "n_epochs": EPOCHS, "learning_rate": RATE}
+        model = sbx.PPO("MlpPolicy", environments, seed=0, policy_kwargs=network, **settings)
+        model.learn(ENVIRONMENTS * STEPS)
+        return model, model._setup_learn(10**12, reset_num_timesteps=False)[1]
+
+
+PEERS = {"rllib": (RLlib, "ray", "ray.rllib"), "sbx": (SBX, "sbx-rl", "sbx")}
+"""How to start each, its distribution, and its module."""
+
+
+def _has(module: str) -> bool:
+    try:
+        return importlib.util.find_spec(module) is not None
+    except ModuleNotFoundError:
+        return False
+
+
 def _main() -> None:
     # What the libraries print must not come between the answers.
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
-    importlib.import_module("ray.rllib.algorithms.ppo")
+    found = {peer: distribution for peer, (_, distribution, module) in PEERS.items() if _has(module)}
+    if not found:
+        sys.exit("neither ray.rllib nor sbx is installed")
     importlib.import_module("torch").set_num_threads(1)
-    rllib = RLlib()
+    peers: dict[str, Any] = {peer: PEERS[peer][0]() for peer in found}
+    versions = {peer: importlib.metadata.version(distribution) for peer, distribution in found.items()}
     try:
-        print(json.dumps({"ray": importlib.metadata.version("ray")}), file=answers, flush=True)
+        print(json.dumps(versions), file=answers, flush=True)
         for line in sys.stdin:
             request = json.loads(line)
-            del request["peer"]
-            print(json.dumps({"speed": getattr(rllib, request.pop("play"))(**request)}), file=answers, flush=True)
+            peer = peers[request.pop("peer")]
+            print(json.dumps({"speed": getattr(peer, request.pop("play"))(**request)}), file=answers, flush=True)
     finally:
-        rllib.close()
+        for started in peers.values():
+            started.close()
 
 
 if __name__ == "__main__":

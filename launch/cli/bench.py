@@ -32,7 +32,8 @@ def add_bench(verbs: Any) -> None:
     parser.add_argument(
         "--peers",
         metavar="PYTHON",
-        help="trees: a Python with gbrl and xgboost, default $WORMWOOD_PEERS, or neither; train: one with RLlib",
+        nargs="+",
+        help="trees: a Python with gbrl and xgboost, default $WORMWOOD_PEERS, or none; train: those with RLlib or SBX",
     )
     parser.add_argument("--what", dest="experiment", help="memory: which experiment; default few-shot")
     parser.add_argument("--seeds", type=episodes, help="memory: how many seeds, from 0; default 5")
@@ -68,7 +69,10 @@ def _bench_trees(options: argparse.Namespace, progress: Any) -> Mapping[str, obj
     from wormwood.launch.bench.trees import bench_trees
     from wormwood.launch.bench.trees_peers import HOW_TO_GET_PEERS
 
-    peers = (os.environ.get("WORMWOOD_PEERS") or None) if options.peers is None else options.peers
+    named: list[str] = options.peers or [python for python in [os.environ.get("WORMWOOD_PEERS")] if python]
+    if len(named) > 1:
+        raise bad_input("option", where="bench trees --peers", expected="one Python", got=" ".join(named))
+    peers = named[0] if named else None
     if peers is None:
         note(f"without peers; to compare, `{HOW_TO_GET_PEERS}`, and add --peers peers/bin/python")
     return bench_trees(seconds=options.seconds, peers=peers, progress=progress)
@@ -77,7 +81,13 @@ def _bench_trees(options: argparse.Namespace, progress: Any) -> Mapping[str, obj
 def _bench_train(options: argparse.Namespace, progress: Any) -> Mapping[str, object]:
     from wormwood.launch.bench.training import bench_training
 
-    return bench_training(seconds=options.seconds, peers=options.peers, progress=progress)
+    return bench_training(seconds=options.seconds, peers=options.peers or (), progress=progress)
+
+
+def _bench_learner(options: argparse.Namespace, progress: Any) -> Mapping[str, object]:
+    from wormwood.launch.bench.learner import bench_learner
+
+    return bench_learner(seconds=options.seconds, progress=progress)
 
 
 def _bench_memory(options: argparse.Namespace, progress: Any) -> Mapping[str, object]:
@@ -95,6 +105,7 @@ def _bench_scale(options: argparse.Namespace, progress: Any) -> Mapping[str, obj
 BENCHMARKS = {
     "rollout": (_bench_rollout, ("seconds",)),
     "train": (_bench_train, ("seconds", "peers")),
+    "learner": (_bench_learner, ("seconds",)),
     "trees": (_bench_trees, ("seconds", "peers")),
     "memory": (_bench_memory, ("experiment", "seeds")),
     "scale": (_bench_scale, ("seconds",)),

@@ -10,6 +10,7 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 
+from wormwood.agents.stable_baselines3.replaced_methods import replace_method
 from wormwood.envs.faces.common import whole_number
 from wormwood.errors import bad_input
 from wormwood.launch.distribute.acting import Acting, OffPolicyActing
@@ -68,11 +69,8 @@ def distribute(
     if model.env is None:
         raise bad_input("model", where="distribute", expected="one with environments", got=type(model).__name__)
     acting, ours = _way_of(type(model))
-    changed: Any = model
-    changed._collector = Collector(model.env, acting, Distribution(workers, address, shards, make, lag, deadline))
-    # SB3 calls these by name, and finds those of the object before those of its class.
-    changed.collect_rollouts = functools.partial(ours, model, changed._collector)
-    changed._excluded_save_params = functools.partial(_excluded_save_params, model)
+    collector = Collector(model.env, acting, Distribution(workers, address, shards, make, lag, deadline))
+    replace_method(model, "collect_rollouts", functools.partial(ours, model, collector), _collector=collector)
     return model
 
 
@@ -95,9 +93,3 @@ def _way_of(algorithm: type[BaseAlgorithm]) -> tuple[type[Acting], Callable[...,
         return kind.acting, functools.partial(collect_on_policy, kind)
     expected = "an algorithm that collects as those of Stable-Baselines3, MaskablePPO or RecurrentPPO do"
     raise bad_input("algorithm", where="distribute", expected=expected, got=algorithm.__name__)
-
-
-def _excluded_save_params(model: BaseAlgorithm) -> list[str]:
-    """Return what is not saved: what ``distribute`` has set, and what the class says."""
-    added = ["_collector", "collect_rollouts", "_excluded_save_params"]
-    return [*type(model)._excluded_save_params(model), *added]

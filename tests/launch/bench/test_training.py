@@ -19,7 +19,7 @@ def test_there_is_an_environment_for_each_thread() -> None:
 def test_a_python_without_rllib_is_bad_input_in_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     assert command_line.main(["bench", "train", "--seconds", "0.01", "--peers", "/none/python"]) == 2
     (line,) = capsys.readouterr().err.splitlines()
-    assert line.startswith("wormwood: no peers in --peers /none/python: expected a Python that has RLlib")
+    assert line.startswith("wormwood: no peers in --peers /none/python: expected a Python that has RLlib or SBX")
 
 
 @pytest.fixture
@@ -40,6 +40,9 @@ def test_every_way_is_measured_beside_sb3s_own_and_the_bound() -> None:
         for way in ("vec_env", "in_process", "distribute", "lag"):
             assert result[f"{way}_{size}_ratio_low"] <= result[f"{way}_{size}_ratio_median"]
             assert result[f"{way}_{size}_bound_share"] > 0
+        for way in ("accelerate", "accelerate_lag", "train_in_process", "train_workers", "train"):
+            assert 0 < result[f"{way}_{size}_ratio_low"] <= result[f"{way}_{size}_ratio_median"]
+        assert result[f"train_{size}_best"] in ("train_in_process", "train_workers")
         assert 0 < result[f"ceiling_{size}_ratio_median"] < result[f"bound_{size}_ratio_median"]
     assert result["ratio_median"] == result[f"{result['ratio_median_way']}_512_ratio_median"]
     assert result["bound_share"] == result[f"{result['bound_share_way']}_64_bound_share"]
