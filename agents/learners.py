@@ -18,7 +18,6 @@ from wormwood.agents.learning.recurrent.settings import FastSlowConfig, Recurren
 from wormwood.agents.learning.sac_settings import SACConfig
 from wormwood.agents.learning.td3_settings import TD3Config
 from wormwood.agents.policies.interfaces import Arrays
-from wormwood.agents.policies.perceptron_settings import MLPConfig
 from wormwood.agents.policies.table import AgentConfig, search_space
 from wormwood.configs.custom import CustomSettings, custom_or, is_custom, load_class
 from wormwood.envs.specs import EnvironmentSpec
@@ -127,10 +126,12 @@ def _make_openai_es(config: OpenAIESConfig, weights: Arrays, context: LearnerCon
 
 
 def _make_ppo(config: PPOConfig, weights: Arrays, context: LearnerContext) -> Learner:
-    if isinstance(context.agent, MLPConfig) and config.critic == "mlp" and context.device != "cuda":
-        from wormwood.agents.learning.on_policy.ppo import PerceptronPPOLearner
+    from wormwood.agents.learning.on_policy.actors import has_compiled_actor
 
-        return PerceptronPPOLearner(config, context.agent, weights, spec=context.spec, seed=context.seed)
+    if config.critic == "mlp" and context.device != "cuda" and has_compiled_actor(context.agent, context.spec):
+        from wormwood.agents.learning.on_policy.ppo import CompiledPPOLearner
+
+        return CompiledPPOLearner(config, context.agent, weights, spec=context.spec, seed=context.seed)
     # Only who needs torch pays for it: 200 MB and a second.
     from wormwood.agents.stable_baselines3.ppo_learner import PPOLearner
 

@@ -22,8 +22,8 @@ __all__ = ["PPOConfig"]
 class PPOConfig(OnPolicyConfig):
     """PPO (Schulman et al. 2017, https://arxiv.org/abs/1707.06347).
 
-    A perceptron with a critic that is one, too, learns by a compiled update, without torch; all else, and CUDA, by the
-    ``train`` of Stable-Baselines3.
+    A perceptron, or a circuit of one weight for each synapse and without commands, with the critic ``mlp`` learns by a
+    compiled update, without torch; all else, and CUDA, by the ``train`` of Stable-Baselines3.
     """
 
     kind: Literal["ppo"] = "ppo"

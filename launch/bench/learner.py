@@ -41,6 +41,7 @@ def bench_learner(*, seconds: float = 40.0, progress: Progress | None = None) ->
     result: dict[str, Any] = {"transitions": ENVIRONMENTS * STEPS, "passes": EPOCHS, "hidden": list(HIDDEN)}
     rng = np.random.default_rng(0)
     left, right = (rng.standard_normal((PRODUCT, PRODUCT), dtype=np.float32) for _ in range(2))
+    machine: list[float] = []
     with one_torch_thread():
         for size in SIZES:
             model = _model(size)
@@ -51,13 +52,13 @@ def bench_learner(*, seconds: float = 40.0, progress: Progress | None = None) ->
                 "machine": _speed(lambda: left @ right),
             }
             speeds = interleave(contestants, seconds=seconds / len(SIZES), name=f"batches of {size}", progress=progress)
-            ours, machine = float(np.median(speeds["ours"])), float(np.median(speeds["machine"]))
+            ours, machine = float(np.median(speeds["ours"])), [*machine, *speeds["machine"]]
             gflops = 1e-9 * ours * update_operations(model)
             result |= {f"update_{size}_ms": 1e3 / ours, f"sb3_update_{size}_ms": 1e3 / float(np.median(speeds["sb3"]))}
             result |= ratios(f"sb3_{size}_ratio", speeds["ours"], speeds["sb3"]) | {f"update_{size}_gflops": gflops}
-            result["machine_gflops"] = 1e-9 * machine * 2 * PRODUCT**3
-            result[f"update_{size}_machine_share"] = gflops / result["machine_gflops"]
-    return result
+    limit = 1e-9 * float(np.median(machine)) * 2 * PRODUCT**3
+    shares = {f"update_{size}_machine_share": result[f"update_{size}_gflops"] / limit for size in SIZES}
+    return result | {"machine_gflops": limit} | shares
 
 
 def update_operations(model: PPO) -> int:

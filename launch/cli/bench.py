@@ -105,10 +105,10 @@ def _bench_scale(options: argparse.Namespace, progress: Any) -> Mapping[str, obj
 BENCHMARKS = {
     "rollout": (_bench_rollout, ("seconds",)),
     "train": (_bench_train, ("seconds", "peers")),
-    "learner": (_bench_learner, ("seconds",)),
     "trees": (_bench_trees, ("seconds", "peers")),
     "memory": (_bench_memory, ("experiment", "seeds")),
     "scale": (_bench_scale, ("seconds",)),
+    "learner": (_bench_learner, ("seconds",)),
 }
 """What each benchmark does, and its options, by name."""
 

@@ -10,7 +10,7 @@ import numpy as np
 from wormwood.agents.learning.compiled.perceptrons import Singles
 from wormwood.compilation import inlined, kernel
 
-__all__ = ["Descent", "descend", "length"]
+__all__ = ["Descent", "descend", "length", "unbounded"]
 
 SUMS = 16
 
@@ -31,6 +31,15 @@ class Descent(NamedTuple):
     second_decay: float
     """By which the squares are kept."""
     epsilon: float
+    low: Singles
+    """``[P]`` below which no parameter is left by a step; nothing where none has bounds."""
+    high: Singles
+    """``[P]`` above which none is."""
+
+
+def unbounded() -> Singles:
+    """Return the bounds of an optimiser whose parameters have none."""
+    return np.zeros(0, dtype=np.float32)
 
 
 @inlined
@@ -70,3 +79,5 @@ def descend(descent: Any, parameters: Any, gradient: Any, step: int, scale: floa
             slope = gradient[i] * factor
             d.square[i] = d.square[i] * keep + slope * slope * take
             parameters[i] -= d.rates[i] * slope / (np.sqrt(d.square[i]) + epsilon)
+    for i in range(len(d.low)):
+        parameters[i] = min(max(parameters[i], d.low[i]), d.high[i])

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from wormwood.agents.learning.compiled.circuits import Circuit
 from wormwood.agents.learning.compiled.heads import Head, build_head
 from wormwood.agents.learning.compiled.matrices import padded
 from wormwood.agents.learning.compiled.perceptrons import Perceptron, build
@@ -15,7 +16,7 @@ __all__ = ["Networks", "build_networks"]
 class Networks(NamedTuple):
     """What acts, what judges, and how the outputs of the former become actions."""
 
-    actor: Perceptron
+    actor: Perceptron | Circuit
     critic: Perceptron
     head: Head
     size: int

@@ -13,7 +13,7 @@ from wormwood.agents.learning.compiled.activations import ACTIVATIONS, activate
 from wormwood.agents.learning.compiled.matrices import multiply, padded, transpose
 from wormwood.compilation import inlined, kernel
 
-__all__ = ["Perceptron", "Singles", "backward", "build", "forward", "layers", "load"]
+__all__ = ["Perceptron", "Places", "Singles", "backward", "build", "forward", "layers", "load"]
 
 Singles = NDArray[np.float32]
 Places = NDArray[np.int64]

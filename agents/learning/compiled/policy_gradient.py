@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from wormwood.agents.learning.compiled.actors import actor_backward, actor_forward, load_rows
 from wormwood.agents.learning.compiled.descent import descend, length
 from wormwood.agents.learning.compiled.heads import head_errors, log_prob_entropy, prepare
 from wormwood.agents.learning.compiled.perceptrons import Singles, backward, forward
@@ -71,15 +72,6 @@ def _moments(advantages: Any, rows: Any, normalize: bool) -> tuple[float, float]
 
 
 @inlined
-def _load(network: Any, inputs: Any, rows: Any) -> None:
-    """Take some rows of the inputs."""
-    size = inputs.shape[1]
-    for place, row in enumerate(rows):
-        for j in range(size):
-            network.values[place * size + j] = inputs[row, j]
-
-
-@inlined
 def _policy_errors(  # noqa: PLR0917
     actor: Any, head: Any, objective: Any, parameters: Any, gradient: Any, data: Any, rows: Any, record: Any
 ) -> None:
@@ -141,8 +133,8 @@ def improve(  # noqa: PLR0913, PLR0917
     """Improve the parameters by some passes over the data.
 
     Args:
-        actor: a ``Perceptron``.
-        critic: another.
+        actor: a ``Perceptron`` or a ``Circuit``.
+        critic: a ``Perceptron``.
         head: a ``Head``.
         objective: an ``Objective``.
         descent: a ``Descent``.
@@ -163,9 +155,9 @@ def improve(  # noqa: PLR0913, PLR0917
             rows = order[first : min(first + batch_size, size)]
             record = records[looked_at]
             looked_at += 1
-            _load(actor, data.seen, rows)
-            _load(critic, data.judged, rows)
-            forward(actor, parameters, len(rows))
+            load_rows(actor, data.seen, rows)
+            load_rows(critic, data.judged, rows)
+            actor_forward(actor, parameters, len(rows))
             forward(critic, parameters, len(rows))
             _policy_errors(actor, head, objective, parameters, gradient, data, rows, record)
             _value_errors(critic, objective, data, rows, record)
@@ -176,7 +168,7 @@ def improve(  # noqa: PLR0913, PLR0917
             )
             if record[APPROX_KL] > 1.5 * objective.target_kl:
                 return looked_at, steps
-            backward(actor, parameters, gradient, len(rows))
+            actor_backward(actor, parameters, gradient, len(rows))
             backward(critic, parameters, gradient, len(rows))
             steps += 1
             scale = min(1.0, objective.max_grad_norm / (length(gradient) + 1e-6))

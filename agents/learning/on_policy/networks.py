@@ -1,4 +1,4 @@
-"""Layers of an actor and a critic by their names, in and out of one flat array."""
+"""Layers of perceptrons by their names."""
 
 from __future__ import annotations
 
@@ -7,30 +7,16 @@ from itertools import pairwise
 
 import numpy as np
 
-from wormwood.agents.learning.compiled.networks import Networks
-from wormwood.agents.learning.compiled.perceptrons import Singles, layers
 from wormwood.agents.policies.interfaces import Arrays, Floats
 from wormwood.agents.policies.perceptron import layer_count
 
-__all__ = ["initial_critic", "layer_sizes", "named_parts"]
+__all__ = ["initial_critic", "layer_sizes"]
 
 
 def layer_sizes(weights: Arrays) -> list[int]:
     """Return inputs and units of the layers ``layer<i>_weight [in, out]``."""
     shapes = [weights[f"layer{index}_weight"].shape for index in range(layer_count(weights))]
     return [shapes[0][0], *(units for _, units in shapes)]
-
-
-def named_parts(networks: Networks, flat: Singles) -> dict[str, Singles]:
-    """Return the parts of a flat array by name, as views: ``actor/layer0_weight``, ``critic/...`` and ``log_std``."""
-    parts: dict[str, Singles] = {}
-    for owner, network in (("actor", networks.actor), ("critic", networks.critic)):
-        for index, (weight, bias) in enumerate(layers(network, flat)):
-            parts |= {f"{owner}/layer{index}_weight": weight, f"{owner}/layer{index}_bias": bias}
-    if networks.head.numbers:
-        first = networks.head.log_std
-        parts["log_std"] = flat[first : first + networks.head.numbers]
-    return parts
 
 
 def initial_critic(inputs: int, hidden: Sequence[int], rng: np.random.Generator) -> Arrays:

@@ -1,4 +1,4 @@
-"""PPO of perceptrons without torch: an update is one compiled call."""
+"""PPO of perceptrons and circuits without torch: an update is one compiled call."""
 
 from __future__ import annotations
 
@@ -8,63 +8,86 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from wormwood.agents.learning.compiled.acting import evaluate
-from wormwood.agents.learning.compiled.descent import Descent
-from wormwood.agents.learning.compiled.networks import build_networks
-from wormwood.agents.learning.compiled.perceptrons import Singles
+from wormwood.agents.learning.compiled.descent import Descent, unbounded
+from wormwood.agents.learning.compiled.heads import build_head
+from wormwood.agents.learning.compiled.matrices import padded
+from wormwood.agents.learning.compiled.networks import Networks
+from wormwood.agents.learning.compiled.perceptrons import Singles, build, layers
 from wormwood.agents.learning.compiled.policy_gradient import Experience, Objective
 from wormwood.agents.learning.compiled.updates import Progress, update
 from wormwood.agents.learning.interfaces import Fragment, Transitions
+from wormwood.agents.learning.on_policy.actors import make_actor
 from wormwood.agents.learning.on_policy.moments import RunningMoments
-from wormwood.agents.learning.on_policy.networks import initial_critic, layer_sizes, named_parts
+from wormwood.agents.learning.on_policy.networks import initial_critic, layer_sizes
 from wormwood.agents.learning.ppo_settings import PPOConfig
 from wormwood.agents.learning.returns import generalized_advantages
 from wormwood.agents.learning.transitions import collate
 from wormwood.agents.policies.interfaces import Arrays, Floats
-from wormwood.agents.policies.perceptron import check_weights, input_columns
-from wormwood.agents.policies.perceptron_settings import MLPConfig
+from wormwood.agents.policies.perceptron import input_columns
+from wormwood.agents.policies.table import AgentConfig
 from wormwood.envs.randomness import stream
 from wormwood.envs.specs import EnvironmentSpec
 
-__all__ = ["PerceptronPPOLearner"]
+__all__ = ["CompiledPPOLearner"]
 
 CHUNK = 1024
 """Observations that are judged at once."""
 
 
-class PerceptronPPOLearner:
-    """Improves a perceptron by policy gradients, with another one as its critic."""
+class CompiledPPOLearner:
+    """Improves a perceptron or a circuit by policy gradients, with a perceptron as its critic."""
 
     def __init__(
-        self, config: PPOConfig, agent: MLPConfig, weights: Arrays, *, spec: EnvironmentSpec, seed: int
+        self, config: PPOConfig, agent: AgentConfig, weights: Arrays, *, spec: EnvironmentSpec, seed: int
     ) -> None:
         """Start from ``weights``; the noise is that of the settings.
 
         Raises:
-            BadInput: the layers were made for another observation, or other actions.
+            BadInput: they were made for another observation, or other actions.
         """
-        check_weights(weights, spec.layout, spec.actions.outputs)
         self._config, self._seed = config, seed
         self._updates, self._passes = 0, 0
-        self._columns, self._standardized = input_columns(spec.layout), bool(agent.normalize)
-        self._moments = RunningMoments(spec.layout, weights)
+        rows = max(CHUNK, config.batch_size)
+        self._actor = make_actor(agent, weights, spec, rows=rows)
+        self._columns, self._moments = input_columns(spec.layout), RunningMoments(spec.layout, weights)
         critic = initial_critic(len(self._columns), config.critic_hidden, stream(seed, "update", 0))
-        self._networks = build_networks(
-            layer_sizes(weights),
-            layer_sizes(critic),
-            activation="tanh",
-            choices=spec.actions.choices,
-            learn_noise=config.learn_noise,
-            rows=max(CHUNK, config.batch_size),
-        )
+        inputs, *units = layer_sizes(critic)
+        network, end = build(inputs, units, activation="tanh", first=self._actor.end, rows=rows)
+        learned = config.learn_noise and not spec.actions.choices
+        head = build_head(spec.actions.choices, spec.actions.outputs, log_std=end, learned=learned)
+        self._networks = Networks(self._actor.network, network, head, end + padded(spec.actions.outputs))
+        self._progress = self._start(weights, critic)
+
+    def _start(self, weights: Arrays, critic: Arrays) -> Progress:
+        """Return the parameters that learning starts from, and an optimiser that remembers nothing."""
         parameters, rates, mean, square = (np.zeros(self._networks.size, dtype=np.float32) for _ in range(4))
-        noise = {"log_std": np.full(spec.actions.outputs, math.log(config.noise_std))}
+        low, high = (np.full(self._networks.size, end, dtype=np.float32) for end in (-np.inf, np.inf))
         initial = {f"actor/{name}": values for name, values in weights.items()}
-        initial |= {f"critic/{name}": values for name, values in critic.items()} | noise
-        for name, part in named_parts(self._networks, parameters).items():
+        initial |= {f"critic/{name}": values for name, values in critic.items()}
+        initial["log_std"] = np.array(math.log(self._config.noise_std))
+        for name, part in self._named(parameters).items():
             part[...] = initial[name]
-        for name, part in named_parts(self._networks, rates).items():
-            part[...] = config.critic_rate if name.startswith("critic/") else config.actor_rate
-        self._progress = Progress(parameters, Descent(True, rates, mean, square, 0.9, 0.999, 1e-5), 0)
+        for name, part in self._named(rates).items():
+            part[...] = self._config.critic_rate if name.startswith("critic/") else self._config.actor_rate
+        for ends, side in ((low, 0), (high, 1)):
+            parts = self._actor.parts(ends)
+            for name, bounds in self._actor.bounds.items():
+                parts[name][...] = bounds[side]
+        if not self._actor.bounds:
+            low = high = unbounded()
+        else:
+            np.clip(parameters, low, high, out=parameters)
+        return Progress(parameters, Descent(True, rates, mean, square, 0.9, 0.999, 1e-5, low, high), 0)
+
+    def _named(self, flat: Singles) -> dict[str, Singles]:
+        """Return the parts of a flat array as views: ``actor/...``, ``critic/layer0_weight`` and so on, ``log_std``."""
+        parts = {f"actor/{name}": part for name, part in self._actor.parts(flat).items()}
+        for index, (weight, bias) in enumerate(layers(self._networks.critic, flat)):
+            parts |= {f"critic/layer{index}_weight": weight, f"critic/layer{index}_bias": bias}
+        if self._networks.head.numbers:
+            first = self._networks.head.log_std
+            parts["log_std"] = flat[first : first + self._networks.head.numbers]
+        return parts
 
     def weights(self) -> Arrays:
         return self.policy_weights()
@@ -72,10 +95,11 @@ class PerceptronPPOLearner:
     def policy_weights(self) -> Arrays:
         weights: Arrays = {
             name.removeprefix("actor/"): part.astype(np.float64)
-            for name, part in named_parts(self._networks, self._progress.parameters).items()
+            for name, part in self._named(self._progress.parameters).items()
             if not name.startswith("critic/")
         }
-        return weights | (self._moments.weights() if self._standardized else {})
+        moments = self._moments.weights() if self._actor.standardized() else {}
+        return weights | {name: values.copy() for name, values in self._actor.fixed.items()} | moments
 
     def update(self, fragments: Sequence[Fragment], iteration: int) -> Mapping[str, float]:
         config, transitions = self._config, collate(fragments)
@@ -88,7 +112,7 @@ class PerceptronPPOLearner:
         )
         # After the update: the actions of this experience were chosen with what was known before it.
         self._moments.update(transitions.observation)
-        log_std = named_parts(self._networks, self._progress.parameters).get("log_std")
+        log_std = self._named(self._progress.parameters).get("log_std")
         self._passes += outcome.passes
         metrics = outcome.metrics() | {
             "explained_variance": _explained_variance(data),
@@ -102,32 +126,29 @@ class PerceptronPPOLearner:
         """Judge what was collected, and return it as one row for each transition."""
         config, reward = self._config, transitions.reward.copy()
         steps, environments = reward.shape
-        seen = self._inputs(transitions.observation)
-        values = self._values(seen).reshape(steps, environments)
+        judged = self._judged(transitions.observation)
+        values = self._values(judged).reshape(steps, environments)
         # Episodes that were cut were not lost: what they would have earned is estimated.
         cut = transitions.truncated
-        reward[cut] += config.gamma * self._values(self._inputs(transitions.final_observation))
+        reward[cut] += config.gamma * self._values(self._judged(transitions.final_observation))
         advantages = generalized_advantages(
             reward,
             values,
-            self._values(self._inputs(transitions.next_observation)),
+            self._values(self._judged(transitions.next_observation)),
             transitions.terminated | cut,
             gamma=config.gamma,
             lambda_=config.gae_lambda,
         )
         rows = steps * environments
-        plain = seen if self._standardized else self._plain(transitions.observation)
+        seen = self._actor.inputs(transitions.observation, self._moments)
         singles = [transitions.log_prob, values, advantages, advantages + values]
         actions = np.ascontiguousarray(transitions.action.reshape(rows, -1), dtype=np.float32)
-        return Experience(plain, seen, actions, *(each.reshape(rows).astype(np.float32) for each in singles))
+        return Experience(seen, judged, actions, *(each.reshape(rows).astype(np.float32) for each in singles))
 
-    def _inputs(self, observation: Floats) -> Singles:
-        """Return what the critic looks at ``[N, C]`` of observations ``[..., D]``."""
-        return self._plain(self._moments.standardize(observation))
-
-    def _plain(self, observation: Floats | Singles) -> Singles:
-        flat = observation.reshape(-1, observation.shape[-1])
-        return np.ascontiguousarray(flat[:, self._columns], dtype=np.float32)
+    def _judged(self, observation: Floats) -> Singles:
+        """Return what the critic looks at ``[N, C]`` of observations ``[..., D]``: all but the clock, standardised."""
+        standard = self._moments.standardize(observation)
+        return np.ascontiguousarray(standard.reshape(-1, standard.shape[-1])[:, self._columns])
 
     def _values(self, inputs: Singles) -> Floats:
         """Return values ``[N]``."""
@@ -159,11 +180,7 @@ class PerceptronPPOLearner:
         """Return each part of what is learned and remembered: whose it is, its name, and a view of it."""
         progress = self._progress
         owners = {"parameters": progress.parameters, "mean": progress.descent.mean, "square": progress.descent.square}
-        return [
-            (owner, name, view)
-            for owner, flat in owners.items()
-            for name, view in named_parts(self._networks, flat).items()
-        ]
+        return [(owner, name, view) for owner, flat in owners.items() for name, view in self._named(flat).items()]
 
 
 def _objective(config: PPOConfig) -> Objective:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from wormwood.agents.learning.compiled.descent import Descent
+from wormwood.agents.learning.compiled.descent import Descent, unbounded
 from wormwood.agents.learning.compiled.networks import Networks
 from wormwood.agents.learning.compiled.perceptrons import Singles
 from wormwood.agents.stable_baselines3.accelerated.policies import parameter_views
@@ -61,7 +61,7 @@ def read_descent(policy: Any, networks: Networks) -> tuple[Descent, int]:
     decays = group["betas"] if adam else (0.0, group["alpha"])
     rates = np.full(networks.size, group["lr"], dtype=np.float32)
     first, second = map(float, decays)
-    return Descent(adam, rates, mean, square, first, second, float(group["eps"])), steps.pop()
+    return Descent(adam, rates, mean, square, first, second, float(group["eps"]), unbounded(), unbounded()), steps.pop()
 
 
 def write_descent(policy: Any, networks: Networks, descent: Descent, steps: int) -> None:

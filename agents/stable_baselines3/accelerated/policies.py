@@ -114,7 +114,8 @@ def networks_of(policy: ActorCriticPolicy, rows: int) -> Networks:
 def parameter_views(policy: ActorCriticPolicy, networks: Networks, flat: Singles) -> list[tuple[torch.Tensor, Singles]]:
     """Return each parameter of a policy with its place ``[...]`` in a flat array, in the parameter's own shape."""
     views: list[tuple[torch.Tensor, Singles]] = []
-    for linears, network in zip(_linear_layers(policy), (networks.actor, networks.critic), strict=True):
+    perceptrons: list[Any] = [networks.actor, networks.critic]
+    for linears, network in zip(_linear_layers(policy), perceptrons, strict=True):
         for linear, (weight, bias) in zip(linears, layers(network, flat), strict=True):
             views += [(linear.weight, weight.T), (linear.bias, bias)]
     if networks.head.numbers:

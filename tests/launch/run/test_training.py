@@ -173,11 +173,11 @@ def test_the_ledger_proves_that_every_step_was_used_once(kind, tmp_path: Path, m
 def test_an_interrupt_in_the_middle_of_an_update_waits_for_its_end(
     number: int, tmp_path: Path, make_config, train_in, monkeypatch
 ) -> None:
-    from wormwood.agents.learning.on_policy.ppo import PerceptronPPOLearner
+    from wormwood.agents.learning.on_policy.ppo import CompiledPPOLearner
 
     config = make_config("mlp-ppo", "checkpoint_every=100")
     whole = train_in(tmp_path / "whole", config)
-    update, calls = PerceptronPPOLearner.update, iter(range(10**6))
+    update, calls = CompiledPPOLearner.update, iter(range(10**6))
 
     def update_and_be_interrupted(self, fragments, iteration):
         if next(calls) == 1:
@@ -188,7 +188,7 @@ def test_an_interrupt_in_the_middle_of_an_update_waits_for_its_end(
     before = {each: signal.signal(each, signal.default_int_handler) for each in (signal.SIGINT, signal.SIGTERM)}
     try:
         with monkeypatch.context() as patched:
-            patched.setattr(PerceptronPPOLearner, "update", update_and_be_interrupted)
+            patched.setattr(CompiledPPOLearner, "update", update_and_be_interrupted)
             with pytest.raises(Interrupted):
                 train_in(tmp_path / "parts", config)
     finally:

@@ -3,7 +3,7 @@ import pytest
 import torch
 from numba import njit
 
-from wormwood.agents.learning.compiled.descent import Descent, descend, length
+from wormwood.agents.learning.compiled.descent import Descent, descend, length, unbounded
 
 
 @njit
@@ -14,7 +14,7 @@ def _length(gradient):
 def _descent(adam: bool, size: int, **changes: float) -> Descent:
     zeros = [np.zeros(size, dtype="f4") for _ in range(2)]
     settings = {"first_decay": 0.9, "second_decay": 0.999, "epsilon": 1e-5} | changes
-    return Descent(adam, np.full(size, 1e-2, dtype="f4"), *zeros, **settings)
+    return Descent(adam, np.full(size, 1e-2, dtype="f4"), *zeros, **settings, low=unbounded(), high=unbounded())
 
 
 @pytest.mark.parametrize("size", [0, 1, 15, 16, 100])
@@ -28,6 +28,13 @@ def test_the_first_step_of_adam_by_hand():
     parameters, gradient = np.array([1.0, 1.0], dtype="f4"), np.array([4.0, -0.5], dtype="f4")
     descend(_descent(True, 2), parameters, gradient, 1, 0.5)
     assert parameters.tolist() == pytest.approx([1 - 1e-2, 1 + 1e-2], rel=1e-5)
+
+
+def test_no_step_leaves_the_bounds():
+    parameters, gradient = np.array([1.0, 1.0, 1.0], dtype="f4"), np.array([1.0, -1.0, 1.0], dtype="f4")
+    low, high = np.array([0.995, -np.inf, -np.inf], dtype="f4"), np.array([np.inf, 1.005, np.inf], dtype="f4")
+    descend(_descent(True, 3)._replace(low=low, high=high), parameters, gradient, 1, 1.0)
+    assert parameters.tolist() == pytest.approx([0.995, 1.005, 0.99])
 
 
 @pytest.mark.parametrize("adam", [True, False])

@@ -10,11 +10,12 @@ import torch
 from wormwood.agents.learners import LearnerContext, make_learner
 from wormwood.agents.learning.interfaces import Fragment
 from wormwood.agents.learning.on_policy.networks import initial_critic
-from wormwood.agents.learning.on_policy.ppo import PerceptronPPOLearner
+from wormwood.agents.learning.on_policy.ppo import CompiledPPOLearner
 from wormwood.agents.learning.ppo_settings import PPOConfig
+from wormwood.agents.policies.circuit_settings import NCAPConfig
 from wormwood.agents.policies.interfaces import Arrays
 from wormwood.agents.policies.perceptron_settings import MLPConfig
-from wormwood.agents.policies.table import initial_weights
+from wormwood.agents.policies.table import AgentConfig, initial_weights
 from wormwood.agents.stable_baselines3.ppo_learner import PPOLearner
 from wormwood.envs.bodies import swimmer
 from wormwood.envs.specs import SwimmerSpec
@@ -23,6 +24,7 @@ from wormwood.envs.tasks import Swim
 BODY, TASK = swimmer(4), Swim(horizon=7)
 SPEC = SwimmerSpec(BODY, TASK)
 MLP = MLPConfig(hidden=(8, 8))
+NCAP = NCAPConfig(constraint="straight_through", bounds={"prop": (0.1, 1.005), "ipsi": (0.5, 3.0)})
 Play = Callable[..., Fragment]
 
 
@@ -31,19 +33,19 @@ def _config(**settings: Any) -> PPOConfig:
     return PPOConfig(**{**defaults, "actor_rate": 0.01, **settings})
 
 
-def _weights(agent: MLPConfig = MLP) -> Arrays:
+def _weights(agent: AgentConfig = MLP) -> Arrays:
     return initial_weights(agent, SPEC, np.random.default_rng(0))
 
 
-def _make(agent: MLPConfig = MLP, seed: int = 3, **settings: Any) -> PerceptronPPOLearner:
-    return PerceptronPPOLearner(_config(**settings), agent, _weights(agent), spec=SPEC, seed=seed)
+def _make(agent: AgentConfig = MLP, seed: int = 3, **settings: Any) -> CompiledPPOLearner:
+    return CompiledPPOLearner(_config(**settings), agent, _weights(agent), spec=SPEC, seed=seed)
 
 
-def _fragments(learner: Any, play: Play, agent: MLPConfig, seed: int) -> list[Fragment]:
+def _fragments(learner: Any, play: Play, agent: AgentConfig, seed: int) -> list[Fragment]:
     return [play(learner.weights(), agent, BODY, TASK, seed=seed, shard=shard) for shard in range(2)]
 
 
-def _iterate(learner: Any, play: Play, iterations: range, agent: MLPConfig = MLP) -> None:
+def _iterate(learner: Any, play: Play, iterations: range, agent: AgentConfig = MLP) -> None:
     for iteration in iterations:
         learner.update(_fragments(learner, play, agent, iteration), iteration)
 
@@ -54,7 +56,7 @@ def _assert_same(one: Arrays, two: Arrays) -> None:
         np.testing.assert_array_equal(two[name], values, err_msg=name)
 
 
-def _torch_twin(learner: PerceptronPPOLearner, agent: MLPConfig, config: PPOConfig) -> PPOLearner:
+def _torch_twin(learner: CompiledPPOLearner, agent: AgentConfig, config: PPOConfig) -> PPOLearner:
     """Return the learner in torch with the same actor and critic."""
     twin = PPOLearner(config, agent, _weights(agent), spec=SPEC, seed=3)
     critic = twin._policy.value_net.module
@@ -72,12 +74,15 @@ def _torch_twin(learner: PerceptronPPOLearner, agent: MLPConfig, config: PPOConf
         (MLP, {"learn_noise": True, "entropy_coefficient": 0.01}),
         (MLPConfig(hidden=(8,), normalize=False), {"critic_hidden": (8, 4), "normalize_advantage": False}),
         (MLPConfig(hidden=()), {"critic_hidden": (), "target_kl": 1e-4, "gamma": 0.5, "gae_lambda": 0.3}),
+        (NCAP, {"learn_noise": True, "entropy_coefficient": 0.01}),
+        (NCAPConfig(), {}),
+        (NCAPConfig(own_feedback=True, local_oscillators=True, constrain_signs=False), {"actor_rate": 0.1}),
     ],
 )
 def test_updates_are_those_of_the_learner_in_torch(agent, settings, play):
     # All rows are in one minibatch, so that their order makes no difference.
     config = _config(batch_size=64, **settings)
-    learner = PerceptronPPOLearner(config, agent, _weights(agent), spec=SPEC, seed=3)
+    learner = CompiledPPOLearner(config, agent, _weights(agent), spec=SPEC, seed=3)
     twin = _torch_twin(learner, agent, config)
     for iteration in range(3):
         fragments = _fragments(twin, play, agent, iteration)
@@ -91,18 +96,19 @@ def test_updates_are_those_of_the_learner_in_torch(agent, settings, play):
     assert int(learner.state()["gradient_steps"]) < 9 if config.target_kl else True
 
 
-def test_it_goes_on_from_any_state_bit_for_bit(play):
-    whole, states = _make(learn_noise=True), []
+@pytest.mark.parametrize("agent", [MLP, NCAP])
+def test_it_goes_on_from_any_state_bit_for_bit(agent, play):
+    whole, states = _make(agent, learn_noise=True), []
     for iteration in range(3):
         states.append(whole.state())
-        _iterate(whole, play, range(iteration, iteration + 1))
+        _iterate(whole, play, range(iteration, iteration + 1), agent)
     for iteration, state in enumerate(states):
         kept = {name: values.copy() for name, values in state.items()}
-        resumed = _make(learn_noise=True)
-        _iterate(resumed, play, range(7, 8))  # what it learned before must not matter
+        resumed = _make(agent, learn_noise=True)
+        _iterate(resumed, play, range(7, 8), agent)  # what it learned before must not matter
         resumed.restore(state)
         _assert_same(resumed.state(), state)
-        _iterate(resumed, play, range(iteration, 3))
+        _iterate(resumed, play, range(iteration, 3), agent)
         _assert_same(resumed.state(), whole.state())
         _assert_same(resumed.weights(), whole.weights())
         _assert_same(state, kept)
@@ -132,7 +138,7 @@ def test_learning_goes_on_from_exported_weights(play):
     learner = _make()
     _iterate(learner, play, range(2))
     weights = learner.policy_weights()
-    again = PerceptronPPOLearner(_config(), MLP, weights, spec=SPEC, seed=9).weights()
+    again = CompiledPPOLearner(_config(), MLP, weights, spec=SPEC, seed=9).weights()
     assert again.pop("log_std") == pytest.approx(np.log(0.3)), "the noise is that of the settings"
     for name, values in again.items():
         np.testing.assert_allclose(values, weights[name], rtol=1e-12, err_msg=name)
@@ -147,7 +153,18 @@ def test_a_critic_begins_orthogonal():
     assert np.linalg.norm(last) == pytest.approx(1.0)
 
 
-def test_perceptrons_learn_without_torch_unless_it_is_needed():
-    context = LearnerContext(MLP, SPEC, seed=0)
-    assert isinstance(make_learner(_config(), _weights(), context), PerceptronPPOLearner)
-    assert isinstance(make_learner(_config(critic="pooled"), _weights(), context), PPOLearner)
+def test_weights_stay_within_their_bounds(play):
+    learner = _make(NCAP, actor_rate=1.0)
+    assert learner.weights()["prop"] == 1.0
+    _iterate(learner, play, range(3), NCAP)
+    weights = learner.weights()
+    assert 0.1 - 1e-6 <= weights["prop"] <= 1.005 + 1e-6 and 0.5 <= weights["ipsi"] <= 3.0
+    assert weights["period"] == 60 and weights["prop"].shape == ()
+
+
+def test_torch_learns_only_what_needs_it():
+    def kind(agent: AgentConfig, **settings: Any) -> type:
+        return type(make_learner(_config(**settings), _weights(agent), LearnerContext(agent, SPEC, seed=0)))
+
+    assert kind(MLP) is kind(NCAP) is CompiledPPOLearner
+    assert kind(MLP, critic="pooled") is kind(NCAPConfig(share_weights=False)) is PPOLearner
