@@ -47,7 +47,7 @@ class CompiledPPOLearner:
         """
         self._config, self._seed = config, seed
         self._updates, self._passes = 0, 0
-        rows = max(CHUNK, config.batch_size)
+        rows = max(CHUNK, min(config.batch_size, config.environments * config.steps))
         self._actor = make_actor(agent, weights, spec, rows=rows)
         self._columns, self._moments = input_columns(spec.layout), RunningMoments(spec.layout, weights)
         critic = initial_critic(len(self._columns), config.critic_hidden, stream(seed, "update", 0))

@@ -153,6 +153,12 @@ def test_a_critic_begins_orthogonal():
     assert np.linalg.norm(last) == pytest.approx(1.0)
 
 
+def test_a_batch_larger_than_the_experience_takes_all_of_it(play):
+    learner = _make(batch_size=10**9, epochs=2)
+    _iterate(learner, play, range(1))
+    assert learner.state()["gradient_steps"] == 2
+
+
 def test_weights_stay_within_their_bounds(play):
     learner = _make(NCAP, actor_rate=1.0)
     assert learner.weights()["prop"] == 1.0
