@@ -103,6 +103,9 @@ class CompiledPPOLearner:
 
     def update(self, fragments: Sequence[Fragment], iteration: int) -> Mapping[str, float]:
         config, transitions = self._config, collate(fragments)
+        if transitions.reward.size > config.environments * config.steps:  # kernels check no index
+            expected = config.environments * config.steps
+            raise ValueError(f"{transitions.reward.size} transitions where an iteration has {expected}")
         data = self._experience(transitions)
         self._updates += 1
         rng, rows = stream(self._seed, "update", self._updates), len(data.returns)

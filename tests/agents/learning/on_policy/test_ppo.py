@@ -157,6 +157,8 @@ def test_a_batch_larger_than_the_experience_takes_all_of_it(play):
     learner = _make(batch_size=10**9, epochs=2)
     _iterate(learner, play, range(1))
     assert learner.state()["gradient_steps"] == 2
+    with pytest.raises(ValueError, match="64 transitions where an iteration has 32"):
+        _iterate(_make(steps=8), play, range(1))
 
 
 def test_weights_stay_within_their_bounds(play):
