@@ -37,6 +37,9 @@ class CompiledActor(Protocol):
     def parts(self, flat: Singles) -> dict[str, Singles]:
         """Return the actor's parts of a flat array by the names of the policy's weights, as views."""
 
+    def fix(self, fixed: Arrays) -> None:
+        """Replace the weights of the policy that are not learned."""
+
     def inputs(self, observation: Floats, moments: RunningMoments) -> Singles:
         """Return what the actor looks at ``[N, D]`` of observations ``[..., D]``."""
 
@@ -82,6 +85,9 @@ class _PerceptronActor:
             named |= {f"layer{index}_weight": weight, f"layer{index}_bias": bias}
         return named
 
+    def fix(self, fixed: Arrays) -> None:
+        pass
+
     def inputs(self, observation: Floats, moments: RunningMoments) -> Singles:
         seen = moments.standardize(observation) if self._standardized else observation
         return np.ascontiguousarray(seen.reshape(-1, seen.shape[-1])[:, self._columns], dtype=np.float32)
@@ -97,7 +103,7 @@ class _CircuitActor:
         assert layout.clock is not None
         self._places = {name: place for place, name in enumerate(agent.synapses)}
         self.end = padded(len(self._places))
-        self.fixed: Arrays = {name: np.array(weights[name]) for name in ("period", "lag") if name in weights}
+        self._agent, self._body = agent, body
         self.bounds = {name: _bounds(agent, name) for name in agent.synapses if name in agent.bounds}
         self.network = build_circuit(
             np.array(body.joint_limit),
@@ -106,11 +112,17 @@ class _CircuitActor:
             inputs=layout.size,
             angles=layout.joints.start,
             clock=layout.clock,
-            period=float(circuits.period_of(agent, weights, body)),
-            lag=float(weights.get("lag", 0.0)),
+            period=1.0,
+            lag=0.0,
             through=agent.constraint == "straight_through",
             rows=rows,
         )
+        self.fix({name: weights[name] for name in ("period", "lag") if name in weights})
+
+    def fix(self, fixed: Arrays) -> None:
+        self.fixed = {name: np.array(values) for name, values in fixed.items()}
+        period, lag = float(circuits.period_of(self._agent, fixed, self._body)), float(fixed.get("lag", 0.0))
+        self.network = self.network._replace(period=period, lag=lag)
 
     def parts(self, flat: Singles) -> dict[str, Singles]:
         return {name: flat[place : place + 1].reshape(()) for name, place in self._places.items()}

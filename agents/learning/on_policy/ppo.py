@@ -169,11 +169,14 @@ class CompiledPPOLearner:
             "moments/count": self._moments.count,
         }
         arrays |= {f"moments/{name}": values.copy() for name, values in moments.items()}
+        arrays |= {f"fixed/{name}": values.copy() for name, values in self._actor.fixed.items()}
         return arrays | {name: np.array(value) for name, value in counters.items()}
 
     def restore(self, state: Arrays) -> None:
         for name, part, values in self._parts():
             values[...] = state[f"{name}/{part}"]
+        self._actor.fix({name: state[f"fixed/{name}"] for name in self._actor.fixed})
+        self._networks = self._networks._replace(actor=self._actor.network)
         self._moments.mean, self._moments.variance = state["moments/mean"].copy(), state["moments/variance"].copy()
         self._moments.count = float(state["moments/count"])
         self._updates, self._passes = int(state["updates"]), int(state["passes"])

@@ -114,6 +114,19 @@ def test_it_goes_on_from_any_state_bit_for_bit(agent, play):
         _assert_same(state, kept)
 
 
+def test_a_state_holds_what_is_not_learned(play):
+    agent = NCAPConfig(local_oscillators=True)
+    weights = _weights(agent) | {"period": np.array(44.0), "lag": np.array(0.3)}
+    theirs = CompiledPPOLearner(_config(), agent, weights, spec=SPEC, seed=3)
+    ours = _make(agent)
+    ours.restore(theirs.state())
+    _assert_same(ours.weights(), theirs.weights())
+    for learner in (ours, theirs):
+        _iterate(learner, play, range(2), agent)
+    _assert_same(ours.state(), theirs.state())
+    assert ours.weights()["period"] == 44 and (ours.weights()["osc"] != _make(agent).weights()["osc"]).any()
+
+
 def test_an_update_moves_all_but_noise_that_is_not_learned(play):
     learner = _make()
     before = learner.state()
