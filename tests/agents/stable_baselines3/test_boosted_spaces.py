@@ -20,7 +20,7 @@ from wormwood.agents.stable_baselines3.boosted import BoostedPPO
 from wormwood.errors import BadInput
 from wormwood.trees.config import TreeConfig
 
-MANY = pytest.mark.parametrize("examples", [20, pytest.param(2500, marks=pytest.mark.slow)])
+MANY = pytest.mark.parametrize("examples", [pytest.param(2500, marks=pytest.mark.slow)])
 AGENT = ForestConfig(tree=TreeConfig(max_depth=2, max_bins=8))
 shapes = st.lists(st.integers(1, 3), max_size=3).map(tuple)
 

@@ -33,6 +33,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(trees, "ITERATIONS", 100)
 
 
+@pytest.mark.slow
 def test_the_verb_without_peers_gives_the_documented_keys(capsys, monkeypatch) -> None:
     monkeypatch.delenv("WORMWOOD_PEERS", raising=False)
     assert command_line.main(["bench", "trees", "--seconds", "0.01", "--json"]) == 0

@@ -208,7 +208,7 @@ def test_agents_that_do_not_fit_and_damaged_ones_are_bad_input(capsys) -> None:
     ("number", "workers"),
     [
         (signal.SIGINT, 0),
-        (signal.SIGTERM, 0),
+        pytest.param(signal.SIGTERM, 0, marks=pytest.mark.slow),
         pytest.param(signal.SIGINT, 2, marks=pytest.mark.slow),
         pytest.param(signal.SIGTERM, 2, marks=pytest.mark.slow),
     ],

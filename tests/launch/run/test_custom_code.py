@@ -41,9 +41,7 @@ def _summary(*words: object) -> dict:
 SLOW = pytest.mark.slow  # a dozen seconds each, as the one that is not
 
 
-@pytest.mark.parametrize(
-    "name", ["own_agent", pytest.param("own_task", marks=SLOW), pytest.param("own_learner", marks=SLOW)]
-)
+@pytest.mark.parametrize("name", [pytest.param(name, marks=SLOW) for name in ("own_agent", "own_task", "own_learner")])
 def test_the_examples_train_with_workers_and_go_on_to_the_same_bits(name: str, tmp_path: Path) -> None:
     file, quick = EXAMPLES / f"{name}.yaml", ["--set", "task_options.horizon=40"]
     assert len((EXAMPLES / f"{name}.py").read_text().splitlines()) < 50

@@ -40,11 +40,11 @@ def _one_ray_for_all() -> Iterator[None]:
         yield
 
 
-SLOW = ("td3", "sac", "modulated", "boosted", "kickstart", "two-memories")
+SLOW = ("rl2", "td3", "sac", "modulated", "boosted", "kickstart", "two-memories")
 SLOW_KINDS = [pytest.param(kind, marks=pytest.mark.slow) for kind in SLOW]
 
 
-@pytest.mark.parametrize("kind", ["cma-es", "ppo", "cart-pole", "rl2", *SLOW_KINDS])
+@pytest.mark.parametrize("kind", ["cma-es", "ppo", "cart-pole", *SLOW_KINDS])
 def test_the_final_state_does_not_depend_on_the_workers(kind, tmp_path, make_config, train_in) -> None:
     config = make_config(kind)
     summaries = [train_in(tmp_path / str(workers), config, workers=workers) for workers in (0, 1, 2, 3)]
